@@ -1,0 +1,1 @@
+"""Made-up scenes with exact ground truth, and the suites that evaluate on them."""
