@@ -1,0 +1,149 @@
+"""``hash_encode``: multiresolution hash grid encoding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import backends
+from ..reference import hash_grid as reference
+from ..specs import HashGridSpec, grid_from_ints
+from . import checks
+from .native_specs import native_grid, raw
+
+
+def hash_encode(x: Tensor, table: Tensor, spec: HashGridSpec, *, active_levels: int | None = None, backend: str | None = None) -> Tensor:
+    """Encode points with a multiresolution hash grid (Müller et al. 2022, section 3).
+
+    Args:
+        x: [N, dims], float32 or float64, in [0, 1]. Outside, integer vertices wrap like uint32 before they are stored or hashed, so the
+            value is defined and continuous but means nothing; beyond +-1024 it is an error.
+        table: [spec.entries, spec.features], dtype and device of ``x``.
+        spec: Geometry of the grid.
+        active_levels: Only this many of the coarsest levels are evaluated, the others give 0. All by default.
+        backend: Force a backend.
+    Returns:
+        [N, spec.levels * spec.features], level after level. Differentiable to ``table`` and ``x``, twice to both. With linear
+        interpolation the gradient to ``x`` jumps at cell faces, where it is that of the cell above.
+    Raises:
+        ArgumentError: Wrong shape, dtype, device; ``x`` not finite.
+        BackendError: A forced backend is missing.
+    """
+    checks.float_tensor("x", x, (None, spec.dims))
+    checks.float_tensor("table", table, (spec.entries, spec.features), like=x)
+    levels = checks.active(active_levels, spec)
+    name = backends.backend("hash_encode", x.device, backend)
+    if name == "cpu":
+        return _encode(x, table, spec.to_ints(), levels)
+    if not torch.compiler.is_compiling():
+        checks.finite_points(x)
+    return reference.hash_encode(x, table, spec, levels)
+
+
+@torch.library.custom_op("formfield::hash_encode", mutates_args=())
+def _encode(x: Tensor, table: Tensor, grid: list[int], active_levels: int) -> Tensor:
+    checks.finite_points(x)
+    spec = grid_from_ints(grid)
+    out = x.new_empty(x.shape[0], spec.out_features)
+    backends.native().hash_encode_forward(raw(x), raw(table), native_grid(spec), active_levels, out, torch.get_num_threads())
+    return out
+
+
+@_encode.register_fake
+def _(x: Tensor, table: Tensor, grid: list[int], active_levels: int) -> Tensor:
+    return x.new_empty(x.shape[0], grid[1] * grid[2])
+
+
+@torch.library.custom_op("formfield::hash_encode_backward", mutates_args=())
+def _encode_backward(
+    grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool, need_table: bool
+) -> tuple[Tensor, Tensor]:
+    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0)
+    grad_table = torch.zeros_like(table, memory_format=torch.contiguous_format) if need_table else table.new_empty(0)
+    backends.native().hash_encode_backward(
+        raw(x),
+        raw(table),
+        native_grid(grid_from_ints(grid)),
+        active_levels,
+        raw(grad_out),
+        grad_x if need_x else None,
+        grad_table if need_table else None,
+        torch.get_num_threads(),
+    )
+    return grad_x, grad_table
+
+
+@_encode_backward.register_fake
+def _(
+    grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool, need_table: bool
+) -> tuple[Tensor, Tensor]:
+    return (
+        torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0),
+        torch.empty_like(table, memory_format=torch.contiguous_format) if need_table else table.new_empty(0),
+    )
+
+
+@torch.library.custom_op("formfield::hash_encode_double_backward", mutates_args=())
+def _encode_double_backward(
+    v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_grad_out = torch.empty_like(grad_out, memory_format=torch.contiguous_format)
+    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+    grad_table = torch.zeros_like(table, memory_format=torch.contiguous_format)
+    backends.native().hash_encode_double_backward(
+        raw(x),
+        raw(table),
+        native_grid(grid_from_ints(grid)),
+        active_levels,
+        raw(grad_out),
+        raw(v),
+        grad_grad_out,
+        grad_x,
+        grad_table,
+        torch.get_num_threads(),
+    )
+    return grad_grad_out, grad_x, grad_table
+
+
+@_encode_double_backward.register_fake
+def _(v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        torch.empty_like(grad_out, memory_format=torch.contiguous_format),
+        torch.empty_like(x, memory_format=torch.contiguous_format),
+        torch.empty_like(table, memory_format=torch.contiguous_format),
+    )
+
+
+def _encode_setup(ctx, inputs, output):
+    x, table, ctx.grid, ctx.active_levels = inputs
+    ctx.save_for_backward(x, table)
+
+
+def _encode_gradient(ctx, grad_out):
+    x, table = ctx.saved_tensors
+    need_x, need_table = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+    grad_x, grad_table = _encode_backward(grad_out, x, table, ctx.grid, ctx.active_levels, need_x, need_table)
+    return grad_x if need_x else None, grad_table if need_table else None, None, None
+
+
+def _backward_setup(ctx, inputs, output):
+    grad_out, x, table, ctx.grid, ctx.active_levels, ctx.need_x, ctx.need_table = inputs
+    ctx.save_for_backward(grad_out, x, table)
+
+
+def _backward_gradient(ctx, v_x, v_table):
+    grad_out, x, table = ctx.saved_tensors
+    grads: list[Tensor | None] = [None, None, None]
+    if ctx.need_x and v_x is not None:
+        grads = list(_encode_double_backward(v_x, grad_out, x, table, ctx.grid, ctx.active_levels))
+    if ctx.need_table and v_table is not None:
+        # <v_table, dL/dtable> is linear in grad_out with the encoding of v_table as its gradient, and in the weights of x
+        through_out = _encode(x, v_table, ctx.grid, ctx.active_levels)
+        through_x, _ = _encode_backward(grad_out, x, v_table, ctx.grid, ctx.active_levels, True, False)
+        grads[0] = through_out if grads[0] is None else grads[0] + through_out
+        grads[1] = through_x if grads[1] is None else grads[1] + through_x
+    return (*grads, None, None, None, None)
+
+
+_encode.register_autograd(_encode_gradient, setup_context=_encode_setup)
+_encode_backward.register_autograd(_backward_gradient, setup_context=_backward_setup)
