@@ -7,9 +7,14 @@ tensor's device) or the name of one; ``kernels.backend(op, device)`` says which 
 from .backends import available_backends, backend, backend_report
 from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step
+from .ops.composite import composite, composite_alpha, distortion_loss
 from .ops.field_mlp import field_mlp
 from .ops.fused_field import fused_field
 from .ops.hash_encode import hash_encode
+from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error, solve_beta
+from .ops.march import RaySamples, march_rays
+from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
+from .ops.sampling import sample_pdf
 from .specs import HashGridSpec, MLPSpec
 
 __all__ = [
@@ -18,11 +23,26 @@ __all__ = [
     "HashGridSpec",
     "KernelError",
     "MLPSpec",
+    "OccupancyGrid",
+    "RaySamples",
     "adam_step",
     "available_backends",
     "backend",
     "backend_report",
+    "bound_beta",
+    "cells_seen",
+    "composite",
+    "composite_alpha",
+    "decay_occupancy",
+    "distortion_loss",
+    "error_bound",
     "field_mlp",
     "fused_field",
     "hash_encode",
+    "laplace_density",
+    "march_rays",
+    "opacity_error",
+    "sample_pdf",
+    "solve_beta",
+    "update_occupancy",
 ]

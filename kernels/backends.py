@@ -27,6 +27,15 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "field_mlp": ("field_mlp_forward", "field_mlp_backward"),
     "fused_field": ("fused_field_forward", "fused_field_backward"),
     "adam_step": ("adam_step",),
+    "march_rays": ("march_count", "march_fill"),
+    "composite": ("composite_forward", "composite_backward"),
+    "composite_alpha": ("composite_alpha_forward", "composite_alpha_backward"),
+    "distortion_loss": ("distortion_forward", "distortion_backward"),
+    "laplace_density": ("laplace_forward", "laplace_backward"),
+    "opacity_error": ("opacity_error",),
+    "error_bound": ("error_bound",),
+    "solve_beta": ("solve_beta",),
+    "sample_pdf": ("sample_pdf",),
 }
 
 _log = logging.getLogger(__name__)
