@@ -1,0 +1,40 @@
+# make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
+# make test | lint | bench | sanitize
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+DATA ?= scenes:bracket
+METHOD ?= volsdf
+PRESET ?= fast
+OUT ?= runs
+ARGS ?=
+NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
+
+.PHONY: reconstruct test lint bench setup clean
+
+reconstruct: setup
+	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
+
+test: setup
+	$(PY) -m pytest $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+
+bench: setup
+	$(PY) -m kernels.bench
+
+setup: $(VENV)/.ready
+
+# Also rebuilds the native kernels when their sources change. Without a C++ compiler the installation succeeds and the program says
+# once that it runs on the slow reference.
+$(VENV)/.ready: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
+	test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
+		{ echo "Cannot create a virtual environment with $(PYTHON). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build kernels/_native*.so $(VENV)/.ready

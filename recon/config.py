@@ -1,0 +1,288 @@
+"""What a run is made of: frozen dataclasses, and presets that are plain values of them.
+
+A configuration is written next to every run as plain YAML and read back strictly: an unknown key or a wrong type is an error, not a
+silent default. Nothing here imports torch, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from recon.errors import UsageError
+
+MethodName = Literal["volsdf", "radiance"]
+FieldName = Literal["hashgrid", "mlp"]
+PresetName = Literal["fast", "balanced", "paper"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How images are read."""
+
+    downscale: float = 1.0
+    """Divide image sizes by this."""
+    max_size: int | None = None
+    """Shrink images so that their longer side is at most this, pixels."""
+    holdout: int = 8
+    """Hold out every n-th view for testing where the dataset has no split of its own."""
+    use_masks: bool = True
+    """Use alpha or object masks when the dataset has them."""
+    skip_bad_frames: bool = False
+    """Leave out unreadable or contradictory frames with a warning instead of stopping."""
+
+
+@dataclass(frozen=True)
+class HashGridConfig:
+    """Multiresolution hash grid with a small MLP (Instant-NGP)."""
+
+    levels: int = 14
+    features: int = 2
+    log2_table_size: int = 17
+    base_resolution: int = 16
+    finest_resolution: int = 1024
+    interpolation: Literal["linear", "smoothstep"] = "linear"
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the MLP's hidden layers."""
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """Coordinate network with positional encoding (VolSDF's own: 8 x 256, skip at 4, weight norm)."""
+
+    width: int = 256
+    depth: int = 8
+    skip: int = 4
+    frequencies: int = 6
+
+
+@dataclass(frozen=True)
+class BackgroundConfig:
+    """What lies outside the unit sphere, where neither alpha, masks nor a constant colour tell: a second, contracted hash grid."""
+
+    samples: int = 32
+    """Samples per ray, uniform in inverse radius."""
+    levels: int = 10
+    log2_table_size: int = 16
+    finest_resolution: int = 512
+
+
+@dataclass(frozen=True)
+class VolSDFConfig:
+    """Volume rendering of a signed distance (Yariv et al. 2021)."""
+
+    beta_init: float = 0.05
+    """Initial scale of the Laplace density, scene units."""
+    beta_min: float = 1e-4
+    """Added to the learnt |beta|."""
+    eikonal_weight: float = 0.1
+    """Weight of the mean of (|grad sdf| - 1)^2."""
+    curvature_weight: float = 0.0
+    """Weight of the mean angle-like difference between normals at neighbouring points, after the warm-up."""
+    init_radius: float = 0.5
+    """Radius of the sphere that the field starts as, scene units."""
+    features: int = 15
+    """Length of the feature handed to the colour network."""
+    step_per_beta: float = 1.0
+    """Marching step in units of beta, clamped to [min_step, max_step]."""
+    min_step: float = 0.0025
+    max_step: float = 0.015
+    levels_init: int = 5
+    """Grid levels active at the start; all are active after levels_by of the run."""
+    levels_by: float = 0.3
+    beta_lr_factor: float = 0.1
+    uniform_points: float = 0.125
+    """Eikonal points drawn uniformly in the sphere, as a share of the samples along rays."""
+
+
+@dataclass(frozen=True)
+class RadianceConfig:
+    """Density and view-dependent colour (NeRF on the chosen field)."""
+
+    features: int = 15
+    step: float = 0.0034
+    """Marching step, scene units (sqrt(3) * 2 / 1024 as in Instant-NGP)."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation loop."""
+
+    steps: int = 3000
+    samples_per_step: int = 65536
+    """Samples along rays per step that the number of rays is adapted to."""
+    max_rays: int = 16384
+    lr: float = 1e-2
+    lr_final: float = 0.03
+    """Share of the learning rate left at the end."""
+    warmup_steps: int = 50
+    decay_from: float = 0.3
+    """Share of the run after which the learning rate decays exponentially."""
+    occupancy_resolution: int = 128
+    occupancy_every: int = 16
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    log_every: int = 20
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The mesh and its texture."""
+
+    resolution: int = 512
+    """Cells along the longest axis."""
+    keep: Literal["largest", "all"] = "largest"
+    """Keep the largest connected component only, or all above a small share of the area."""
+    texture_size: int = 2048
+    texture_faces: int = 60000
+    """Face budget of the textured mesh; the .ply keeps all."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's result, beside the data."""
+
+    method: MethodName = "volsdf"
+    field: FieldName = "hashgrid"
+    preset: PresetName = "fast"
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    hashgrid: HashGridConfig = HashGridConfig()
+    mlp: MLPConfig = MLPConfig()
+    background: BackgroundConfig = BackgroundConfig()
+    volsdf: VolSDFConfig = VolSDFConfig()
+    radiance: RadianceConfig = RadianceConfig()
+    train: TrainConfig = TrainConfig()
+    export: ExportConfig = ExportConfig()
+
+
+def preset_config(method: MethodName, field_name: FieldName, preset: PresetName) -> RunConfig:
+    """The values of a preset: fast (about 5 minutes on two cores), balanced (about 20), paper (the published settings; hours)."""
+    config = RunConfig(method=method, field=field_name, preset=preset)
+    if preset == "fast":
+        return config
+    if preset == "balanced":
+        return replace(
+            config,
+            hashgrid=replace(config.hashgrid, levels=16, log2_table_size=18, finest_resolution=2048),
+            volsdf=replace(config.volsdf, min_step=0.0015),
+            train=replace(config.train, steps=10000),
+            export=replace(config.export, resolution=768, texture_size=4096, texture_faces=120000),
+        )
+    return replace(
+        config,
+        hashgrid=replace(config.hashgrid, levels=16, log2_table_size=19, finest_resolution=2048),
+        volsdf=replace(config.volsdf, beta_init=0.1, min_step=0.001, levels_init=16, beta_lr_factor=1.0),
+        train=replace(
+            config.train,
+            steps=100000,
+            samples_per_step=98 * 1024,
+            max_rays=1024,
+            lr=5e-4 if field_name == "mlp" else 1e-2,
+            lr_final=0.1,
+            decay_from=0.0,
+        ),
+        export=replace(config.export, texture_size=4096),
+    )
+
+
+def to_dict(config: Any) -> dict:
+    """Nested plain values; tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(config)
+
+
+def from_dict(cls: type, data: Any, where: str = "config") -> Any:
+    """Build a configuration dataclass from plain values, strictly.
+
+    Raises:
+        UsageError: For an unknown key or a value of the wrong type, naming its dotted path and what would fit.
+    """
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: expected a mapping, found {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    unknown = [k for k in data if k not in names]
+    if unknown:
+        raise UsageError(f"{where}: unknown key '{unknown[0]}'", f"known keys: {', '.join(names)}")
+    return cls(**{k: _checked(hints[k], v, f"{where}.{k}") for k, v in data.items()})
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    """The value as the annotated type, or a UsageError."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, where)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise UsageError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}")
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _checked(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise UsageError(f"{where}: expected a list, found {value!r}")
+        return tuple(_checked(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise UsageError(f"{where}: expected {hint.__name__}, found {value!r}")
+
+
+def with_overrides(config: RunConfig, overrides: typing.Sequence[str]) -> RunConfig:
+    """Apply ``dotted.path=value`` settings; values are read as YAML.
+
+    Raises:
+        UsageError: For a malformed setting, an unknown path or a wrong type.
+    """
+    data = to_dict(config)
+    for item in overrides:
+        path, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item}: expected name=value", "for example --set train.steps=500")
+        node, keys = data, path.strip().split(".")
+        for key in keys[:-1]:
+            if not isinstance(node.get(key), dict):
+                raise UsageError(f"--set {item}: there is no '{key}' in {', '.join(node)}")
+            node = node[key]
+        if keys[-1] not in node:
+            raise UsageError(f"--set {item}: there is no '{keys[-1]}'", f"known here: {', '.join(node)}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {item}: the value is not YAML ({error})") from error
+        # YAML 1.1 reads "1e-3" as text; numbers are what is meant wherever a number stands now.
+        if isinstance(value, str) and isinstance(node[keys[-1]], (int, float)):
+            with contextlib.suppress(ValueError):  # from_dict then says what was expected
+                value = float(value)
+        node[keys[-1]] = value
+    return from_dict(RunConfig, data)
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write a configuration as YAML."""
+    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a configuration written by :func:`save_config`, strictly."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as a configuration ({error})") from error
+    return from_dict(RunConfig, data, str(path))

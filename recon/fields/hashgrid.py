@@ -1,0 +1,91 @@
+"""Multiresolution hash grid and a small MLP as one fused kernel (Instant-NGP, Mueller et al. 2022), with order-1 output for SDFs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+from recon.config import HashGridConfig
+from recon.fields.base import ParameterGroup
+
+
+class HashGridField(nn.Module):
+    """Hash-grid encoding, optionally with the raw position beside it, through an MLP.
+
+    Args:
+        config: Grid and MLP sizes.
+        outputs: Number of values.
+        activation: "relu" for densities, "softplus" (beta 100) where the spatial gradient is used.
+        include_input: Feed the position, scaled to [-1, 1], beside the encoding; needed by the sphere initialisation.
+        generator: Source of the initial values.
+    """
+
+    def __init__(self, config: HashGridConfig, outputs: int, activation: str, include_input: bool, generator: torch.Generator):
+        super().__init__()
+        self.grid = kernels.HashGridSpec(
+            dims=3,
+            levels=config.levels,
+            features=config.features,
+            log2_table_size=config.log2_table_size,
+            base_resolution=config.base_resolution,
+            finest_resolution=config.finest_resolution,
+            interpolation=config.interpolation,
+        )
+        inputs = self.grid.out_features + (3 if include_input else 0)
+        self.mlp = kernels.MLPSpec(inputs=inputs, hidden=tuple(config.hidden), outputs=outputs, activation=activation, beta=100.0)
+        self.outputs = outputs
+        self.include_input = include_input
+        self.active_levels = config.levels
+        table = torch.empty(self.grid.entries, self.grid.features).uniform_(-1e-4, 1e-4, generator=generator)
+        self.table = nn.Parameter(table)
+        self.params = nn.Parameter(mlp_init(self.mlp, generator))
+
+    def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
+        x = points * 0.5 + 0.5
+        out = kernels.fused_field(
+            x,
+            self.table,
+            self.params,
+            self.grid,
+            self.mlp,
+            order=order,
+            include_input=self.include_input,
+            active_levels=self.active_levels,
+        )
+        if order == 0:
+            return out, None
+        values, gradient = out
+        return values, 0.5 * gradient  # d/dpoint = d/dx * dx/dpoint
+
+    def set_active_levels(self, share: float) -> None:
+        self.active_levels = max(1, min(self.grid.levels, math.ceil(share * self.grid.levels - 1e-9)))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup("table", self.table, sparse=True), ParameterGroup("params", self.params)]
+
+    @torch.no_grad()
+    def init_sphere(self, radius: float, generator: torch.Generator) -> None:
+        """Make the first output the signed distance of a sphere, about (SAL's geometric initialisation; VolSDF's constants)."""
+        layers = self.mlp.unpack(self.params.data)
+        for i, (weight, bias) in enumerate(layers):
+            fan_out, fan_in = weight.shape
+            if i < len(layers) - 1:
+                weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
+                bias.zero_()
+            else:
+                weight[1:].normal_(0.0, math.sqrt(1.0 / fan_in), generator=generator)
+                weight[0].normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
+                bias.zero_()
+                bias[0] = -radius
+
+
+def mlp_init(spec: kernels.MLPSpec, generator: torch.Generator) -> Tensor:
+    """He-uniform weights and zero biases, in the kernel's flat layout. [spec.params]"""
+    params = torch.zeros(spec.params)
+    for weight, _bias in spec.unpack(params):
+        bound = math.sqrt(6.0 / weight.shape[1])
+        weight.uniform_(-bound, bound, generator=generator)
+    return params

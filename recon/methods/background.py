@@ -1,0 +1,104 @@
+"""What is behind the unit sphere: nothing (random, then white), one colour, or a learnt contracted field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+from recon.config import BackgroundConfig, HashGridConfig
+from recon.fields.base import ParameterGroup
+from recon.fields.hashgrid import HashGridField
+from recon.methods.density import DensityModel
+from recon.rendering.directions import spherical_harmonics
+from recon.rendering.occupancy import refresh_by_density
+from recon.rendering.rays import Rays
+from recon.rendering.volume import select_samples
+
+BackgroundKind = Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
+
+OCCUPANCY_RESOLUTION = 64
+OPACITY_STEP = 0.05
+"""Length for which a background cell's density is turned into an opacity, in contracted units."""
+
+
+def contract(points: Tensor) -> Tensor:
+    """All of space into the unit ball: x/2 inside the unit sphere, (2 - 1/|x|) x / (2 |x|) outside (mip-NeRF 360, eq. 10, halved)."""
+    r = points.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    return torch.where(r <= 1.0, 0.5 * points, (1.0 - 0.5 / r) * points / r)
+
+
+class Background(nn.Module):
+    """A density and colour field over contracted space, sampled from the sphere's exit to infinity.
+
+    Samples lie uniformly in s where distance = start + scale * s / (1 - s); cells that are known to be empty are skipped.
+    """
+
+    def __init__(self, config: BackgroundConfig, generator: torch.Generator):
+        super().__init__()
+        grid = HashGridConfig(
+            levels=config.levels, features=2, log2_table_size=config.log2_table_size, finest_resolution=config.finest_resolution
+        )
+        self.samples = config.samples
+        self.model = DensityModel(HashGridField(replace(grid), 16, "relu", False, generator), generator)
+        self.grid = kernels.OccupancyGrid.full(OCCUPANCY_RESOLUTION)
+        self.register_buffer("bitfield", self.grid.bitfield)
+        self.register_buffer("running", torch.zeros(OCCUPANCY_RESOLUTION**3))
+        self.running: Tensor
+
+    def forward(self, rays: Rays, start: Tensor, generator: torch.Generator | None) -> tuple[Tensor, int]:
+        """Colour arriving from beyond ``start``.
+
+        Args:
+            rays: R rays, scene units.
+            start: Distance at which each ray leaves the sphere, 0 if it never meets it. [R]
+            generator: Jitters the samples in training; None for rendering.
+        Returns:
+            [R, 3], and the number of samples evaluated.
+        """
+        count, k = len(rays), self.samples
+        offset = torch.full((count, 1), 0.5) if generator is None else torch.rand(count, 1, generator=generator)
+        edges = (torch.arange(k + 1) / k).clamp_max(1.0 - 0.25 / k)  # the last edge lies far away, not at infinity
+        s = (torch.arange(k) + offset) / k
+        scale = rays.origins.norm(dim=-1, keepdim=True).clamp_min(1.0)
+        t = start[:, None] + scale * (s / (1.0 - s).clamp_min(0.25 / k))
+        at_edge = start[:, None] + scale * (edges / (1.0 - edges))
+        samples = kernels.RaySamples(
+            offsets=torch.arange(0, (count + 1) * k, k),
+            ray_indices=torch.arange(count, dtype=torch.int32).repeat_interleave(k),
+            t=t.reshape(-1),
+            dt=(at_edge[:, 1:] - at_edge[:, :-1]).reshape(-1),
+        )
+        points = contract((rays.origins[:, None] + t[..., None] * rays.directions[:, None]).reshape(-1, 3))
+        keep = self.grid.contains(points)
+        samples, points = select_samples(samples, keep), points[keep]
+        harmonics = spherical_harmonics(rays.directions)[samples.ray_indices.long()]
+        density, rgb = self.model(points, harmonics)
+        color, _, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
+        return color, points.shape[0]
+
+    def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
+        refresh_by_density(self.grid, self.running, self.model.density, OPACITY_STEP, step < 256, generator)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return self.model.parameter_groups("background.")
+
+
+def behind(
+    kind: BackgroundKind, learnt: Background | None, rays: Rays, far: Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, int]:
+    """Colour behind the sphere for each ray [R, 3], and how many samples it took.
+
+    In training (``generator`` given) a transparent background is a random colour per ray, so that neither a white nor a black
+    object can pass for it; in rendering it is white.
+    """
+    if learnt is not None:
+        return learnt(rays, far, generator)
+    if isinstance(kind, tuple):
+        return torch.tensor(kind).expand(len(rays), 3), 0
+    if generator is not None:
+        return torch.rand(len(rays), 3, generator=generator), 0
+    return torch.ones(len(rays), 3), 0

@@ -1,0 +1,105 @@
+"""Radiance: density and view-dependent colour inside the unit sphere (NeRF on the chosen field, occupancy marching as in Instant-NGP)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+from recon.config import RadianceConfig
+from recon.fields.base import Field, ParameterGroup
+from recon.methods.background import Background, BackgroundKind, behind
+from recon.methods.base import Losses, Rendering
+from recon.methods.density import DensityModel
+from recon.rendering.directions import spherical_harmonics
+from recon.rendering.occupancy import in_chunks, refresh_by_density
+from recon.rendering.rays import Rays, Targets, unit_sphere_interval
+from recon.rendering.volume import keep_visible, sample_positions
+
+VISIBLE = 1e-4
+"""Samples with less transmittance than this before them are skipped."""
+SURFACE_DENSITY = 25.0
+"""Density per scene unit that counts as surface when a mesh is asked of a radiance field; it has no better defined one."""
+
+
+class Radiance(nn.Module):
+    """A radiance field.
+
+    Args:
+        config: Its settings.
+        field: Field with ``1 + config.features`` outputs.
+        background_kind: What lies outside the sphere.
+        background: The learnt background where the kind is "unknown".
+        occupancy_resolution: Cells per axis of the occupancy grid.
+        generator: Source of the initial values.
+    """
+
+    def __init__(
+        self,
+        config: RadianceConfig,
+        field: Field,
+        background_kind: BackgroundKind,
+        background: Background | None,
+        occupancy_resolution: int,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.config = config
+        self.background_kind: BackgroundKind = background_kind
+        self.background = background
+        self.model = DensityModel(field, generator)
+        self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
+        self.register_buffer("bitfield", self.grid.bitfield)
+        self.register_buffer("running", torch.zeros(occupancy_resolution**3))
+        self.running: Tensor
+
+    def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
+        far, samples = self._march(rays, torch.rand(len(rays), generator=generator))
+        density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
+        color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
+        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, generator)
+        predicted = color + (1.0 - opacity)[:, None] * backdrop
+        wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
+        loss = nn.functional.smooth_l1_loss(predicted, wanted, beta=0.1)
+        squared = float(((predicted - wanted) ** 2).mean().detach())
+        return Losses(loss, {"color": float(loss.detach())}, squared, samples.t.numel() + backdrop_samples)
+
+    @torch.no_grad()
+    def render(self, rays: Rays) -> Rendering:
+        far, samples = self._march(rays, None)
+        density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
+        channels = torch.cat([rgb, samples.t[:, None]], -1)
+        values, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
+        backdrop, _ = behind(self.background_kind, self.background, rays, far, None)
+        depth = torch.where(opacity > 1e-3, values[:, 3] / opacity.clamp_min(1e-3), 0.0)
+        return Rendering(values[:, :3] + (1.0 - opacity)[:, None] * backdrop, opacity, depth)
+
+    def _march(self, rays: Rays, jitter: Tensor | None) -> tuple[Tensor, kernels.RaySamples]:
+        """Where each ray leaves the sphere [R], and the samples in occupied space that can be seen."""
+        near, far = unit_sphere_interval(rays)
+        with torch.no_grad():
+            samples = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.config.step, jitter=jitter)
+            density = in_chunks(self.model.density, sample_positions(rays, samples))
+            return far, keep_visible(samples, density, VISIBLE)
+
+    def _harmonics(self, rays: Rays, samples: kernels.RaySamples) -> Tensor:
+        return spherical_harmonics(rays.directions)[samples.ray_indices.long()]
+
+    @torch.no_grad()
+    def surface_value(self, points: Tensor) -> Tensor:
+        return 1.0 - self.model.density(points) / SURFACE_DENSITY
+
+    @torch.no_grad()
+    def surface_color(self, points: Tensor, normals: Tensor) -> Tensor:
+        return self.model(points, spherical_harmonics(-normals))[1]
+
+    def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
+        refresh_by_density(self.grid, self.running, self.model.density, self.config.step, step < 256, generator)
+        if self.background is not None:
+            self.background.refresh_occupancy(step, generator)
+
+    def set_progress(self, share: float) -> None:
+        """All levels are used from the start: a radiance field gains nothing from coarse to fine."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return self.model.parameter_groups() + (self.background.parameter_groups() if self.background is not None else [])

@@ -1,0 +1,46 @@
+"""From a configuration to a model: the one place where methods meet fields."""
+
+from __future__ import annotations
+
+import torch
+
+from recon.config import RunConfig
+from recon.fields.base import Field
+from recon.fields.hashgrid import HashGridField
+from recon.fields.mlp import MLPField
+from recon.methods.background import Background, BackgroundKind
+from recon.methods.radiance import Radiance
+from recon.methods.volsdf import VolSDF
+
+
+def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF | Radiance:
+    """A freshly initialised model; the same configuration always gives the same bits.
+
+    Args:
+        config: The run's configuration.
+        background_kind: ``Scene.background`` of the data it will be trained on.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    background = Background(config.background, generator) if background_kind == "unknown" else None
+    resolution = config.train.occupancy_resolution
+    if config.method == "volsdf":
+        field = _sdf_field(config, generator)
+        return VolSDF(config.volsdf, field, background_kind, background, resolution, generator)
+    field = _density_field(config, generator)
+    return Radiance(config.radiance, field, background_kind, background, resolution, generator)
+
+
+def _sdf_field(config: RunConfig, generator: torch.Generator) -> Field:
+    outputs, radius = 1 + config.volsdf.features, config.volsdf.init_radius
+    if config.field == "mlp":
+        return MLPField(config.mlp, outputs, radius, generator)
+    field = HashGridField(config.hashgrid, outputs, "softplus", include_input=True, generator=generator)
+    field.init_sphere(radius, generator)
+    return field
+
+
+def _density_field(config: RunConfig, generator: torch.Generator) -> Field:
+    outputs = 1 + config.radiance.features
+    if config.field == "mlp":
+        return MLPField(config.mlp, outputs, 0.5, generator)
+    return HashGridField(config.hashgrid, outputs, "relu", include_input=False, generator=generator)

@@ -1,0 +1,100 @@
+"""Where there is something to sample: the two rules, for densities and for signed distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import kernels
+
+QUERY_CHUNK = 1 << 18
+"""Points per query: bounds the memory of a refresh to some tens of MiB."""
+
+
+def in_chunks(function: Callable[[Tensor], Tensor], points: Tensor, chunk: int = QUERY_CHUNK) -> Tensor:
+    """Apply a pointwise function to [N, 3] in pieces. [N]"""
+    if points.shape[0] <= chunk:
+        return function(points)
+    return torch.cat([function(p) for p in points.split(chunk)])
+
+
+@torch.no_grad()
+def refresh_by_density(
+    grid: kernels.OccupancyGrid,
+    running: Tensor,
+    density: Callable[[Tensor], Tensor],
+    step_length: float,
+    everything: bool,
+    generator: torch.Generator,
+    decay: float = 0.95,
+    alpha_threshold: float = 0.01,
+) -> None:
+    """Instant-NGP's rule: a decaying running maximum of sampled opacities, thresholded at ``min(alpha_threshold, mean)``.
+
+    Args:
+        grid: Updated in place; one cascade.
+        running: Running maximum of opacity per cell, Morton order, updated in place. [resolution^3]
+        density: Scene points [N, 3] -> density [N].
+        step_length: The marching step, scene units.
+        everything: Sample every cell; otherwise a random eighth of all cells and a random half of the occupied ones.
+        generator: Source of the cells and of the positions inside them.
+    """
+    cells = grid.resolution**3
+    if everything:
+        index = torch.arange(cells)
+    else:
+        occupied = (running > 0.5 * alpha_threshold).nonzero().squeeze(1)
+        some = torch.randint(cells, (cells // 8,), generator=generator)
+        if occupied.numel():
+            half = occupied[torch.randint(occupied.numel(), (occupied.numel() // 2 + 1,), generator=generator)]
+            some = torch.cat([some, half])
+        index = torch.unique(some)
+    size = 2.0 / grid.resolution
+    points = grid.cell_centers(index) + (torch.rand(index.numel(), 3, generator=generator) - 0.5) * size
+    opacity = 1.0 - torch.exp(-in_chunks(density, points) * step_length)
+    running.mul_(decay)
+    running[index] = torch.maximum(running[index], opacity)
+    kernels.update_occupancy(grid, running[None], min(alpha_threshold, float(running.mean())))
+
+
+@torch.no_grad()
+def refresh_by_sdf(
+    grid: kernels.OccupancyGrid,
+    sdf: Callable[[Tensor], Tensor],
+    beta: float,
+    step_length: float,
+    alpha_threshold: float = 1e-3,
+    slack: float = 1.3,
+) -> None:
+    """The conservative rule for the Laplace density: keep a cell if the density anywhere in it can matter.
+
+    Outside, a sample of length Delta has opacity above ``a`` iff ``sdf < beta * ln(Delta / (2 beta * -ln(1 - a)))``; a distance changes by
+    at most half the cell's diagonal within it (times ``slack``, as the learnt function is only nearly 1-Lipschitz). Deep inside, where a ray
+    has lost all but exp(-10) of its light, cells are dropped too. Half-resolution cells are looked at first; only those that can hold a
+    kept cell are refined.
+
+    Args:
+        grid: Updated in place; one cascade.
+        sdf: Scene points [N, 3] -> signed distance [N], negative inside.
+        beta: Scale of the Laplace density, scene units.
+        step_length: The marching step, scene units.
+    """
+    opaque = -math.log1p(-alpha_threshold)
+    outside = max(beta * math.log(max(step_length / (2.0 * beta * opaque), 1.0)), 2.0 * beta)
+    inside = 10.0 * beta + 2.0 * step_length
+
+    def matters(distance: Tensor, half_diagonal: float) -> Tensor:
+        reach = slack * half_diagonal
+        return (distance <= outside + reach) & (distance >= -inside - reach)
+
+    half_diagonal = math.sqrt(3.0) / grid.resolution  # of a cell of size 2 / resolution
+    coarse = kernels.OccupancyGrid.full(grid.resolution // 2)
+    kept = matters(in_chunks(sdf, coarse.cell_centers()), 2.0 * half_diagonal).nonzero().squeeze(1)
+    children = (kept[:, None] * 8 + torch.arange(8)).reshape(-1)  # Morton order: the eight children follow each other
+    values = torch.zeros(grid.resolution**3)
+    if children.numel():
+        values[children] = matters(in_chunks(sdf, grid.cell_centers(children)), half_diagonal).float()
+    kernels.update_occupancy(grid, values[None], 0.5)

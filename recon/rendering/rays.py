@@ -1,0 +1,106 @@
+"""Rays in scene units: all training pixels as one table to draw from, and one view as a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.data.scene import Camera, Scene, View
+from recon.geometry import Similarity
+
+
+@dataclass
+class Rays:
+    """A batch of rays in scene units.
+
+    Attributes:
+        origins: [R, 3]
+        directions: Unit length. [R, 3]
+    """
+
+    origins: Tensor
+    directions: Tensor
+
+    def __len__(self) -> int:
+        return self.origins.shape[0]
+
+    def slice(self, start: int, stop: int) -> Rays:
+        return Rays(self.origins[start:stop], self.directions[start:stop])
+
+
+@dataclass
+class Targets:
+    """What the photographs say about a batch of rays.
+
+    Attributes:
+        rgb: Straight colour in [0, 1]. [R, 3]
+        alpha: Coverage by the object in [0, 1], 1 everywhere if neither alpha nor masks are used. [R]
+    """
+
+    rgb: Tensor
+    alpha: Tensor
+
+
+def unit_sphere_interval(rays: Rays) -> tuple[Tensor, Tensor]:
+    """Distances at which rays enter (not before 0) and leave the unit sphere; both 0 for rays that miss it. [R], [R]"""
+    b = (rays.origins * rays.directions).sum(-1)
+    # The distance of the line from the centre by its foot point: |o|^2 - b^2 would cancel for far cameras.
+    foot = rays.origins - b[:, None] * rays.directions
+    half = (1.0 - (foot * foot).sum(-1)).clamp_min(0.0).sqrt()
+    far = (-b + half).clamp_min(0.0)
+    near = torch.minimum((-b - half).clamp_min(0.0), far)
+    return torch.where(half > 0, near, 0.0), torch.where(half > 0, far, 0.0)
+
+
+def camera_rays(camera: Camera, scene_from_world: Similarity) -> Rays:
+    """One ray through the centre of every pixel, row by row. Rays of length H * W."""
+    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    origins, directions = camera.rays(np.stack([x, y], -1).reshape(-1, 2))
+    to = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
+    return Rays(to(scene_from_world.apply(origins)), to(scene_from_world.rotate(directions)))
+
+
+def view_pixels(view: View, background: object) -> np.ndarray:
+    """RGBA of a view as it is used: alpha from the image or the mask, else opaque everywhere. [H, W, 4] uint8"""
+    h, w = view.image.shape[:2]
+    opaque = np.full((h, w, 1), 255, np.uint8)
+    if background == "alpha" and view.image.shape[2] == 4:
+        return view.image
+    if background == "masks" and view.mask is not None:
+        return np.concatenate([view.image[..., :3], view.mask[..., None]], -1)
+    return np.concatenate([view.image[..., :3], opaque], -1)
+
+
+class PixelBank:
+    """All pixels of the training views, drawn from uniformly.
+
+    Memory: 4 bytes a pixel, plus 64 bytes a view.
+    """
+
+    def __init__(self, scene: Scene):
+        views = scene.split("train")
+        self.pixels = torch.from_numpy(np.concatenate([view_pixels(v, scene.background).reshape(-1, 4) for v in views]))
+        counts = [v.camera.width * v.camera.height for v in views]
+        self.starts = torch.tensor(np.concatenate([[0], np.cumsum(counts)]), dtype=torch.int64)  # [V + 1]
+        self.widths = torch.tensor([v.camera.width for v in views], dtype=torch.int64)
+        self.intrinsics = torch.tensor([[v.camera.fx, v.camera.fy, v.camera.cx, v.camera.cy] for v in views], dtype=torch.float32)
+        poses = [scene.scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in views]
+        self.scene_from_camera = torch.tensor(np.stack(poses), dtype=torch.float32)  # [V, 3, 4]
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Rays, Targets]:
+        """Rays through the centres of uniformly drawn pixels, and what was photographed there."""
+        index = torch.randint(self.pixels.shape[0], (count,), generator=generator)
+        view = torch.searchsorted(self.starts, index, right=True) - 1
+        local = index - self.starts[view]
+        width = self.widths[view]
+        k = self.intrinsics[view]  # fx, fy, cx, cy
+        x = ((local % width) + 0.5 - k[:, 2]) / k[:, 0]
+        y = (torch.div(local, width, rounding_mode="floor") + 0.5 - k[:, 3]) / k[:, 1]
+        pose = self.scene_from_camera[view]
+        d = pose[:, :, 0] * x[:, None] + pose[:, :, 1] * y[:, None] + pose[:, :, 2]
+        rgba = self.pixels[index].float() / 255.0
+        rays = Rays(pose[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1))
+        return rays, Targets(rgba[:, :3], rgba[:, 3])

@@ -1,0 +1,149 @@
+"""A run is a folder: its configuration, what it was made from, its state, checkpoints and results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from recon.checkpoint import write_text_atomically
+from recon.config import RunConfig, load_config, save_config
+from recon.errors import DataError, UsageError
+
+State = Literal["running", "done", "failed", "interrupted"]
+
+
+@dataclass
+class Run:
+    """Paths of a run folder, and its configuration."""
+
+    folder: Path
+    config: RunConfig
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def exports(self) -> Path:
+        return self.folder / "exports"
+
+    @property
+    def eval(self) -> Path:
+        return self.folder / "eval"
+
+    @property
+    def renders(self) -> Path:
+        return self.folder / "renders"
+
+    def scene_info(self) -> dict[str, Any]:
+        """What ``scene.json`` says about the data."""
+        try:
+            return json.loads((self.folder / "scene.json").read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.folder / 'scene.json'}: cannot be read ({error})") from error
+
+    def log_metrics(self, record: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with open(self.folder / "metrics.jsonl", "a") as f:
+            f.write(json.dumps(record) + "\n")
+
+    def set_status(self, state: State, step: int, message: str = "") -> None:
+        """Say in status.json what the run is doing, as which process."""
+        status = {"state": state, "step": step, "pid": os.getpid(), "time": _now(), "message": message}
+        write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
+
+    def claim(self) -> None:
+        """Become the one process that writes to this run.
+
+        Raises:
+            UsageError: If another live process is running it.
+        """
+        with suppress(OSError, ValueError):
+            status = json.loads((self.folder / "status.json").read_text())
+            pid = int(status["pid"])
+            if status["state"] == "running" and pid != os.getpid() and _alive(pid):
+                raise UsageError(f"{self.folder}: process {pid} is writing to this run", "wait for it, or stop it first")
+
+
+def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any]) -> Run:
+    """Make a new run folder ``out/<scene>/<method>-<field>/<UTC>-<hex>`` and write what it is made of."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = out / scene_name / f"{config.method}-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
+    folder.mkdir(parents=True)
+    run = Run(folder, config)
+    save_config(config, folder / "config.yaml")
+    write_text_atomically(folder / "scene.json", json.dumps(scene_info, indent=1))
+    write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
+    run.set_status("running", 0)
+    return run
+
+
+def open_run(folder: Path) -> Run:
+    """An existing run folder.
+
+    Raises:
+        DataError: If the folder is not a run.
+    """
+    if not (folder / "config.yaml").is_file():
+        inside = sorted(folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
+        hint = f"did you mean {inside[-1].parent}?" if inside else "give the folder that holds config.yaml"
+        raise DataError(f"{folder}: not a run folder", hint=hint)
+    return Run(folder, load_config(folder / "config.yaml"))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for env.json."""
+    import kernels
+
+    packages = ("formfield", "torch", "numpy", "scipy", "scikit-image", "trimesh", "embreex", "xatlas")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return {
+        "time": _now(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "packages": versions,
+        "kernels": kernels.backend_report(),
+    }
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def elapsed_since(start: float) -> float:
+    """Seconds since ``time.perf_counter()`` was ``start``."""
+    return time.perf_counter() - start

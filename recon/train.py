@@ -1,0 +1,170 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from recon.checkpoint import Checkpoint, save_checkpoint
+from recon.errors import DivergedError, Interrupted
+from recon.methods.radiance import Radiance
+from recon.methods.volsdf import VolSDF
+from recon.optimizer import Adam, learning_rate
+from recon.rendering.rays import PixelBank
+from recon.runs import Run
+
+START_RAYS = 1024
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the progress line shows; figures are means since the last report."""
+
+    step: int
+    steps: int
+    terms: dict[str, float]
+    psnr: float
+    rays_per_second: float
+    samples_per_second: float
+    seconds_left: float
+
+
+def train(
+    run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Checkpoint | None, report: Callable[[Progress], None]
+) -> None:
+    """Optimise a method on the training pixels until ``config.train.steps``.
+
+    Deterministic on the CPU: the same configuration, data and thread count give the same bits, also when a run was interrupted and resumed.
+
+    Args:
+        run: Where metrics and checkpoints go.
+        method: Updated in place.
+        pixels: The training views.
+        resumed: State to go on from, already loaded into ``method``.
+        report: Called every ``log_every`` steps.
+    Raises:
+        DivergedError: If the loss is not finite; the last checkpoint is kept.
+        Interrupted: On Ctrl-C or SIGTERM, after saving a checkpoint.
+    """
+    config = run.config.train
+    optimizer = Adam(method.parameter_groups())
+    generator = torch.Generator().manual_seed(run.config.seed + 1)
+    step, rays_per_step, seconds_before = 0, START_RAYS, 0.0
+    if resumed is not None:
+        optimizer.load(resumed.optimizer)
+        generator.set_state(resumed.generator)
+        step, rays_per_step, seconds_before = resumed.step, resumed.trainer["rays_per_step"], resumed.trainer["seconds"]
+
+    def save() -> None:
+        trainer = {"rays_per_step": rays_per_step, "seconds": seconds_before + time.perf_counter() - start}
+        state = Checkpoint(step, method.state_dict(), optimizer.state, generator.get_state(), trainer)
+        save_checkpoint(run.checkpoints, state, config.keep_checkpoints)
+
+    start = time.perf_counter()
+    meter = _Meter(step, start)
+    with stop_requests() as stop:
+        while step < config.steps:
+            method.set_progress(step / config.steps)
+            if step % config.occupancy_every == 0:
+                method.refresh_occupancy(step, generator)
+            rays, targets = pixels.draw(rays_per_step, generator)
+            losses = method.losses(rays, targets, generator)
+            if not math.isfinite(losses.squared_error):
+                run.set_status("failed", step, "the loss is not finite")
+                raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set train.lr")
+            losses.total.backward()
+            optimizer.step(learning_rate(config, step))
+
+            step += 1
+            meter.add(losses.terms, losses.squared_error, len(rays), losses.samples)
+            rays_per_step = _adapted(rays_per_step, losses.samples, config.samples_per_step, config.max_rays)
+            if step % config.log_every == 0 or step == config.steps:
+                progress = meter.report(step, config.steps)
+                run.log_metrics(_record(progress, rays_per_step, learning_rate(config, step), seconds_before + time.perf_counter() - start))
+                report(progress)
+            if stop() or step % config.checkpoint_every == 0 or step == config.steps:
+                save()
+                run.set_status("running", step)
+            if stop() and step < config.steps:
+                run.set_status("interrupted", step)
+                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", f"recon resume {run.folder}")
+
+
+def _adapted(rays: int, samples: int, wanted_samples: int, most: int) -> int:
+    """Rays for the next step so that the samples approach the target; smoothed, so that one odd batch does not matter."""
+    ideal = rays * wanted_samples / max(samples, 1)
+    return int(min(max(0.8 * rays + 0.2 * min(ideal, 2.0 * rays), 256), most))
+
+
+def _record(progress: Progress, rays: int, lr: float, seconds: float) -> dict[str, Any]:
+    return {
+        "step": progress.step,
+        **{f"loss/{k}" if k != "beta" else k: v for k, v in progress.terms.items()},
+        "psnr": progress.psnr,
+        "rays_per_step": rays,
+        "rays_per_second": round(progress.rays_per_second),
+        "samples_per_second": round(progress.samples_per_second),
+        "lr": lr,
+        "seconds": round(seconds, 2),
+    }
+
+
+class _Meter:
+    """Means of what happened since the last report."""
+
+    def __init__(self, step: int, now: float):
+        self.first_step, self.start = step, now
+        self._reset(now)
+
+    def _reset(self, now: float) -> None:
+        self.since, self.count, self.rays, self.samples, self.squared = now, 0, 0, 0, 0.0
+        self.terms: dict[str, float] = {}
+
+    def add(self, terms: dict[str, float], squared: float, rays: int, samples: int) -> None:
+        self.count += 1
+        self.rays += rays
+        self.samples += samples
+        self.squared += squared
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value
+
+    def report(self, step: int, steps: int) -> Progress:
+        now = time.perf_counter()
+        seconds, n = max(now - self.since, 1e-9), max(self.count, 1)
+        left = (now - self.start) / max(step - self.first_step, 1) * (steps - step)
+        psnr = -10.0 * math.log10(max(self.squared / n, 1e-12))
+        terms = {k: v / n for k, v in self.terms.items()}
+        progress = Progress(step, steps, terms, psnr, self.rays / seconds, self.samples / seconds, left)
+        self._reset(now)
+        return progress
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
+    asked = False
+
+    def handler(signum: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    previous = {}
+    try:
+        for s in (signal.SIGINT, signal.SIGTERM):
+            previous[s] = signal.signal(s, handler)
+    except ValueError:  # signals can only be caught in the main thread; elsewhere the caller stops the run its own way
+        previous = {}
+    try:
+        yield lambda: asked
+    finally:
+        for s, old in previous.items():
+            signal.signal(s, old)
