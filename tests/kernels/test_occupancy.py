@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from packed_cases import generator
+
+import kernels
+from kernels import ArgumentError, OccupancyGrid
+from kernels.reference import occupancy as reference
+
+
+def interleave(x, y, z):
+    return sum(((x >> b) & 1) << (3 * b) | ((y >> b) & 1) << (3 * b + 1) | ((z >> b) & 1) << (3 * b + 2) for b in range(10))
+
+
+def test_morton_is_bit_interleaving_and_inverts():
+    cells = torch.randint(0, 1024, (2000, 3), generator=generator(0))
+    index = reference.morton_encode(cells)
+    assert index.tolist() == [interleave(*c) for c in cells.tolist()]
+    assert torch.equal(reference.morton_decode(index), cells)
+    assert torch.equal(reference.morton_decode(torch.arange(8)), torch.tensor([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)]))
+
+
+def test_bits_round_trip_and_order():
+    occupied = torch.rand(3, 512, generator=generator(1)) < 0.3
+    bits = reference.pack_bits(occupied)
+    assert torch.equal(reference.unpack_bits(bits), occupied)
+    assert np.array_equal(np.packbits(occupied.numpy(), axis=-1, bitorder="little"), bits.numpy())
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+def test_update_marks_what_exceeds_the_threshold(cascades):
+    grid = OccupancyGrid.full(16, cascades)
+    values = torch.rand(cascades, 16**3, generator=generator(2))
+    values[0, 5] = math.nan
+    values[0, 6] = 0.5
+    kernels.update_occupancy(grid, values, 0.5)
+    assert torch.equal(grid.occupied(), values > 0.5)
+
+
+def test_occupied_fraction_ignores_covered_cells():
+    grid = OccupancyGrid.full(16, 2)
+    values = torch.ones(2, 16**3)
+    covered = torch.ones(16**3, dtype=torch.bool)
+    covered[grid.readable_cells(1)] = False
+    assert int(covered.sum()) == 8**3
+    values[1, covered] = 0
+    kernels.update_occupancy(grid, values, 0.5)
+    assert grid.occupied_fraction() == 1.0
+    values[0] = 0
+    kernels.update_occupancy(grid, values, 0.5)
+    assert grid.occupied_fraction() == pytest.approx(7 / 8)
+    assert OccupancyGrid.empty(16, 2).occupied_fraction() == 0.0
+
+
+@pytest.mark.parametrize("cascade", [0, 2])
+def test_cell_centers_lie_in_their_cells(cascade):
+    grid = OccupancyGrid.full(16, 3)
+    centers = grid.cell_centers(cascade=cascade)
+    assert torch.equal(grid.cells_of(centers, cascade), torch.arange(16**3))
+    assert float(centers.abs().max()) == pytest.approx(2.0**cascade - grid.cell_size(cascade) / 2)
+    index = torch.tensor([0, 77, 4095])
+    points = grid.cell_centers(index, cascade, uniform=torch.rand(3, 3, generator=generator(3)))
+    assert torch.equal(grid.cells_of(points, cascade), index)
+
+
+def test_contains_uses_the_finest_cascade():
+    grid = OccupancyGrid.empty(16, 2)
+    values = torch.zeros(2, 16**3)
+    values[1] = 1  # the coarse cascade only
+    kernels.update_occupancy(grid, values, 0.5)
+    points = torch.tensor([[0.1, 0.2, -0.3], [1.5, 0, 0], [1.0, 0, 0], [2.0, -2.0, 0], [2.1, 0, 0]])
+    assert grid.contains(points).tolist() == [False, True, True, True, False]
+
+
+def test_decay_keeps_invisible_cells_and_takes_the_maximum():
+    values = torch.tensor([1.0, 0.2, -1.0, 0.5])
+    kernels.decay_occupancy(values, torch.tensor([0.3, 0.9, 5.0, 0.1]), torch.tensor([1, 1, 2, 3]), decay=0.5)
+    assert torch.allclose(values, torch.tensor([0.5, 0.9, -1.0, 0.25]))
+    kernels.decay_occupancy(values, torch.tensor([0.0, 1.0, 1.0, 0.0]), decay=1.0)
+    assert torch.allclose(values, torch.tensor([0.5, 1.0, -1.0, 0.25]))
+
+
+def look_at(center):
+    z = -center / np.linalg.norm(center)
+    x = np.cross([0.0, 0.0, 1.0] if abs(z[2]) < 0.9 else [0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z, center], 1)
+
+
+def test_cells_seen_never_drops_a_visible_point():
+    rng = np.random.default_rng(0)
+    poses = torch.tensor(np.stack([look_at(c) for c in rng.normal(size=(3, 3)) * 1.5]), dtype=torch.float32)
+    k = torch.tensor([[150.0, 0, 31], [0, 140, 20], [0, 0, 1]]).expand(3, 3, 3)
+    size = torch.tensor([[64.0, 48]]).expand(3, 2)
+    grid = OccupancyGrid.full(32)
+    seen = kernels.cells_seen(grid, k, poses, size)
+    assert 0.02 < seen.float().mean() < 0.98
+    points = torch.rand(20000, 3, generator=generator(4)) * 2 - 1
+    camera = torch.einsum("vij,vni->vnj", poses[:, :, :3], points[None] - poses[:, None, :, 3])
+    uvw = camera @ k[0].T
+    uv = uvw[..., :2] / uvw[..., 2:]
+    visible = ((uvw[..., 2] > 0) & (uv >= 0).all(-1) & (uv <= size[0]).all(-1)).any(0)
+    assert bool(seen[grid.cells_of(points[visible])].all())
+    # and it is not merely "everything": points farther than 0.25 (four cells) from every frustum are dropped
+    z = uvw[..., 2:]
+    margin = 150 * 0.25 / z.clamp_min(0.1)
+    hidden = (z[..., 0] < -0.25) | ((z[..., 0] > 0.25) & ((uv < -margin) | (uv > size[0] + margin)).any(-1))
+    assert int(hidden.all(0).sum()) > 500
+    assert not bool(seen[grid.cells_of(points[hidden.all(0)])].any())
+
+
+@pytest.mark.parametrize("resolution", [0, 7, 48, 1024])
+def test_bad_resolution(resolution):
+    with pytest.raises(ArgumentError, match="power of two"):
+        OccupancyGrid.full(resolution)
+
+
+def test_bad_values():
+    grid = OccupancyGrid.full(8)
+    with pytest.raises(ArgumentError, match=r"\[1, 512\]"):
+        kernels.update_occupancy(grid, torch.zeros(512), 0.5)
