@@ -118,26 +118,35 @@ def extract_density_mesh(
 ) -> Mesh:
     """Extract ``{x : density(x) = threshold}``, solid where the density is greater.
 
-    A density is no distance, so by default every sample of the grid is evaluated (134 million at 512³).
+    What is extracted is ``cell * (threshold - density) / (threshold + density)``: it has the same zero set, is of the order of a distance
+    beside it (so that the cut at the border is right), and is kinder to interpolation, because densities grow by factors, not by steps.
+    It is no distance, so by default every sample of the grid is evaluated (134 million at 512³).
 
     Args:
-        density: Density at points. [N, 3] -> [N]
-        threshold: Density on the surface, in the field's own unit; NeRF meshes are often taken at 50 in a scene of unit radius.
+        density: Density at points, not negative. [N, 3] -> [N]
+        threshold: Density on the surface, positive, in the field's own unit; NeRF meshes are often taken at 50 in a scene of unit radius.
         resolution: Cells along the longest side.
-        lipschitz: A bound on the density's gradient, if one is known.
+        lipschitz: A bound on the slope of the function above, if one is known.
         gradient: Density and its gradient at points, or None.
         options: As for :func:`extract_mesh`.
     """
+    if threshold <= 0:
+        raise UsageError(f"the density threshold is {threshold}", "give a positive threshold")
+    lower, upper = (np.asarray(b, np.float64) for b in options.get("bounds", UNIT_BOX))
+    cell = float((upper - lower).max()) / resolution
 
-    def below(points: Tensor) -> Tensor:
-        return threshold - density(points)
+    def signed(points: Tensor) -> Tensor:
+        values = density(points)
+        return cell * (threshold - values) / (threshold + values)
 
-    def below_gradient(points: Tensor) -> tuple[Tensor, Tensor]:
+    def signed_gradient(points: Tensor) -> tuple[Tensor, Tensor]:
         assert gradient is not None
         values, gradients = gradient(points)
-        return threshold - values, -gradients
+        slope = -2 * cell * threshold / (threshold + values) ** 2
+        return cell * (threshold - values) / (threshold + values), slope[:, None] * gradients
 
-    return extract_mesh(below, resolution=resolution, lipschitz=lipschitz, gradient=None if gradient is None else below_gradient, **options)
+    newton = None if gradient is None else signed_gradient
+    return extract_mesh(signed, resolution=resolution, lipschitz=lipschitz, gradient=newton, **options)
 
 
 def autograd_gradient(sdf: Field) -> Gradient:
