@@ -61,5 +61,7 @@ def hash_encode(x: Tensor, table: Tensor, spec: HashGridSpec, active_levels: int
         weight = torch.where(corners.bool(), u[:, None], 1 - u[:, None]).prod(-1)  # [N, 2**dims]
         encoded.append((weight[..., None] * table[index]).sum(1))
     if active_levels < spec.levels:
-        encoded.append(x.new_zeros(x.shape[0], (spec.levels - active_levels) * spec.features))
+        # zeros that autograd still sees as functions of both inputs, so that their gradients are zeros too
+        zero = 0 * x[:, :1] + 0 * table[0, 0]
+        encoded.append(zero.expand(-1, (spec.levels - active_levels) * spec.features))
     return torch.cat(encoded, 1)

@@ -1,0 +1,118 @@
+"""Adam against torch's own, and the choice of backends."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from field_cases import assert_close, native_or_skip
+
+import kernels
+from kernels import ArgumentError, BackendError, adam_step
+
+
+@pytest.fixture(params=["reference", "cpu"])
+def backend(request):
+    if request.param == "cpu":
+        native_or_skip("adam_step")
+    return request.param
+
+
+def state(shape, dtype=torch.float32, rows=False):
+    generator = torch.Generator().manual_seed(0)
+    param = torch.randn(shape, generator=generator).to(dtype)
+    count = shape[0] if rows else 1
+    return param, torch.zeros_like(param), torch.zeros_like(param), torch.zeros(count, dtype=torch.int32)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (100003,), (33, 2), (10, 3, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_matches_torch(shape, dtype, backend):
+    param, m, v, steps = state(shape, dtype)
+    theirs = param.clone().requires_grad_()
+    optimiser = torch.optim.Adam([theirs], lr=1e-2, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.1)
+    for step in range(5):
+        grad = torch.randn(shape, generator=torch.Generator().manual_seed(step), dtype=torch.float64).to(dtype)
+        theirs.grad = grad.clone()
+        optimiser.step()
+        adam_step(param, grad, m, v, steps, lr=1e-2, weight_decay=0.1, zero_grad=step == 4, backend=backend)
+        assert bool(grad.any()) == (step < 4)
+    assert int(steps) == 5
+    assert_close(param, theirs.detach(), 1e-5 if dtype == torch.float32 else 1e-10)
+
+
+@pytest.mark.parametrize("features", [1, 2, 4, 8])
+def test_untouched_rows_are_left_alone(features, backend):
+    rows = 5000
+    param, m, v, steps = state((rows, features), rows=True)
+    dense, dm, dv = param.double(), m.double(), v.double()
+    counts = torch.zeros(rows)
+    for step in range(4):
+        generator = torch.Generator().manual_seed(step)
+        touched = torch.rand(rows, generator=generator) < 0.2
+        grad = torch.randn(rows, features, generator=generator) * touched[:, None]
+        if features > 1:
+            grad[:, 0] = 0  # a row counts as touched by any of its features
+        touched = grad.any(1)
+        before = param.clone()
+        adam_step(param, grad, m, v, steps, lr=1e-2, skip_zero=True, zero_grad=True, backend=backend)
+        assert torch.equal(param[~touched], before[~touched])
+        assert not grad.any()
+        generator = torch.Generator().manual_seed(step)
+        torch.rand(rows, generator=generator)
+        g = (torch.randn(rows, features, generator=generator) * touched[:, None]).double()
+        if features > 1:
+            g[:, 0] = 0
+        counts += touched
+        t = counts[touched, None].double()
+        dm[touched] = 0.9 * dm[touched] + 0.1 * g[touched]
+        dv[touched] = 0.99 * dv[touched] + 0.01 * g[touched] ** 2
+        dense[touched] -= 1e-2 * (1 - 0.99**t).sqrt() / (1 - 0.9**t) * dm[touched] / (dv[touched].sqrt() + 1e-15)
+    assert torch.equal(steps, counts.int())
+    assert_close(param, dense, 1e-5)
+
+
+def test_adam_refuses_wrong_arguments(backend):
+    param, m, v, steps = state((6, 2))
+    grad = torch.zeros(6, 2)
+    with pytest.raises(ArgumentError, match="steps"):
+        adam_step(param, grad, m, v, steps, lr=1.0, skip_zero=True, backend=backend)
+    with pytest.raises(ArgumentError, match="steps"):
+        adam_step(param, grad, m, v, steps.float(), lr=1.0, backend=backend)
+    with pytest.raises(ArgumentError, match="contiguous"):
+        adam_step(param, torch.zeros(2, 6).t(), m, v, steps, lr=1.0, backend=backend)
+    with pytest.raises(ArgumentError, match="exp_avg"):
+        adam_step(param, grad, m.double(), v, steps, lr=1.0, backend=backend)
+    with pytest.raises(ArgumentError, match="betas"):
+        adam_step(param, grad, m, v, steps, lr=1.0, betas=(0.9, 1.0), backend=backend)
+
+
+def test_forced_backends(monkeypatch):
+    assert kernels.backend("fused_field", "cpu", "reference") == "reference"
+    with pytest.raises(BackendError, match="cuda"):
+        kernels.backend("fused_field", "cpu", "cuda")
+    with pytest.raises(BackendError, match="no backend 'fast'"):
+        kernels.backend("fused_field", "cpu", "fast")
+    with pytest.raises(BackendError, match="no op 'paint'"):
+        kernels.backend("paint")
+    monkeypatch.setenv("FORMFIELD_BACKEND", "reference")
+    assert {row["backend"] for row in kernels.backend_report()} == {"reference"}
+    monkeypatch.setenv("FORMFIELD_BACKEND", "cuda")
+    with pytest.raises(BackendError, match="FORMFIELD_BACKEND"):
+        kernels.backend("adam_step")
+
+
+def test_missing_extension_is_said_once_and_refused_when_forced(monkeypatch, caplog):
+    monkeypatch.delenv("FORMFIELD_BACKEND", raising=False)
+    monkeypatch.setattr(kernels.backends, "_load_native", lambda: (None, "No module named 'kernels._native'"))
+    kernels.backends._warn_slow.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert kernels.backend("fused_field") == "reference"
+        assert kernels.backend("fused_field") == "reference"
+    assert sum("slow reference" in record.message for record in caplog.records) == 1
+    assert kernels.available_backends() == ("reference",)
+    with pytest.raises(BackendError, match="pip install"):
+        kernels.backend("fused_field", "cpu", "cpu")
+    with pytest.raises(BackendError, match="not built"):
+        kernels.backends.native()
