@@ -33,6 +33,22 @@ class Camera:
     cy: float
     world_from_camera: np.ndarray
 
+    def to_json(self) -> dict:
+        """Plain values, read back by :meth:`from_json`."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "fx": self.fx,
+            "fy": self.fy,
+            "cx": self.cx,
+            "cy": self.cy,
+            "world_from_camera": np.asarray(self.world_from_camera).tolist(),
+        }
+
+    @staticmethod
+    def from_json(data: dict) -> Camera:
+        return Camera(**{**data, "world_from_camera": np.array(data["world_from_camera"], np.float64)})
+
     @property
     def center(self) -> np.ndarray:
         """Camera centre in the world. [3]"""

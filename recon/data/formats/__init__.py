@@ -1,0 +1,1 @@
+"""One module per dataset format; each has ``read(root, findings) -> Listing``."""
