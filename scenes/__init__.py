@@ -1,1 +1,5 @@
 """Made-up scenes with exact ground truth, and the suites that evaluate on them."""
+
+from scenes.library import SceneOptions, Truth, load, names, truth
+
+__all__ = ["SceneOptions", "Truth", "load", "names", "truth"]

@@ -1,0 +1,195 @@
+"""From a boundary representation (OpenCASCADE, extra ``[cad]``) to a :class:`Solid`: fine welded mesh, exact feature curves, STEP.
+
+Only building and reading STEP needs this module; the scenes that are shipped do not.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.errors import DataError, require_extra
+from scenes.solid import Solid, edge_counts, signed_volume
+
+CHORD = 1e-4
+"""Largest distance between a facet and the surface, as a part of the diagonal of the bounding box."""
+FACET_RAD = 0.12
+"""Largest angle between neighbouring facets of a curved face, radians."""
+
+
+def occ(module: str) -> Any:
+    """One of OpenCASCADE's modules, e.g. ``occ("gp")``; a :class:`CapabilityError` names the extra when it is absent."""
+    return require_extra(f"OCP.{module}", "cad", "Working with STEP and CAD solids")
+
+
+def quiet() -> None:
+    """Keep OpenCASCADE from writing its own progress to the terminal."""
+    messages = occ("Message")
+    messenger = static(messages.Message, "DefaultMessenger")()
+    messenger.RemovePrinters(static(messages.Message_PrinterOStream, "get_type_descriptor")())
+
+
+def static(owner: Any, name: str) -> Any:
+    """A static method, under the name that this release of the binding gives it (``Name`` or ``Name_s``)."""
+    return getattr(owner, name + "_s", None) or getattr(owner, name)
+
+
+def subshapes(shape: Any, kind: str) -> list[Any]:
+    """All sub-shapes of a kind ("FACE", "EDGE", "VERTEX", "SOLID"), downcast, one entry for each use."""
+    top = occ("TopoDS").TopoDS
+    explorer = occ("TopExp").TopExp_Explorer(shape, getattr(occ("TopAbs"), f"TopAbs_{kind}"))
+    found = []
+    while explorer.More():
+        found.append(static(top, kind.capitalize())(explorer.Current()))
+        explorer.Next()
+    return found
+
+
+def distinct(shapes: list[Any]) -> tuple[list[Any], list[int]]:
+    """Sub-shapes that are the same up to orientation, once each, in order of appearance, and the number of each input."""
+    buckets: dict[int, list[int]] = {}
+    unique: list[Any] = []
+    number = []
+    for shape in shapes:
+        bucket = buckets.setdefault(hash(shape), [])
+        index = next((k for k in bucket if unique[k].IsSame(shape)), None)
+        if index is None:
+            index = len(unique)
+            unique.append(shape)
+            bucket.append(index)
+        number.append(index)
+    return unique, number
+
+
+def box_diagonal(shape: Any) -> float:
+    box = occ("Bnd").Bnd_Box()
+    static(occ("BRepBndLib").BRepBndLib, "AddOptimal")(shape, box, False, False)
+    if box.IsVoid():
+        return 0.0
+    low, high = box.CornerMin(), box.CornerMax()
+    return low.Distance(high)
+
+
+def tessellate(shape: Any, diagonal: float, source: str) -> Solid:
+    """Mesh every face within :data:`CHORD`, weld the faces, keep the surfaces' own normals at corners. Curves are left empty.
+
+    Raises:
+        DataError: If a face cannot be meshed or nothing is left.
+    """
+    static_tri = static(occ("BRep").BRep_Tool, "Triangulation")
+    normals_of = static(occ("BRepLib").BRepLib_ToolTriangulatedShape, "ComputeNormals")
+    # OpenCASCADE bounds the sagitta of edges and face nodes by this, and checks faces on samples only: half of it leaves room
+    mesher = occ("BRepMesh").BRepMesh_IncrementalMesh(shape, 0.5 * CHORD * diagonal, False, FACET_RAD, False)
+    mesher.Perform()
+    positions, normals, triangles, patches, unmeshed = [], [], [], [], []
+    count = 0
+    for number, face in enumerate(subshapes(shape, "FACE")):
+        location = occ("TopLoc").TopLoc_Location()
+        mesh = static_tri(face, location)
+        if mesh is None:
+            unmeshed.append(f"face {number}: no triangulation")
+            continue
+        normals_of(face, mesh)
+        move = location.Transformation()
+        flip = face.Orientation() == occ("TopAbs").TopAbs_REVERSED
+        nodes = range(1, mesh.NbNodes() + 1)
+        points = [mesh.Node(k).Transformed(move) for k in nodes]
+        slopes = [mesh.Normal(k).Transformed(move) for k in nodes]
+        positions.append([(p.X(), p.Y(), p.Z()) for p in points])
+        sign = -1.0 if flip else 1.0
+        normals.append([(sign * n.X(), sign * n.Y(), sign * n.Z()) for n in slopes])
+        corner = np.array([mesh.Triangle(k).Get() for k in range(1, mesh.NbTriangles() + 1)], np.int64) - 1 + count
+        triangles.append(corner[:, ::-1] if flip else corner)
+        patches.append(np.full(len(corner), number, np.int32))
+        count += mesh.NbNodes()
+    if unmeshed or not triangles:
+        raise DataError(f"{source}: its faces cannot be meshed", unmeshed or ["it has no faces"], "Repair the solid in the CAD program.")
+    return weld(np.array([p for face in positions for p in face]), np.array([n for face in normals for n in face], np.float32),
+                np.concatenate(triangles), np.concatenate(patches), 1e-6 * diagonal)  # fmt: skip
+
+
+def weld(points: np.ndarray, normals: np.ndarray, triangles: np.ndarray, patches: np.ndarray, tolerance: float) -> Solid:
+    """Join points closer than ``tolerance``; triangles that collapse are dropped, corner normals are kept apart."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
+    pairs = KDTree(points).query_pairs(tolerance, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points)))
+    count, label = connected_components(graph, directed=False)
+    first = np.full(count, len(points))
+    np.minimum.at(first, label, np.arange(len(points)))
+    faces = label[triangles]
+    keep = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    faces, corners, patches = faces[keep], triangles[keep], patches[keep]
+    used, faces = np.unique(faces, return_inverse=True)
+    kept, corners = np.unique(corners, return_inverse=True)
+    return Solid(points[first[used]], faces.reshape(-1, 3).astype(np.int32), normals[kept], corners.reshape(-1, 3).astype(np.int32),
+                 patches, np.zeros((0, 3)))  # fmt: skip
+
+
+def solid_from_shape(shape: Any, source: str, must_close: bool = True) -> tuple[Solid, list[str]]:
+    """Mesh and feature curves of a shape.
+
+    Args:
+        shape: An OpenCASCADE shape, in world units.
+        source: What to call it in messages.
+        must_close: Whether an open or wrongly oriented mesh is an error or a warning.
+    Returns:
+        The solid, and warnings.
+    Raises:
+        DataError: If it is empty, not finite, or open although ``must_close``.
+    """
+    from scenes.cad_curves import feature_curves
+
+    diagonal = box_diagonal(shape)
+    if not (math.isfinite(diagonal) and diagonal > 0):
+        raise DataError(f"{source}: it is empty or infinite", hint="Export a solid, not a sketch or an empty assembly.")
+    mesh = tessellate(shape, diagonal, source)
+    open_edges, crowded, turned = edge_counts(mesh.faces)
+    problems = []
+    if open_edges or crowded or turned:
+        problems.append(f"mesh is not closed: {open_edges} open edges, {crowded} shared by three or more, {turned} turned over")
+    elif signed_volume(mesh.vertices, mesh.faces) <= 0:
+        problems.append("mesh is inside out")
+    if problems and must_close:
+        raise DataError(f"{source}: not a proper solid", problems, "Repair the solid in the CAD program.")
+    vertices, curves, tangent_curves = feature_curves(shape, diagonal)
+    arrays = (mesh.vertices, mesh.faces, mesh.normals, mesh.normal_faces, mesh.patches)
+    return Solid(*arrays, curve_vertices=vertices, curves=curves, tangent_curves=tangent_curves), problems
+
+
+def read_step(path: Path) -> Any:
+    """The solids of a STEP file as one shape, millimetres.
+
+    Raises:
+        CapabilityError: Without OpenCASCADE.
+        DataError: If the file is missing, is no STEP, or holds no faces.
+    """
+    control = occ("STEPControl")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    quiet()
+    reader = control.STEPControl_Reader()
+    status = reader.ReadFile(str(path))
+    if status != occ("IFSelect").IFSelect_ReturnStatus.IFSelect_RetDone:
+        raise DataError(f"{path}: not a STEP file, or a damaged one", hint="Export it again as STEP AP203 or AP214.")
+    reader.TransferRoots()
+    shape = reader.OneShape()
+    if shape is None or shape.IsNull() or not subshapes(shape, "FACE"):
+        raise DataError(f"{path}: no solid in it", hint="Export the solid, not only sketches or annotations.")
+    return shape
+
+
+def write_step(path: Path, shape: Any) -> None:
+    """Write a shape as STEP AP214, millimetres."""
+    control = occ("STEPControl")
+    quiet()
+    writer = control.STEPControl_Writer()
+    writer.Transfer(shape, control.STEPControl_StepModelType.STEPControl_AsIs)
+    status = writer.Write(str(path))
+    if status != occ("IFSelect").IFSelect_ReturnStatus.IFSelect_RetDone:
+        raise DataError(f"{path}: could not be written as STEP", hint="Check that the folder exists and is writable.")
