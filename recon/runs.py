@@ -115,14 +115,15 @@ def environment() -> dict[str, Any]:
         "time": _now(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "packages": versions,
         "kernels": kernels.backend_report(),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Model name of the CPU."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

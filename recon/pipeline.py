@@ -1,0 +1,124 @@
+"""`reconstruct`, readable top to bottom: train, extract, evaluate, preview. Each stage can also be run on its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from recon.checkpoint import load_checkpoint
+from recon.config import RunConfig
+from recon.console import Reporter, duration
+from recon.data.scene import Scene
+from recon.errors import DataError, Interrupted, ReconError
+from recon.evaluate import evaluate
+from recon.exporting import export_mesh
+from recon.geometry import Similarity
+from recon.methods.background import BackgroundKind
+from recon.methods.radiance import Radiance
+from recon.methods.volsdf import VolSDF
+from recon.model import build_method
+from recon.preview import preview, render_orbit
+from recon.rendering.rays import PixelBank
+from recon.runs import Run, create_run
+from recon.surface.mesh import Mesh
+from recon.train import train
+
+
+def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
+    """Make the run folder.
+
+    Args:
+        scene: What will be trained on.
+        source: What the user gave, to open the data again later.
+        config: The run's configuration.
+        out: Folder of all runs.
+    """
+    path = source if source.startswith("scenes:") else str(Path(source).resolve())
+    info = {
+        "name": scene.name,
+        "source": path,
+        "format": scene.format,
+        "background": scene.background,
+        "unit": scene.unit,
+        "world_from_scene": scene.world_from_scene.to_json(),
+        "views": [{"name": v.name, "split": v.split, "camera": v.camera.to_json()} for v in scene.views],
+        "notes": list(scene.notes),
+        "warnings": list(scene.warnings),
+    }
+    return create_run(out, scene.name, config, info)
+
+
+def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter) -> dict[str, Any]:
+    """Train (or go on training) a run, then make everything from it.
+
+    Args:
+        run: A new run, or one that was interrupted.
+        scene: Its data.
+        truth: True surface in world units, if known.
+        reporter: Where progress goes.
+    Returns:
+        The contents of ``eval/results.json``.
+    """
+    method = fit(run, scene, reporter)
+    try:
+        if isinstance(method, VolSDF):
+            export_mesh(run, method, run.config.export, reporter)
+        results = evaluate(run, method, scene, truth, reporter)
+        preview(run, method, scene, reporter)
+        render_orbit(run, method, frames=48, size=400, reporter=reporter)
+    except BaseException as error:
+        run.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", run.config.train.steps, str(error))
+        raise
+    run.set_status("done", run.config.train.steps)
+    return results
+
+
+def fit(run: Run, scene: Scene, reporter: Reporter) -> VolSDF | Radiance:
+    """Train a run from its newest whole checkpoint, or from the start, to its last step."""
+    run.claim()
+    check_same_scene(run, scene)
+    method = build_method(run.config, scene.background)
+    resumed = None
+    if any(run.checkpoints.glob("step_????????")):
+        resumed, skipped = load_checkpoint(run.checkpoints)
+        for line in skipped:
+            reporter.warn(f"skipped checkpoint {line}")
+        method.load_state_dict(resumed.model)
+        reporter.say(f"going on from step {resumed.step}")
+    run.set_status("running", resumed.step if resumed else 0)
+    began = time.perf_counter()
+    try:
+        train(run, method, PixelBank(scene), resumed, reporter.training)
+    except Interrupted:
+        raise
+    except (ReconError, Exception) as error:
+        run.set_status("failed", resumed.step if resumed else 0, str(error))
+        raise
+    reporter.say(f"trained {run.config.train.steps} steps in {duration(time.perf_counter() - began)}")
+    return method
+
+
+def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance:
+    """The model of a run's newest whole checkpoint."""
+    checkpoint, skipped = load_checkpoint(run.checkpoints)
+    for line in skipped:
+        reporter.warn(f"skipped checkpoint {line}")
+    background = run.scene_info()["background"]
+    kind: BackgroundKind = (background[0], background[1], background[2]) if isinstance(background, list) else background
+    method = build_method(run.config, kind)
+    method.load_state_dict(checkpoint.model)
+    method.set_progress(checkpoint.step / run.config.train.steps)
+    return method
+
+
+def check_same_scene(run: Run, scene: Scene) -> None:
+    """Refuse to go on with data that differ from what the run was started with: its model would mean something else."""
+    info = run.scene_info()
+    problems = []
+    if [v["name"] for v in info["views"]] != [v.name for v in scene.views]:
+        problems.append(f"{len(info['views'])} views then, {len(scene.views)} views now, or under other names")
+    if Similarity.from_json(info["world_from_scene"]).to_json() != scene.world_from_scene.to_json():
+        problems.append("its bounds (world_from_scene) are not the same")
+    if problems:
+        raise DataError(f"{info['source']}: the data changed since {run.folder} was started", problems, "start a new run")
