@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,21 @@ class Solid:
         low, high = self.bounds
         return float(np.linalg.norm(high - low))
 
-    @property
+    @cached_property
     def center(self) -> np.ndarray:
-        """Centre of the bounding box. [3]"""
-        return self.bounds.mean(0)
+        """Centre of a sphere about all vertices that is nearly the smallest. [3]
 
-    @property
+        Badoiu and Clarkson, "Smaller core-sets for balls" (SODA 2003): steps of 1/(i+1) towards the farthest point.
+        """
+        center = self.bounds.mean(0)
+        for step in range(300):
+            away = self.vertices - center
+            center = center + away[np.argmax(np.einsum("ij,ij->i", away, away))] / (step + 2)
+        return center
+
+    @cached_property
     def radius(self) -> float:
-        """Radius of the sphere about :attr:`center` that holds the solid."""
+        """Radius of the sphere about :attr:`center` that holds all vertices."""
         return float(np.linalg.norm(self.vertices - self.center, axis=1).max())
 
 
