@@ -36,9 +36,7 @@ class Progress:
     seconds_left: float
 
 
-def train(
-    run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Checkpoint | None, report: Callable[[Progress], None]
-) -> None:
+def train(run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Checkpoint | None, report: Callable[[Progress], None]) -> None:
     """Optimise a method on the training pixels until ``config.train.steps``.
 
     Deterministic on the CPU: the same configuration, data and thread count give the same bits, also when a run was interrupted and resumed.

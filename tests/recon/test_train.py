@@ -1,0 +1,103 @@
+"""The loop: it learns, it is deterministic, and an interrupted run goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from recon import pipeline
+from recon.checkpoint import load_checkpoint
+from recon.config import preset_config, with_overrides
+from recon.console import Reporter
+from recon.data.scene import Scene
+from recon.errors import DataError, DivergedError, Interrupted, UsageError
+from recon.runs import Run
+from recon.train import Progress
+from tests.tiny import TINY_SETTINGS, tiny_scene
+
+
+def start(
+    out: Path, method: str = "volsdf", background="alpha", settings: tuple[str, ...] = (), field: str = "hashgrid"
+) -> tuple[Run, Scene]:
+    scene = tiny_scene(background)
+    config = with_overrides(preset_config(method, field, "fast"), [*TINY_SETTINGS, *settings])  # pyright: ignore[reportArgumentType]
+    return pipeline.start(scene, "tiny", config, out), scene
+
+
+class StopAt(Reporter):
+    """Sends Ctrl-C to this process when training reaches a step."""
+
+    def __init__(self, step: int):
+        super().__init__(quiet=True)
+        self.step = step
+
+    def training(self, progress: Progress) -> None:
+        if progress.step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def final_state(run: Run) -> dict[str, torch.Tensor]:
+    checkpoint, problems = load_checkpoint(run.checkpoints)
+    assert checkpoint.step == run.config.train.steps
+    assert not problems
+    return {**checkpoint.model, **checkpoint.optimizer, "generator": checkpoint.generator}
+
+
+@pytest.mark.parametrize(
+    ("method", "background"), [("volsdf", "alpha"), ("radiance", "alpha"), ("volsdf", "unknown"), ("radiance", (1.0, 1.0, 1.0))]
+)
+def test_interrupted_and_resumed_equals_uninterrupted(method, background, tmp_path):
+    """N + N steps = 2 N steps, bit for bit: parameters, optimiser and random state."""
+    whole, scene = start(tmp_path / "whole", method, background)
+    pipeline.fit(whole, scene, Reporter(quiet=True))
+
+    parts, scene = start(tmp_path / "parts", method, background)
+    with pytest.raises(Interrupted):
+        pipeline.fit(parts, scene, StopAt(6))
+    assert json.loads((parts.folder / "status.json").read_text())["state"] == "interrupted"
+    assert load_checkpoint(parts.checkpoints)[0].step == 6
+    pipeline.fit(parts, scene, Reporter(quiet=True))
+
+    a, b = final_state(whole), final_state(parts)
+    assert a.keys() == b.keys()
+    assert [k for k in a if not torch.equal(a[k], b[k])] == []
+
+
+@pytest.mark.parametrize(("method", "field"), [("volsdf", "hashgrid"), ("radiance", "hashgrid"), ("volsdf", "mlp"), ("radiance", "mlp")])
+def test_it_learns(method, field, tmp_path):
+    """The loss falls by a clear margin within a few steps, for every method on every field."""
+    lr = "1e-3" if field == "mlp" else "1e-2"
+    small = ("mlp.width=32", "mlp.depth=4", "mlp.skip=2", "mlp.frequencies=2")
+    run, scene = start(tmp_path, method, field=field, settings=("train.steps=40", f"train.lr={lr}", *small))
+    pipeline.fit(run, scene, Reporter(quiet=True))
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 40
+    assert rows[-1]["psnr"] > rows[0]["psnr"] + 1.5
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    run, scene = start(tmp_path, settings=("train.lr=1e30", "train.warmup_steps=1", "train.checkpoint_every=1"))
+    with pytest.raises(DivergedError):
+        pipeline.fit(run, scene, Reporter(quiet=True))
+    assert json.loads((run.folder / "status.json").read_text())["state"] == "failed"
+
+
+def test_other_data_are_refused(tmp_path):
+    run, _ = start(tmp_path)
+    changed = tiny_scene()
+    object.__setattr__(changed, "views", changed.views[1:])
+    with pytest.raises(DataError, match="the data changed"):
+        pipeline.fit(run, changed, Reporter(quiet=True))
+
+
+def test_two_processes_cannot_write_to_one_run(tmp_path):
+    run, _ = start(tmp_path)
+    status = {"state": "running", "step": 1, "pid": os.getppid(), "time": "", "message": ""}
+    (run.folder / "status.json").write_text(json.dumps(status))
+    with pytest.raises(UsageError, match="is writing to this run"):
+        run.claim()
