@@ -32,7 +32,7 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "composite_alpha": ("composite_alpha_forward", "composite_alpha_backward"),
     "distortion_loss": ("distortion_forward", "distortion_backward"),
     "laplace_density": ("laplace_forward", "laplace_backward"),
-    "opacity_error": ("opacity_error",),
+    "opacity_error": ("error_bound",),
     "error_bound": ("error_bound",),
     "solve_beta": ("solve_beta",),
     "sample_pdf": ("sample_pdf",),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .. import backends
 from ..reference import composite as reference
 from . import packed_checks as checks
+from .native_specs import raw
 
 
 def composite(
@@ -35,7 +37,8 @@ def composite(
     checks.floats("composite", density=(density, (None,)), dt=(dt, (n,)), channels=(channels, (n, None)))
     checks.packed("composite", offsets, density)
     early_stop = checks.fraction("composite", "early_stop", early_stop)
-    backends.backend("composite", density.device, backend)
+    if backends.backend("composite", density.device, backend) == "cpu":
+        return _composite(density, dt, channels, offsets, early_stop)[:3]
     return reference.composite(density, dt, channels, offsets, early_stop)
 
 
@@ -57,7 +60,8 @@ def composite_alpha(
     checks.floats("composite_alpha", alpha=(alpha, (None,)), channels=(channels, (alpha.shape[0], None)))
     checks.packed("composite_alpha", offsets, alpha)
     early_stop = checks.fraction("composite_alpha", "early_stop", early_stop)
-    backends.backend("composite_alpha", alpha.device, backend)
+    if backends.backend("composite_alpha", alpha.device, backend) == "cpu":
+        return _alpha(alpha, channels, offsets, early_stop)[:3]
     return reference.composite_alpha(alpha, channels, offsets, early_stop)
 
 
@@ -79,5 +83,156 @@ def distortion_loss(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, *, 
     n = weights.shape[0]
     checks.floats("distortion_loss", weights=(weights, (None,)), t=(t, (n,)), dt=(dt, (n,)))
     checks.packed("distortion_loss", offsets, weights)
-    backends.backend("distortion_loss", weights.device, backend)
+    if backends.backend("distortion_loss", weights.device, backend) == "cpu":
+        return _distortion(weights, t.detach(), dt.detach(), offsets)
     return reference.distortion_loss(weights, t.detach(), dt.detach(), offsets)
+
+
+def _outputs(samples: Tensor, channels: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rays = offsets.shape[0] - 1
+    new = lambda *shape: channels.new_empty(shape)  # noqa: E731
+    return new(rays, channels.shape[1]), new(rays), new(samples.shape[0]), new(samples.shape[0])
+
+
+def _given(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    return tuple(None if g is None else g.contiguous() for g in grads[:3])
+
+
+def _empty_like(x: Tensor, wanted: bool) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format) if wanted else x.new_empty(0)
+
+
+@torch.library.custom_op("formfield::composite", mutates_args=())
+def _composite(density: Tensor, dt: Tensor, channels: Tensor, offsets: Tensor, early_stop: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """values, opacity, weights, and the transmittance behind each sample, which the backward needs."""
+    out = _outputs(density, channels, offsets)
+    inputs = (raw(density), raw(dt), raw(channels), offsets.contiguous())
+    backends.native().composite_forward(*inputs, early_stop, *out, torch.get_num_threads())
+    return out
+
+
+@_composite.register_fake
+def _(density, dt, channels, offsets, early_stop):
+    return _outputs(density, channels, offsets)
+
+
+@torch.library.custom_op("formfield::composite_backward", mutates_args=())
+def _composite_backward(
+    inputs: list[Tensor], saved: list[Tensor], values: Tensor | None, opacity: Tensor | None, weights: Tensor | None, needed: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    grads = tuple(_empty_like(x, want) for x, want in zip(inputs[:3], needed))
+    density, dt, channels, offsets = (raw(x) for x in inputs)
+    backends.native().composite_backward(
+        *(density, dt, channels, offsets),
+        *(raw(x) for x in saved),
+        *_given((values, opacity, weights)),
+        *(g if want else None for g, want in zip(grads, needed)),
+        torch.get_num_threads(),
+    )
+    return grads
+
+
+@_composite_backward.register_fake
+def _(inputs, saved, values, opacity, weights, needed):
+    return tuple(_empty_like(x, want) for x, want in zip(inputs[:3], needed))
+
+
+def _composite_setup(ctx, inputs, output):
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:4], *output[2:])
+
+
+def _composite_gradient(ctx, *grads):
+    density, dt, channels, offsets, weights, after = ctx.saved_tensors
+    needed = list(ctx.needs_input_grad[:3])
+    out = _composite_backward([density, dt, channels, offsets], [weights, after], *grads[:3], needed)
+    return (*(g if want else None for g, want in zip(out, needed)), None, None)
+
+
+_composite.register_autograd(_composite_gradient, setup_context=_composite_setup)
+
+
+@torch.library.custom_op("formfield::composite_alpha", mutates_args=())
+def _alpha(alpha: Tensor, channels: Tensor, offsets: Tensor, early_stop: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """values, opacity, weights, and the transmittance in front of each sample, which the backward needs."""
+    out = _outputs(alpha, channels, offsets)
+    backends.native().composite_alpha_forward(raw(alpha), raw(channels), offsets.contiguous(), early_stop, *out, torch.get_num_threads())
+    return out
+
+
+@_alpha.register_fake
+def _(alpha, channels, offsets, early_stop):
+    return _outputs(alpha, channels, offsets)
+
+
+@torch.library.custom_op("formfield::composite_alpha_backward", mutates_args=())
+def _alpha_backward(
+    inputs: list[Tensor],
+    saved: list[Tensor],
+    early_stop: float,
+    values: Tensor | None,
+    opacity: Tensor | None,
+    weights: Tensor | None,
+    needed: list[bool],
+) -> tuple[Tensor, Tensor]:
+    grads = tuple(_empty_like(x, want) for x, want in zip(inputs[:2], needed))
+    alpha, channels, offsets = (raw(x) for x in inputs)
+    backends.native().composite_alpha_backward(
+        *(alpha, channels, offsets, early_stop),
+        *(raw(x) for x in saved),
+        *_given((values, opacity, weights)),
+        *(g if want else None for g, want in zip(grads, needed)),
+        torch.get_num_threads(),
+    )
+    return grads
+
+
+@_alpha_backward.register_fake
+def _(inputs, saved, early_stop, values, opacity, weights, needed):
+    return tuple(_empty_like(x, want) for x, want in zip(inputs[:2], needed))
+
+
+def _alpha_setup(ctx, inputs, output):
+    ctx.set_materialize_grads(False)
+    ctx.early_stop = inputs[3]
+    ctx.save_for_backward(*inputs[:3], *output[2:])
+
+
+def _alpha_gradient(ctx, *grads):
+    alpha, channels, offsets, weights, before = ctx.saved_tensors
+    needed = list(ctx.needs_input_grad[:2])
+    out = _alpha_backward([alpha, channels, offsets], [weights, before], ctx.early_stop, *grads[:3], needed)
+    return (*(g if want else None for g, want in zip(out, needed)), None, None)
+
+
+_alpha.register_autograd(_alpha_gradient, setup_context=_alpha_setup)
+
+
+@torch.library.custom_op("formfield::distortion_loss", mutates_args=())
+def _distortion(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor) -> Tensor:
+    loss = weights.new_empty(offsets.shape[0] - 1)
+    backends.native().distortion_forward(raw(weights), raw(t), raw(dt), offsets.contiguous(), loss, torch.get_num_threads())
+    return loss
+
+
+@_distortion.register_fake
+def _(weights, t, dt, offsets):
+    return weights.new_empty(offsets.shape[0] - 1)
+
+
+@torch.library.custom_op("formfield::distortion_loss_backward", mutates_args=())
+def _distortion_backward(grad: Tensor, weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor) -> Tensor:
+    out = _empty_like(weights, True)
+    backends.native().distortion_backward(raw(weights), raw(t), raw(dt), offsets.contiguous(), raw(grad), out, torch.get_num_threads())
+    return out
+
+
+@_distortion_backward.register_fake
+def _(grad, weights, t, dt, offsets):
+    return _empty_like(weights, True)
+
+
+_distortion.register_autograd(
+    lambda ctx, grad: (_distortion_backward(grad, *ctx.saved_tensors), None, None, None),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)

@@ -9,6 +9,7 @@ from .. import backends
 from ..errors import ArgumentError
 from ..reference import laplace as reference
 from . import packed_checks as checks
+from .native_specs import raw
 
 
 def laplace_density(sdf: Tensor, beta: Tensor, *, backend: str | None = None) -> Tensor:
@@ -28,7 +29,8 @@ def laplace_density(sdf: Tensor, beta: Tensor, *, backend: str | None = None) ->
     """
     _check_beta("laplace_density", beta, sdf, sdf.shape[0])
     checks.floats("laplace_density", sdf=(sdf, (None,)))
-    backends.backend("laplace_density", sdf.device, backend)
+    if backends.backend("laplace_density", sdf.device, backend) == "cpu":
+        return _density(sdf, beta)
     return reference.laplace_density(sdf, beta)
 
 
@@ -53,7 +55,8 @@ def opacity_error(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, *, back
         BackendError: A forced backend is missing.
     """
     _check("opacity_error", sdf, t, offsets, beta)
-    backends.backend("opacity_error", sdf.device, backend)
+    if backends.backend("opacity_error", sdf.device, backend) == "cpu":
+        return _bound(sdf, t, offsets, beta, True)
     return reference.opacity_error(sdf, t, offsets, beta)
 
 
@@ -67,7 +70,8 @@ def error_bound(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, *, backen
         [R]; 0 for rays with fewer than two samples. Not differentiable.
     """
     _check("error_bound", sdf, t, offsets, beta)
-    backends.backend("error_bound", sdf.device, backend)
+    if backends.backend("error_bound", sdf.device, backend) == "cpu":
+        return _bound(sdf, t, offsets, beta, False)
     return reference.error_bound(sdf, t, offsets, beta)
 
 
@@ -109,7 +113,8 @@ def solve_beta(
     _check("solve_beta", sdf, t, offsets, beta)
     if not epsilon > 0 or iterations < 0:
         raise ArgumentError(f"solve_beta: epsilon must be positive and iterations not negative, not {epsilon} and {iterations}")
-    backends.backend("solve_beta", sdf.device, backend)
+    if backends.backend("solve_beta", sdf.device, backend) == "cpu":
+        return _solve(sdf, t, offsets, beta, epsilon, iterations)
     return reference.solve_beta(sdf, t, offsets, beta, epsilon, iterations)
 
 
@@ -124,3 +129,75 @@ def _check(op: str, sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor) -> No
     checks.floats(op, sdf=(sdf, (None,)), t=(t, (sdf.shape[0],)))
     checks.packed(op, offsets, sdf)
     _check_beta(op, beta, sdf, offsets.shape[0] - 1)
+
+
+@torch.library.custom_op("formfield::laplace_density", mutates_args=())
+def _density(sdf: Tensor, beta: Tensor) -> Tensor:
+    out = torch.empty_like(sdf, memory_format=torch.contiguous_format)
+    backends.native().laplace_forward(raw(sdf), raw(beta).view(-1), out, torch.get_num_threads())
+    return out
+
+
+@_density.register_fake
+def _(sdf, beta):
+    return torch.empty_like(sdf, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("formfield::laplace_density_backward", mutates_args=())
+def _density_backward(grad: Tensor, sdf: Tensor, beta: Tensor, need_sdf: bool, need_beta: bool) -> tuple[Tensor, Tensor]:
+    by_sdf, by_beta = _new_gradients(sdf, beta, need_sdf, need_beta)
+    backends.native().laplace_backward(
+        raw(sdf),
+        raw(beta).view(-1),
+        raw(grad),
+        by_sdf if need_sdf else None,
+        by_beta.view(-1) if need_beta else None,
+        torch.get_num_threads(),
+    )
+    return by_sdf, by_beta
+
+
+@_density_backward.register_fake
+def _(grad, sdf, beta, need_sdf, need_beta):
+    return _new_gradients(sdf, beta, need_sdf, need_beta)
+
+
+def _new_gradients(sdf: Tensor, beta: Tensor, need_sdf: bool, need_beta: bool) -> tuple[Tensor, Tensor]:
+    new = lambda x, wanted: torch.empty_like(x, memory_format=torch.contiguous_format) if wanted else x.new_empty(0)  # noqa: E731
+    return new(sdf, need_sdf), new(beta, need_beta)
+
+
+def _density_gradient(ctx, grad):
+    need = ctx.needs_input_grad
+    by_sdf, by_beta = _density_backward(grad, *ctx.saved_tensors, need[0], need[1])
+    return by_sdf if need[0] else None, by_beta if need[1] else None
+
+
+_density.register_autograd(_density_gradient, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs))
+
+
+@torch.library.custom_op("formfield::error_bound", mutates_args=())
+def _bound(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, per_sample: bool) -> Tensor:
+    out = sdf.new_empty(sdf.shape[0] if per_sample else offsets.shape[0] - 1)
+    targets = (None, out) if per_sample else (out, None)
+    backends.native().error_bound(raw(sdf), raw(t), offsets.contiguous(), raw(beta).view(-1), *targets, torch.get_num_threads())
+    return out
+
+
+@_bound.register_fake
+def _(sdf, t, offsets, beta, per_sample):
+    return sdf.new_empty(sdf.shape[0] if per_sample else offsets.shape[0] - 1)
+
+
+@torch.library.custom_op("formfield::solve_beta", mutates_args=())
+def _solve(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, epsilon: float, iterations: int) -> Tensor:
+    out = sdf.new_empty(offsets.shape[0] - 1)
+    backends.native().solve_beta(
+        raw(sdf), raw(t), offsets.contiguous(), raw(beta).view(-1), epsilon, iterations, out, torch.get_num_threads()
+    )
+    return out
+
+
+@_solve.register_fake
+def _(sdf, t, offsets, beta, epsilon, iterations):
+    return sdf.new_empty(offsets.shape[0] - 1)

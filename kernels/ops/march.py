@@ -12,6 +12,7 @@ from .. import backends
 from ..errors import ArgumentError
 from ..reference import march as reference
 from . import packed_checks as checks
+from .native_specs import raw
 from .occupancy import OccupancyGrid
 
 MAX_LATTICE = 1 << 22
@@ -67,7 +68,7 @@ def march_rays(
     still touch each other.
 
     Args:
-        origins: [R, 3], scene units; float32 (the reference takes float64 too).
+        origins: [R, 3], scene units; float32 or float64.
         directions: Unit length. [R, 3]
         near, far: Distances along the ray; far may be inf. [R]
         grid: Occupied cells.
@@ -78,7 +79,7 @@ def march_rays(
         backend: Force a backend.
     Returns:
         :class:`RaySamples`, ray-major, front to back; the same bits whatever the number of threads. Not differentiable.
-        Memory: 12 bytes a sample (16 with the indices of the reference).
+        Memory: 12 bytes a sample (native), for float32 rays.
     Raises:
         ArgumentError: Wrong shape, dtype, device, NaN, directions that are not of unit length, or a step so small that a ray through
             the cube has more than 2^22 of them.
@@ -105,7 +106,50 @@ def march_rays(
         raise ArgumentError(f"march_rays: cone_angle must be in [0, 1), not {cone_angle}")
     if max_samples < 1:
         raise ArgumentError(f"march_rays: max_samples must be at least 1, not {max_samples}")
-    backends.backend("march_rays", origins.device, backend)
+    if backends.backend("march_rays", origins.device, backend) == "cpu":
+        largest = 2 * math.sqrt(3) * grid.half_size / grid.resolution
+        return RaySamples(
+            *_march(origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, largest, max_samples)
+        )
     return RaySamples(
         *reference.march_rays(origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, max_samples)
+    )
+
+
+@torch.library.custom_op("formfield::march_rays", mutates_args=())
+def _march(
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    jitter: Tensor,
+    bitfield: Tensor,
+    resolution: int,
+    step: float,
+    cone_angle: float,
+    max_step: float,
+    max_samples: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if bitfield.data_ptr() % 8:
+        bitfield = bitfield.clone()  # the native code reads 8 bytes at a time
+    rays = tuple(raw(x) for x in (origins, directions, near, far, jitter))
+    lattice = (bitfield, resolution, step, cone_angle, max_step)
+    offsets = torch.empty(origins.shape[0] + 1, dtype=torch.int64)
+    threads = torch.get_num_threads()
+    backends.native().march_count(*rays, *lattice, min(max_samples, 2**31 - 1), offsets, threads)
+    samples = int(offsets[-1])
+    ray_indices = torch.empty(samples, dtype=torch.int32)
+    t, dt = origins.new_empty(samples), origins.new_empty(samples)
+    backends.native().march_fill(*rays, *lattice, offsets, ray_indices, t, dt, threads)
+    return offsets, ray_indices, t, dt
+
+
+@_march.register_fake
+def _(origins, directions, near, far, jitter, bitfield, resolution, step, cone_angle, max_step, max_samples):
+    samples = torch.library.get_ctx().new_dynamic_size()
+    return (
+        near.new_empty(origins.shape[0] + 1, dtype=torch.int64),
+        near.new_empty(samples, dtype=torch.int32),
+        near.new_empty(samples),
+        near.new_empty(samples),
     )

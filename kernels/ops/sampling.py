@@ -9,6 +9,7 @@ from .. import backends
 from ..errors import ArgumentError
 from ..reference import sampling as reference
 from . import packed_checks as checks
+from .native_specs import raw
 
 
 @torch.no_grad()
@@ -38,5 +39,18 @@ def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, *, bac
             raise ArgumentError("sample_pdf: u must be in [0, 1]")
         if n and not bool((weights >= 0).all()):
             raise ArgumentError("sample_pdf: weights must not be negative or NaN")
-    backends.backend("sample_pdf", bins.device, backend)
+    if backends.backend("sample_pdf", bins.device, backend) == "cpu":
+        return _sample_pdf(bins, weights, u, offsets)
     return reference.sample_pdf(bins, weights, u, offsets)
+
+
+@torch.library.custom_op("formfield::sample_pdf", mutates_args=())
+def _sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor) -> Tensor:
+    out = torch.empty_like(u, memory_format=torch.contiguous_format)
+    backends.native().sample_pdf(raw(bins), raw(weights), raw(u), offsets.contiguous(), out, torch.get_num_threads())
+    return out
+
+
+@_sample_pdf.register_fake
+def _(bins, weights, u, offsets):
+    return torch.empty_like(u, memory_format=torch.contiguous_format)

@@ -1,0 +1,103 @@
+// laplace_density and the error bound. The gradient by a shared beta is summed per piece of fixed size, then over the pieces in order, so
+// that it does not depend on the number of threads.
+#include "bodies/laplace.h"
+
+#include <nanobind/nanobind.h>
+
+#include <vector>
+
+#include "cpu/arrays.h"
+#include "cpu/parallel.h"
+
+namespace formfield {
+namespace {
+
+constexpr int64_t POINT_GRAIN = 8192;
+
+template <class T>
+void forward(Array<const T> sdf, Array<const T> beta, Array<T> density, int threads) {
+    const T *f = sdf.data(), *b = beta.data();
+    const int64_t n = int64_t(sdf.shape(0)), stride = beta.size() == 1 ? 0 : 1;
+    T* out = density.data();
+    nb::gil_scoped_release release;
+    parallel_ranges(threads, n, POINT_GRAIN, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) out[i] = laplace_value(f[i], b[i * stride]);
+    });
+}
+
+template <class T>
+void backward(
+    Array<const T> sdf, Array<const T> beta, Array<const T> grad, MaybeArray<T> grad_sdf, MaybeArray<T> grad_beta, int threads
+) {
+    const T *f = sdf.data(), *b = beta.data(), *g = grad.data();
+    const int64_t n = int64_t(sdf.shape(0)), stride = beta.size() == 1 ? 0 : 1;
+    T *gs = data_or_null(grad_sdf), *gb = data_or_null(grad_beta);
+    nb::gil_scoped_release release;
+    std::vector<double> sums(size_t((n + POINT_GRAIN - 1) / POINT_GRAIN), 0.0);
+    parallel_ranges(threads, n, POINT_GRAIN, [&](int64_t begin, int64_t end) {
+        double sum = 0;
+        for (int64_t i = begin; i < end; ++i) {
+            const LaplaceDensity<T> d = laplace_density(f[i], b[i * stride]);
+            if (gs) gs[i] = g[i] * d.by_sdf;
+            if (gb && stride) gb[i] = g[i] * d.by_beta;
+            sum += double(g[i] * d.by_beta);
+        }
+        sums[size_t(begin / POINT_GRAIN)] = sum;
+    });
+    if (gb && !stride) {
+        double sum = 0;
+        for (double s : sums) sum += s;
+        gb[0] = T(sum);
+    }
+}
+
+template <class T>
+void bound(
+    Array<const T> sdf, Array<const T> t, Array<const int64_t> offsets, Array<const T> beta, MaybeArray<T> per_ray,
+    MaybeArray<T> per_sample, int threads
+) {
+    const T *f = sdf.data(), *x = t.data(), *b = beta.data();
+    const int64_t *first = offsets.data(), rays = int64_t(offsets.shape(0)) - 1, stride = beta.size() == 1 ? 0 : 1;
+    T *ray = data_or_null(per_ray), *each = data_or_null(per_sample);
+    nb::gil_scoped_release release;
+    parallel_ranges(threads, rays, RAY_GRAIN, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+            const int64_t s = first[r];
+            const T worst = error_bound_ray(first[r + 1] - s, f + s, x + s, b[r * stride], each ? each + s : nullptr);
+            if (ray) ray[r] = worst;
+        }
+    });
+}
+
+template <class T>
+void solve(
+    Array<const T> sdf, Array<const T> t, Array<const int64_t> offsets, Array<const T> beta, double epsilon, int iterations, Array<T> out,
+    int threads
+) {
+    const T *f = sdf.data(), *x = t.data(), *b = beta.data();
+    const int64_t *first = offsets.data(), rays = int64_t(offsets.shape(0)) - 1, stride = beta.size() == 1 ? 0 : 1;
+    T* result = out.data();
+    const T log_epsilon = T(std::log1p(epsilon));
+    nb::gil_scoped_release release;
+    each_ray_with_scratch<T>(first, rays, threads, [&](int64_t r, int64_t s, int64_t n, T* distance) {
+        result[r] = solve_beta_ray(n, f + s, x + s, b[r * stride], T(epsilon), log_epsilon, iterations, distance);
+    });
+}
+
+template <class T>
+void define(nb::module_& m) {
+    const auto none = nb::arg().none();
+    m.def("laplace_forward", &forward<T>);
+    m.def("laplace_backward", &backward<T>, nb::arg(), nb::arg(), nb::arg(), none, none, nb::arg());
+    m.def("error_bound", &bound<T>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), none, none, nb::arg());
+    m.def("solve_beta", &solve<T>);
+}
+
+}  // namespace
+
+void register_laplace(nb::module_& m) {
+    define<float>(m);
+    define<double>(m);
+}
+
+}  // namespace formfield
