@@ -7,6 +7,7 @@ source pixel (one float32 RGBA copy, its resampled copy and the sampling grid); 
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ from recon.data.listing import Frame, FrameProblem, Intrinsics, Lens
 from recon.data.scene import Camera
 
 EXIF_ORIENTATION = 274
+_GRID_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def read_picture(frame: Frame, target_size: Callable[[int, int], tuple[int, int]
     lens = frame.intrinsics.lens
     if not is_negligible(lens, fx, fy, cx, cy, skew, width, height):
         pinhole = pinhole_for(lens, fx, fy, cx, cy, skew, width, height)
-        grid = _sampling_grid(lens, (fx, fy, cx, cy, skew), pinhole, width, height)
+        with _GRID_LOCK:  # one thread computes it, the others then find it
+            grid = _sampling_grid(lens, (fx, fy, cx, cy, skew), pinhole, width, height)
         image = _resample(image, grid)
         mask = None if mask is None else _resample(mask[..., None], grid)[..., 0]
         fx, fy, cx, cy = pinhole

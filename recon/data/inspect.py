@@ -75,7 +75,7 @@ def camera_picture(scene: Scene, path: Path) -> None:
     size = facts["image_sizes"][0]
     first = (
         f"{scene.name} ({scene.format}): {counts['train']} training and {counts['test']} held-out views, {size['width']}x{size['height']}, "
-        f"background {_text(facts['background'])}, {len(scene.warnings)} warnings"
+        f"background {_text(facts['background'])}, warnings: {len(scene.warnings)}"
     )
     x, y, z = bounds["center"]
     second = f"unit sphere = centre ({x:.4g}, {y:.4g}, {z:.4g}), radius {bounds['radius']:.4g} {bounds['unit'] or 'world units'}; "
