@@ -13,6 +13,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from recon.geometry import Similarity
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -44,6 +46,12 @@ class Mesh:
         if len(self.vertices) == 0:
             return 0.0
         return float(np.linalg.norm(self.vertices.max(0) - self.vertices.min(0)))
+
+
+def transform_mesh(mesh: Mesh, target_from_source: Similarity) -> Mesh:
+    """The mesh in another frame; a similarity has no mirror in it, so the winding stays right."""
+    normals = None if mesh.normals is None else target_from_source.rotate(mesh.normals)
+    return replace(mesh, vertices=target_from_source.apply(mesh.vertices), normals=normals)
 
 
 def face_cross(mesh: Mesh) -> np.ndarray:

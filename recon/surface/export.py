@@ -1,0 +1,183 @@
+"""Mesh files: .glb, .obj (with .mtl and .png), .ply and .stl, in world units.
+
+Each file is written under a temporary name in the same folder, flushed and renamed, so that a reader never sees half of one.
+
+World axes are kept as they are in every format. glTF says that y is up; a world with another axis up lies on its side in a viewer, unless
+``up`` names that axis. The axes and the unit are recorded in the file: ``asset.extras`` of a .glb, comments of an .obj or .ply. glTF's unit
+is the metre; lengths are **not** converted to it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import imageio.v3 as iio
+import numpy as np
+
+from recon.errors import UsageError
+from recon.geometry import Similarity
+from recon.surface.gltf import glb_bytes
+from recon.surface.mesh import Mesh, transform_mesh
+
+Up = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
+FORMATS = (".glb", ".obj", ".ply", ".stl")
+
+
+def export_mesh(
+    mesh: Mesh,
+    path: Path,
+    world_from_scene: Similarity | None = None,
+    *,
+    unit: str | None = None,
+    up: Up | None = None,
+    unlit: bool = True,
+) -> list[Path]:
+    """Write a mesh in the format that the suffix names.
+
+    Args:
+        mesh: In scene units, or in world units if ``world_from_scene`` is None.
+        path: File to write; its folder is made.
+        world_from_scene: Scene to world.
+        unit: Name of the world unit, recorded in the file.
+        up: World axis that is to become glTF's +y. Only for .glb: the other formats have no axis of their own.
+        unlit: Mark colours and textures in a .glb as already lit (``KHR_materials_unlit``), which photographs are.
+    Returns:
+        The files written, the one named first.
+    Raises:
+        UsageError: If the suffix is unknown, or ``up`` is asked of a format that has no axes.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(f"cannot write a mesh as '{path.name}'", f"use one of {', '.join(FORMATS)}")
+    if up is not None and suffix != ".glb":
+        raise UsageError(f"'up' has no meaning for '{path.name}'", "only .glb has an axis that is up by its specification")
+    if world_from_scene is not None:
+        mesh = transform_mesh(mesh, world_from_scene)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == ".glb":
+        rotation = np.eye(3) if up is None else _gltf_from_world(up)
+        turned = transform_mesh(mesh, Similarity(rotation=rotation))
+        extras = {"unit": unit, "world_up": up, "gltf_from_world_rotation": rotation.tolist(), "axes": "world" if up is None else "turned"}
+        _write(path, lambda f: f.write(glb_bytes(turned, extras, unlit=unlit)))
+        return [path]
+    if suffix == ".obj":
+        return _write_obj(mesh, path, unit)
+    _write(path, lambda f: _write_ply(mesh, f, unit) if suffix == ".ply" else _write_stl(mesh, f))
+    return [path]
+
+
+def _gltf_from_world(up: Up) -> np.ndarray:
+    """The rotation that takes the named axis to +y, by the shortest way."""
+    axis = np.zeros(3)
+    axis["xyz".index(up[1])] = 1.0 if up[0] == "+" else -1.0
+    y = np.array([0.0, 1.0, 0.0])
+    if up == "-y":
+        return np.diag([1.0, -1.0, -1.0])
+    v = np.cross(axis, y)
+    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3) + k + k @ k / (1 + axis @ y)
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[BinaryIO]:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with _atomic(path) as file:
+        write(file)
+
+
+def _needs_float64(vertices: np.ndarray) -> bool:
+    """Whether float32 would move vertices by more than 1e-5 of the mesh's size, because the mesh is far from the origin."""
+    if len(vertices) == 0:
+        return False
+    size = float((vertices.max(0) - vertices.min(0)).max())
+    return float(np.abs(vertices).max()) * 2.0**-24 > 1e-5 * size
+
+
+def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
+    position = "<f8" if _needs_float64(mesh.vertices) else "<f4"
+    fields = [(name, position) for name in "xyz"]
+    if mesh.normals is not None:
+        fields += [(name, "<f4") for name in ("nx", "ny", "nz")]
+    if mesh.colors is not None:
+        fields += [(name, "u1") for name in ("red", "green", "blue")]
+    names = {"<f4": "float", "<f8": "double", "u1": "uchar"}
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"comment unit {unit or 'unknown'}, world axes",
+        f"element vertex {len(mesh.vertices)}",
+    ]
+    header += [f"property {names[kind]} {name}" for name, kind in fields]
+    header += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices", "end_header"]
+    vertices = np.empty(len(mesh.vertices), fields)
+    columns = [mesh.vertices, *(a for a in (mesh.normals, mesh.colors) if a is not None)]
+    for (name, _), values in zip(fields, (array[:, k] for array in columns for k in range(3)), strict=True):
+        vertices[name] = values
+    faces = np.empty(len(mesh.faces), [("count", "u1"), ("index", "<i4", 3)])
+    faces["count"], faces["index"] = 3, mesh.faces
+    file.write(("\n".join(header) + "\n").encode("ascii", "replace"))
+    file.write(vertices.tobytes())
+    file.write(faces.tobytes())
+
+
+def _write_stl(mesh: Mesh, file: BinaryIO) -> None:
+    corners = mesh.vertices[mesh.faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    records = np.zeros(len(mesh.faces), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    records["normal"] = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+    records["corners"] = corners
+    file.write(b"formfield".ljust(80, b" ") + np.uint32(len(mesh.faces)).tobytes())
+    file.write(records.tobytes())
+
+
+def _write_obj(mesh: Mesh, path: Path, unit: str | None) -> list[Path]:
+    written = [path]
+    head = [f"# unit {unit or 'unknown'}, world axes"]
+    if mesh.texture is not None and mesh.uv is not None:
+        png, mtl = path.with_name(f"{path.stem}_texture.png"), path.with_suffix(".mtl")
+        texture = iio.imwrite("<bytes>", mesh.texture, extension=".png")
+        _write(png, lambda f: f.write(texture))
+        material = f"newmtl surface\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {png.name}\n"
+        _write(mtl, lambda f: f.write(material.encode()))
+        head += [f"mtllib {mtl.name}", "usemtl surface"]
+        written += [mtl, png]
+    with _atomic(path) as file:
+        file.write(("\n".join(head) + "\n").encode())
+        if mesh.colors is not None and mesh.texture is None:
+            _rows(file, "v %.9g %.9g %.9g %.4f %.4f %.4f\n", np.concatenate([mesh.vertices, mesh.colors / 255.0], axis=1))
+        else:
+            _rows(file, "v %.9g %.9g %.9g\n", mesh.vertices)
+        if mesh.uv is not None:
+            _rows(file, "vt %.7g %.7g\n", mesh.uv)
+        if mesh.normals is not None:
+            _rows(file, "vn %.5f %.5f %.5f\n", mesh.normals)
+        has_uv, has_normals = mesh.uv is not None, mesh.normals is not None
+        corner = {(False, False): "%d", (True, False): "%d/%d", (False, True): "%d//%d", (True, True): "%d/%d/%d"}[has_uv, has_normals]
+        repeat = 1 + has_uv + has_normals
+        _rows(file, f"f {corner} {corner} {corner}\n", np.repeat(mesh.faces + 1, repeat, axis=1))
+    return written
+
+
+def _rows(file: BinaryIO, line: str, values: np.ndarray, chunk: int = 2**16) -> None:
+    for start in range(0, len(values), chunk):
+        part = values[start : start + chunk]
+        file.write(((line * len(part)) % tuple(part.ravel().tolist())).encode("ascii"))

@@ -1,0 +1,142 @@
+"""Mesh files, read back with trimesh: scale, winding, colours, axes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from recon.errors import UsageError
+from recon.geometry import Similarity
+from recon.surface.atlas import unwrap
+from recon.surface.export import export_mesh
+from recon.surface.mesh import Mesh, vertex_normals
+from recon.surface.texture import bake_texture, sample_texture
+
+WORLD_FROM_SCENE = Similarity(231.0, Rotation.from_euler("xyz", [30, -70, 110], degrees=True).as_matrix(), np.array([1e5, -40.0, 700.0]))
+
+
+def scene_mesh() -> Mesh:
+    """A box without symmetry, in scene units."""
+    box = trimesh.creation.box((0.2, 0.4, 0.8)).subdivide().subdivide()
+    mesh = Mesh(np.array(box.vertices) + 0.05, np.array(box.faces, np.int32))
+    colors = np.rint(255 * (mesh.vertices - mesh.vertices.min(0)) / np.ptp(mesh.vertices, axis=0)).astype(np.uint8)
+    return replace(mesh, normals=vertex_normals(mesh), colors=colors)
+
+
+def load(path: Path) -> trimesh.Trimesh:
+    mesh = trimesh.load(path, process=False, force="mesh")
+    assert isinstance(mesh, trimesh.Trimesh)
+    return mesh
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+def test_world_units_and_winding(tmp_path, suffix):
+    mesh = scene_mesh()
+    files = export_mesh(mesh, tmp_path / f"new/folder/mesh{suffix}", WORLD_FROM_SCENE, unit="mm")
+    assert sorted(tmp_path.rglob("*.*")) == sorted(files)  # no temporary file is left
+    back = load(files[0])
+    expected = WORLD_FROM_SCENE.apply(mesh.vertices)
+    tolerance = 0.01 if suffix == ".stl" else 1e-3  # float32 at 1e5 has steps of 0.008; the others store more, or relative to a centre
+    np.testing.assert_allclose(back.bounds, [expected.min(0), expected.max(0)], atol=tolerance)
+    assert back.volume == pytest.approx(0.2 * 0.4 * 0.8 * 231.0**3, rel=1e-3)  # positive: the faces look outward
+    if suffix != ".stl":
+        np.testing.assert_allclose(back.vertices, expected, atol=tolerance)
+        np.testing.assert_array_equal(back.faces, mesh.faces)
+
+
+def test_glb_normals_are_turned_with_the_mesh(tmp_path):
+    mesh = scene_mesh()
+    (path,) = export_mesh(mesh, tmp_path / "mesh.glb", WORLD_FROM_SCENE)
+    assert mesh.normals is not None
+    np.testing.assert_allclose(glb_attribute(path, "NORMAL", "<f4", 3), WORLD_FROM_SCENE.rotate(mesh.normals), atol=1e-6)
+
+
+def test_ply_colours(tmp_path):
+    mesh = scene_mesh()
+    (path,) = export_mesh(mesh, tmp_path / "mesh.ply")
+    assert mesh.colors is not None
+    np.testing.assert_array_equal(np.asarray(load(path).visual.vertex_colors)[:, :3], mesh.colors)
+
+
+def glb_tree(path: Path) -> dict:
+    data = path.read_bytes()
+    assert data[:4] == b"glTF"
+    assert int.from_bytes(data[8:12], "little") == len(data)
+    length = int.from_bytes(data[12:16], "little")
+    assert length % 4 == 0
+    return json.loads(data[20 : 20 + length])
+
+
+def glb_attribute(path: Path, name: str, kind: str, width: int) -> np.ndarray:
+    tree, data = glb_tree(path), path.read_bytes()
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"][name]]
+    start = 20 + int.from_bytes(data[12:16], "little") + 8 + tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
+    return np.frombuffer(data, kind, accessor["count"] * width, start).reshape(-1, width)
+
+
+def test_glb_vertex_colours_are_linear(tmp_path):
+    mesh = scene_mesh()
+    (path,) = export_mesh(mesh, tmp_path / "mesh.glb")
+    rgba = glb_attribute(path, "COLOR_0", "<u2", 4) / 65535
+    assert mesh.colors is not None
+    srgb = mesh.colors / 255
+    np.testing.assert_allclose(rgba[:, :3], np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4), atol=1e-4)
+    assert glb_tree(path)["extensionsUsed"] == ["KHR_materials_unlit"]
+
+
+@pytest.mark.parametrize(("up", "axis"), [("+z", 2), ("-z", 2), ("+x", 0), ("-y", 1), ("+y", 1)])
+def test_up_axis(tmp_path, up, axis):
+    mesh = scene_mesh()
+    (path,) = export_mesh(mesh, tmp_path / "mesh.glb", up=up, unit="mm")
+    back = load(path)
+    sign = 1 if up[0] == "+" else -1
+    np.testing.assert_allclose(back.vertices[:, 1], sign * mesh.vertices[:, axis], atol=1e-6)
+    assert back.volume == pytest.approx(0.2 * 0.4 * 0.8, rel=1e-5)
+    extras = glb_tree(path)["asset"]["extras"]
+    assert extras["unit"] == "mm"
+    assert extras["world_up"] == up
+    rotation = np.array(extras["gltf_from_world_rotation"])
+    np.testing.assert_allclose(back.vertices, mesh.vertices @ rotation.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj"])
+def test_texture_lands_where_it_belongs(tmp_path, suffix):
+    """The colour read through the file's own texture coordinates is the colour of the point."""
+
+    def color(points, normals):
+        return np.clip(0.5 + points, 0, 1)
+
+    mesh = bake_texture(unwrap(replace(scene_mesh(), colors=None), 256), color, resolution=256)
+    files = export_mesh(mesh, tmp_path / f"mesh{suffix}")
+    back = load(files[0])
+    material = back.visual.material
+    picture = material.baseColorTexture if suffix == ".glb" else material.image
+    texture = np.asarray(picture.convert("RGB"))
+    found = sample_texture(texture, np.asarray(back.visual.uv))
+    np.testing.assert_allclose(found, color(back.vertices, None), atol=0.03)
+
+
+def test_empty_mesh_is_still_a_valid_glb(tmp_path):
+    (path,) = export_mesh(Mesh.empty(), tmp_path / "mesh.glb")
+    assert "meshes" not in glb_tree(path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    (path,) = export_mesh(scene_mesh(), tmp_path / "mesh.ply")
+    before = path.read_bytes()
+    with pytest.raises(IndexError):
+        export_mesh(replace(scene_mesh(), normals=np.zeros((len(scene_mesh().vertices), 2))), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("name", "up"), [("mesh.fbx", None), ("mesh", None), ("mesh.ply", "+z")])
+def test_errors(tmp_path, name, up):
+    with pytest.raises(UsageError):
+        export_mesh(scene_mesh(), tmp_path / name, up=up)
