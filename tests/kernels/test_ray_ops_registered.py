@@ -1,0 +1,45 @@
+"""The native ops on rays as torch sees them: schema, fake kernels, autograd registration (what torch.compile relies on)."""
+
+import pytest
+import torch
+from packed_cases import generator, packed_offsets
+
+from kernels import OccupancyGrid, backends
+from kernels.ops import composite, laplace, march, sampling
+
+pytestmark = pytest.mark.skipif(not backends.status("composite", "cpu")[0], reason=backends.status("composite", "cpu")[1])
+
+
+def inputs():
+    g = generator(0)
+    offsets = packed_offsets(3, 0, 5)
+    density, dt = torch.rand(8, generator=g), torch.rand(8, generator=g)
+    t = torch.cat([dt[:3].cumsum(0), dt[3:].cumsum(0)])
+    return density, dt, t, torch.rand(8, 3, generator=g), offsets
+
+
+CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
+
+
+@pytest.mark.parametrize("name", ["composite", "alpha", "distortion", "density", "bound", "solve", "sample_pdf"])
+def test_opcheck(name):
+    density, dt, t, channels, offsets = inputs()
+    leaf = density.clone().requires_grad_()
+    beta = torch.tensor(0.1, requires_grad=True)
+    op, args, checks = {
+        "composite": (composite._composite, (leaf, dt, channels, offsets, 0.0), (*CHECKS, "test_aot_dispatch_dynamic")),
+        "alpha": (composite._alpha, (leaf, channels, offsets, 0.0), CHECKS),
+        "distortion": (composite._distortion, (leaf, t, dt, offsets), CHECKS),
+        "density": (laplace._density, (leaf, beta), (*CHECKS, "test_aot_dispatch_dynamic")),
+        "bound": (laplace._bound, (density, t, offsets, beta.detach(), False), CHECKS),
+        "solve": (laplace._solve, (density, t, offsets, beta.detach(), 0.1, 5), CHECKS),
+        "sample_pdf": (sampling._sample_pdf, (t, density, torch.rand(3, 4), offsets), CHECKS),
+    }[name]
+    torch.library.opcheck(op, args, test_utils=checks)
+
+
+def test_opcheck_march():
+    d = torch.nn.functional.normalize(torch.randn(4, 3, generator=generator(1)), dim=-1)
+    bits = OccupancyGrid.full(8).bitfield
+    args = (torch.zeros(4, 3), d, torch.zeros(4), torch.ones(4), torch.full((4,), 0.5), bits, 8, 0.1, 0.0, 0.4, 100)
+    torch.library.opcheck(march._march, args, test_utils=CHECKS)
