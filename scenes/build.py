@@ -1,4 +1,4 @@
-"""``python -m scenes.build [NAME ...]``: make the data files of built-in scenes. Needs the extra ``[cad]``; users of scenes do not."""
+"""``python -m scenes.build [NAME ...]``: make the data files of the built-in CAD scenes. Needs the extra ``[cad]``; users of scenes do not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def build(entry: Entry, folder: Path) -> Solid:
-    """Model one scene and write ``mesh.npz``, and for CAD scenes ``curves.json`` and ``part.step``, into ``folder``."""
+    """Model one CAD scene and write ``mesh.npz``, ``curves.json`` and ``part.step`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     from scenes.cad import solid_from_shape, write_step
     from scenes.parts import PARTS
@@ -32,8 +32,8 @@ def build(entry: Entry, folder: Path) -> Solid:
 
 
 def main(names: list[str]) -> None:
-    """Build the named scenes, or all."""
-    known = {entry.name: entry for entry in CATALOG}
+    """Build the named CAD scenes, or all."""
+    known = {entry.name: entry for entry in CATALOG if entry.kind == "cad"}
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise UsageError(f"unknown scenes: {', '.join(unknown)}", f"Known: {', '.join(known)}.")

@@ -79,6 +79,8 @@ def exact_curve(edge: Any, diagonal: float, common: dict) -> Curve:
         x, y = conic.XAxis().Direction(), conic.YAxis().Direction()
         return ellipse(_xyz(conic.Location()), _xyz(x), _xyz(y), radii, (first, last), kind == "Circle", **common)
     points, weights, error = _bezier_chain(edge, diagonal)
+    if _straight(points, weights, 1e-9 * diagonal):
+        return line(points[0], points[-1], **common)
     parameters = {"approximation_error": error} if error > 0 else {}
     return Curve("bezier", points, weights, parameters=parameters, **common)
 
@@ -112,6 +114,17 @@ def _bezier_chain(edge: Any, diagonal: float) -> tuple[np.ndarray, np.ndarray, f
         points += [_xyz(piece.Pole(k)) for k in range(begin, 5)]
         weights += [piece.Weight(k) * rescale for k in range(begin, 5)]
     return np.array(points), np.array(weights), error
+
+
+def _straight(points: np.ndarray, weights: np.ndarray, tolerance: float) -> bool:
+    """Whether control points lie in order on a segment, so that the curve is that segment."""
+    chord = points[-1] - points[0]
+    length = float(np.linalg.norm(chord))
+    if length <= tolerance or np.ptp(weights) > 1e-9 * weights.max():
+        return False
+    along = (points - points[0]) @ chord / length
+    off = points - points[0] - along[:, None] * chord / length
+    return bool(np.linalg.norm(off, axis=1).max() <= tolerance and (np.diff(along) >= -tolerance).all())
 
 
 def _ends(edge: Any) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ def write(
     name: str,
     out: Path,
     options: SceneOptions | None = None,
+    *,
+    views: int | None = None,
+    size: int | None = None,
     formats: Sequence[str] = FORMATS,
     geometry: bool = True,
     overwrite: bool = False,
@@ -50,6 +54,8 @@ def write(
         name: Of the scene, with or without ``scenes:``.
         out: Folder to make. It appears only when it is whole.
         options: Number and kind of views.
+        views: Training views, if other than the options'; a quarter as many are held out.
+        size: Width and height in pixels, if other than the options'.
         formats: "blender", "nerfstudio", or both.
         geometry: Also write depth, normals and edge maps of every view.
         overwrite: Replace ``out`` if it is there.
@@ -59,13 +65,17 @@ def write(
     Raises:
         UsageError: Unknown scene or format, or ``out`` exists.
     """
-    return write_truth(truth(name), out, options, formats, geometry, overwrite, progress)
+    return write_truth(truth(name), out, options, views=views, size=size, formats=formats, geometry=geometry, overwrite=overwrite,
+                       progress=progress)  # fmt: skip
 
 
 def write_truth(
     known: Truth,
     out: Path,
     options: SceneOptions | None = None,
+    *,
+    views: int | None = None,
+    size: int | None = None,
     formats: Sequence[str] = FORMATS,
     geometry: bool = True,
     overwrite: bool = False,
@@ -73,6 +83,10 @@ def write_truth(
 ) -> Path:
     """Render any object with known surface, and write it; see :func:`write`."""
     options = options or SceneOptions()
+    if views is not None:
+        options = replace(options, train=views, test=max(views // 4, 1))
+    if size is not None:
+        options = replace(options, width=size, height=size)
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         raise UsageError(f"unknown formats {unknown}" if unknown else "no format was asked for", f"Formats: {', '.join(FORMATS)}.")
@@ -81,15 +95,15 @@ def write_truth(
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        views = photograph(known, options)
-        _pictures(temporary, views)
+        pictures = photograph(known, options)
+        _pictures(temporary, pictures)
         if "blender" in formats:
-            _blender(temporary, views)
+            _blender(temporary, pictures)
         if "nerfstudio" in formats:
-            _nerfstudio(temporary, views)
+            _nerfstudio(temporary, pictures)
         _truth(temporary / "truth", known, options)
         if geometry:
-            _geometry(temporary / "truth", known, views, progress)
+            _geometry(temporary / "truth", known, pictures, progress)
         if out.exists():
             shutil.rmtree(out) if out.is_dir() and not out.is_symlink() else out.unlink()
         os.replace(temporary, out)
@@ -192,7 +206,10 @@ def _geometry(folder: Path, known: Truth, views: Sequence[View], progress: Progr
         arrays = folder / "geometry" / view.name.replace(".png", ".npz")
         arrays.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
-            arrays, distance=seen.distance.astype(np.float32), depth_z=seen.depth_z.astype(np.float32), normal=seen.normal.astype(np.float16)
+            arrays,
+            distance=seen.distance.astype(np.float32),
+            depth_z=seen.depth_z.astype(np.float32),
+            normal=seen.normal.astype(np.float16),
         )
         lines = draw_lines(visible_points(ready, view.camera, known.curves), view.camera.width, view.camera.height)
         picture = folder / "edges" / view.name

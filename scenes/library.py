@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from scenes import curves as curve_files
+from scenes import organic
 from scenes.cameras import fibonacci_directions, orbit_directions, surround
 from scenes.catalog import CATALOG, Entry
 from scenes.curves import Curve
@@ -29,7 +30,7 @@ DATA = Path(__file__).parent / "data"
 PREFIX = "scenes:"
 MARGIN = 1.1
 """Scene units are chosen so that the object's bounding sphere has radius 1 / MARGIN."""
-_PICTURE_MODULES = ("cameras", "lighting", "materials", "pictures", "render", "solid", "tracing", "library")
+_PICTURE_MODULES = ("cameras", "lighting", "materials", "organic", "pictures", "render", "solid", "tracing", "library")
 logger = logging.getLogger(__name__)
 
 
@@ -141,11 +142,12 @@ def truth(name: str) -> Truth:
         DataError: If its files are missing or damaged.
     """
     found = entry(name)
+    if found.kind == "organic":
+        return Truth(found.name, organic.solid(found.name), found.unit, found.material)
     folder = DATA / found.name
     solid = load_mesh(folder / "mesh.npz")
-    if found.kind == "cad":
-        vertices, sharp, tangent = curve_files.read(folder / "curves.json")
-        solid = Solid(solid.vertices, solid.faces, solid.normals, solid.normal_faces, solid.patches, vertices, sharp, tangent)
+    vertices, sharp, tangent = curve_files.read(folder / "curves.json")
+    solid = replace(solid, curve_vertices=vertices, curves=sharp, tangent_curves=tangent)
     step = folder / "part.step"
     return Truth(found.name, solid, found.unit, found.material, step if step.is_file() else None)
 
@@ -211,7 +213,8 @@ def cache_folder() -> Path:
 
 
 def _cache_key(known: Truth, options: SceneOptions) -> str:
-    digest = hashlib.sha256((DATA / known.name / "mesh.npz").read_bytes())
+    mesh = DATA / known.name / "mesh.npz"
+    digest = hashlib.sha256(mesh.read_bytes() if mesh.is_file() else b"formula")
     for module in _PICTURE_MODULES:
         digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
     material = PLAIN if options.plain else known.material

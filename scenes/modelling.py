@@ -129,12 +129,16 @@ def sweep(outline: Any, path: Any) -> Any:
     return _done(occ("BRepOffsetAPI").BRepOffsetAPI_MakePipe(path, face(outline)))
 
 
-def loft(outlines: Sequence[Any], ruled: bool = False) -> Any:
-    """A solid through closed wires."""
-    maker = occ("BRepOffsetAPI").BRepOffsetAPI_ThruSections(True, ruled, 1e-6)
-    for outline in outlines:
-        maker.AddWire(outline)
-    return _done(maker)
+def polyhedron(points: Sequence[Point], sides: Sequence[Sequence[int]]) -> Any:
+    """A solid bounded by plane polygons, each given by point numbers."""
+    sewing = occ("BRepBuilderAPI").BRepBuilderAPI_Sewing(1e-6)
+    for side in sides:
+        sewing.Add(face(polygon([points[k] for k in side])))
+    sewing.Perform()
+    shell = static(occ("TopoDS").TopoDS, "Shell")(sewing.SewedShape())
+    solid = occ("BRepBuilderAPI").BRepBuilderAPI_MakeSolid(shell).Solid()
+    static(occ("BRepLib").BRepLib, "OrientClosedSolid")(solid)
+    return solid
 
 
 # ---- combining -------------------------------------------------------------------------------------------------------------------
