@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from recon.config import FieldName, MethodName, PresetName, RunConfig, preset_config, with_overrides
-from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconError
+from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconError, UsageError
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -33,7 +33,9 @@ class DataOptions:
     holdout: int = 8
     """Hold out every n-th view for testing where the dataset has no split of its own."""
     no_masks: bool = False
-    """Ignore alpha channels and object masks."""
+    """Do not use object masks (alpha is always used: there is nothing behind it)."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Centre x y z and radius, in world units, of the sphere that holds the object; default: found from the images."""
     skip_bad_frames: bool = False
     """Leave out unreadable or contradictory frames with a warning instead of stopping."""
 
@@ -45,6 +47,7 @@ class DataOptions:
             f"data.holdout={self.holdout}",
             f"data.use_masks={'false' if self.no_masks else 'true'}",
             f"data.skip_bad_frames={'true' if self.skip_bad_frames else 'false'}",
+            f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
         ]
 
 
@@ -195,13 +198,26 @@ def run_config(train: TrainOptions, images: DataOptions) -> RunConfig:
 
 def open_data(source: str, config: RunConfig) -> Scene:
     """The dataset behind ``DATA``: a path, or ``scenes:NAME``."""
+    d = config.data
     if source.startswith("scenes:"):
         import scenes
 
-        return scenes.load(source.removeprefix("scenes:"))
-    from recon.data.load import load_scene
+        if not d.use_masks:
+            raise UsageError(
+                "the built-in scenes have a transparent background: there is nothing behind the object to learn", "drop --no-masks"
+            )
+        usual = scenes.SceneOptions()
+        size = min(round(usual.width / d.downscale), d.max_size or usual.width)
+        return scenes.load(source, scenes.SceneOptions(width=size, height=size))
+    import numpy as np
 
-    d = config.data
+    from recon.data.load import load_scene
+    from recon.geometry import Similarity
+
+    bounds = None
+    if d.bounds is not None:
+        *center, radius = d.bounds
+        bounds = Similarity(radius, translation=np.array(center))
     return load_scene(
         Path(source),
         downscale=d.downscale,
@@ -209,6 +225,7 @@ def open_data(source: str, config: RunConfig) -> Scene:
         holdout=d.holdout,
         use_masks=d.use_masks,
         skip_bad_frames=d.skip_bad_frames,
+        world_from_scene=bounds,
     )
 
 
@@ -216,14 +233,15 @@ def open_truth(source: str, given: Path | None) -> Mesh | None:
     """The true surface in world units, if there is one."""
     if given is None and not source.startswith("scenes:"):
         return None
-    from recon.surface.mesh import Mesh, read_mesh
+    from recon.surface.mesh import Mesh
+    from recon.surface.reading import read_mesh
 
     if given is not None:
         return read_mesh(given)
     import scenes
 
-    truth = scenes.truth(source.removeprefix("scenes:"))
-    return Mesh(truth.vertices, truth.faces)
+    solid = scenes.truth(source).solid
+    return Mesh(solid.vertices, solid.faces)
 
 
 def tell_scene(scene: Scene, reporter: Reporter) -> None:
@@ -295,16 +313,17 @@ def evaluate(command: Evaluate) -> None:
 def render(command: Render) -> None:
     from recon import pipeline
     from recon.console import Reporter
+    from recon.preview import render_orbit, render_split
     from recon.runs import open_run
 
     run = open_run(command.run)
     with Reporter() as reporter:
         method = pipeline.load_method(run, reporter)
         if command.what == "orbit":
-            print(pipeline.render_orbit(run, method, command.frames, command.size, reporter))
+            print(render_orbit(run, method, command.frames, command.size, reporter))
         else:
             scene = open_data(run.scene_info()["source"], run.config)
-            print(pipeline.render_split(run, method, scene, command.what, reporter))
+            print(render_split(run, method, scene, command.what, reporter))
 
 
 def export(command: Export) -> None:
@@ -312,12 +331,13 @@ def export(command: Export) -> None:
 
     from recon import pipeline
     from recon.console import Reporter
+    from recon.exporting import export_cameras, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
     with Reporter() as reporter:
         if command.what == "cameras":
-            print(pipeline.export_cameras(run))
+            print(export_cameras(run))
             return
         settings = run.config.export
         settings = replace(
@@ -326,7 +346,7 @@ def export(command: Export) -> None:
             texture_faces=command.faces or settings.texture_faces,
             keep="all" if command.keep_all else settings.keep,
         )
-        pipeline.export_mesh(run, pipeline.load_method(run, reporter), settings, reporter)
+        export_mesh(run, pipeline.load_method(run, reporter), settings, reporter)
     for path in sorted(run.exports.glob("mesh.*")):
         print(path)
 

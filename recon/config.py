@@ -34,7 +34,9 @@ class DataConfig:
     holdout: int = 8
     """Hold out every n-th view for testing where the dataset has no split of its own."""
     use_masks: bool = True
-    """Use alpha or object masks when the dataset has them."""
+    """Use object masks when the dataset has them."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Centre and radius, in world units, of the sphere that holds the object; None: found from the images."""
     skip_bad_frames: bool = False
     """Leave out unreadable or contradictory frames with a warning instead of stopping."""
 
@@ -236,6 +238,8 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise UsageError(f"{where}: expected a list, found {value!r}")
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            raise UsageError(f"{where}: expected {len(args)} values, found {len(value)}")
         return tuple(_checked(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)

@@ -19,7 +19,8 @@ from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
 from recon.runs import Run
-from recon.surface.mesh import Mesh, read_mesh
+from recon.surface.mesh import Mesh
+from recon.surface.reading import read_mesh
 
 PROTOCOL = (
     "sRGB in [0, 1], not quantised, whole image; transparent pixels of photograph and render over white; "

@@ -20,7 +20,7 @@ from recon.rendering.image import depth_picture, normal_picture, render_view, to
 from recon.rendering.meshes import render_mesh
 from recon.rendering.orbit import orbit_cameras
 from recon.runs import Run
-from recon.surface.mesh import read_mesh
+from recon.surface.reading import read_mesh
 
 FRAMES_PER_SECOND = 24
 CAPTION_HEIGHT = 18

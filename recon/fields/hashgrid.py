@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,9 @@ class HashGridField(nn.Module):
         generator: Source of the initial values.
     """
 
-    def __init__(self, config: HashGridConfig, outputs: int, activation: str, include_input: bool, generator: torch.Generator):
+    def __init__(
+        self, config: HashGridConfig, outputs: int, activation: Literal["relu", "softplus"], include_input: bool, generator: torch.Generator
+    ):
         super().__init__()
         self.grid = kernels.HashGridSpec(
             dims=3,
@@ -45,19 +48,10 @@ class HashGridField(nn.Module):
 
     def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
         x = points * 0.5 + 0.5
-        out = kernels.fused_field(
-            x,
-            self.table,
-            self.params,
-            self.grid,
-            self.mlp,
-            order=order,
-            include_input=self.include_input,
-            active_levels=self.active_levels,
-        )
+        options: dict[str, Any] = {"include_input": self.include_input, "active_levels": self.active_levels}
         if order == 0:
-            return out, None
-        values, gradient = out
+            return kernels.fused_field(x, self.table, self.params, self.grid, self.mlp, **options), None
+        values, gradient = kernels.fused_field(x, self.table, self.params, self.grid, self.mlp, order=1, **options)
         return values, 0.5 * gradient  # d/dpoint = d/dx * dx/dpoint
 
     def set_active_levels(self, share: float) -> None:
@@ -72,6 +66,7 @@ class HashGridField(nn.Module):
         layers = self.mlp.unpack(self.params.data)
         for i, (weight, bias) in enumerate(layers):
             fan_out, fan_in = weight.shape
+            assert bias is not None
             if i < len(layers) - 1:
                 weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
                 bias.zero_()

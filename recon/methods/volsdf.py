@@ -123,6 +123,13 @@ class VolSDF(nn.Module):
         return self.sdf(points)
 
     @torch.no_grad()
+    def surface_value_and_gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Signed distance [N] and its gradient [N, 3] at scene points, for moving vertices onto the surface."""
+        values, gradient = self.field.query(points, order=1)
+        assert gradient is not None
+        return values[:, 0], gradient
+
+    @torch.no_grad()
     def surface_color(self, points: Tensor, normals: Tensor) -> Tensor:
         values, gradient = self.field.query(points, order=1)
         assert gradient is not None

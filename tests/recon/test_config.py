@@ -35,6 +35,7 @@ def test_overrides():
         ("method=nerf", "is not one of 'volsdf', 'radiance'"),
         ("hashgrid.hidden=64", "expected a list"),
         ("train.steps=[", "not YAML"),
+        ("data.bounds=[1, 2, 3]", "expected 4 values, found 3"),
     ],
 )
 def test_bad_overrides_say_what_is_wrong(setting, says):
