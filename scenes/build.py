@@ -1,4 +1,7 @@
-"""``python -m scenes.build [NAME ...]``: make the data files of the built-in CAD scenes. Needs the extra ``[cad]``; users of scenes do not."""
+"""``python -m scenes.build [NAME ...]``: make the data files of the built-in CAD scenes.
+
+Needs the extra ``[cad]``; users of scenes do not.
+"""
 
 from __future__ import annotations
 

@@ -205,12 +205,8 @@ def _geometry(folder: Path, known: Truth, views: Sequence[View], progress: Progr
         seen = render_geometry(ready, view.camera)
         arrays = folder / "geometry" / view.name.replace(".png", ".npz")
         arrays.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            arrays,
-            distance=seen.distance.astype(np.float32),
-            depth_z=seen.depth_z.astype(np.float32),
-            normal=seen.normal.astype(np.float16),
-        )
+        distance, depth_z = seen.distance.astype(np.float32), seen.depth_z.astype(np.float32)
+        np.savez_compressed(arrays, distance=distance, depth_z=depth_z, normal=seen.normal.astype(np.float16))
         lines = draw_lines(visible_points(ready, view.camera, known.curves), view.camera.width, view.camera.height)
         picture = folder / "edges" / view.name
         picture.parent.mkdir(parents=True, exist_ok=True)
