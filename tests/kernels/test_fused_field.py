@@ -57,7 +57,7 @@ def test_native_mlp_matches_the_reference(name, n):
     gy = torch.randn(n, spec.outputs, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     results = []
     for backend, dtype in (("cpu", torch.float32), ("reference", torch.float64), ("cpu", torch.float64)):
-        a, b = x.to(dtype).requires_grad_(), params.to(dtype).requires_grad_()
+        a, b = x.to(dtype).clone().requires_grad_(), params.to(dtype).clone().requires_grad_()
         y = field_mlp(a, b, spec, backend=backend)
         results.append([y.detach(), *torch.autograd.grad(y, (a, b), gy.to(dtype))])
     for single, expected, double in zip(*results):
@@ -81,8 +81,8 @@ def test_native_field_matches_the_reference(name, grid_name, include_input):
         for levels in (grid.levels, 1):
             results = []
             for backend, dtype in (("cpu", torch.float32), ("reference", torch.float64), ("cpu", torch.float64)):
-                a = x.to(dtype).requires_grad_(order == 0)
-                t, p = table.to(dtype).requires_grad_(), params.to(dtype).requires_grad_()
+                a = x.to(dtype).clone().requires_grad_(order == 0)
+                t, p = table.to(dtype).clone().requires_grad_(), params.to(dtype).clone().requires_grad_()
                 options = dict(include_input=include_input, active_levels=levels, backend=backend)
                 if order == 0:
                     outputs = (fused_field(a, t, p, grid, mlp, **options),)
