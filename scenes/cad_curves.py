@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def feature_curves(shape: Any, diagonal: float) -> tuple[np.ndarray, tuple[Curve
         common = {"vertices": None if pair[0] == pair[1] else pair, "label": label, "dihedral_rad": bend}
         curve = exact_curve(edge, diagonal, common)
         (tangent if label == "fillet_boundary" else sharp).append(curve)
+    sharp = _whole_conics(sharp, tangent)
     used = sorted({v for c in (*sharp, *tangent) if c.vertices for v in c.vertices})
     renumber = {old: new for new, old in enumerate(used)}
 
@@ -63,6 +65,35 @@ def feature_curves(shape: Any, diagonal: float) -> tuple[np.ndarray, tuple[Curve
                      curve.parameters, curve.label, curve.dihedral_rad)  # fmt: skip
 
     return positions[used].reshape(-1, 3), tuple(map(fit, sharp)), tuple(map(fit, tangent))
+
+
+def _whole_conics(curves: list[Curve], others: list[Curve]) -> list[Curve]:
+    """Join arcs that make up one whole circle or ellipse and whose ends no other curve shares: files and kernels cut closed edges
+    at seams, which are no features."""
+    groups: dict[tuple, list[int]] = {}
+    for number, curve in enumerate(curves):
+        if curve.type in ("arc", "ellipse") and curve.vertices is not None:
+            p = curve.parameters
+            radii = [p["radius"]] if curve.type == "arc" else p["radii"]
+            direction = p["normal"] if curve.type == "arc" else [*p["normal"], *p["x_axis"]]
+            numbers = np.concatenate([np.array(p["center"]) / radii[0], np.log(radii), np.abs(direction)])
+            groups.setdefault((curve.type, *np.round(numbers, 6) + 0.0), []).append(number)
+    valence = Counter(v for c in (*curves, *others) if c.vertices for v in c.vertices)
+    gone: set[int] = set()
+    whole: list[Curve] = []
+    for members in groups.values():
+        spans = [curves[k].parameters["angles_rad"] for k in members]
+        inner = Counter(v for k in members for v in curves[k].vertices or ())
+        if abs(sum(b - a for a, b in spans) - 2 * math.pi) < 1e-6 and all(n == 2 == valence[v] for v, n in inner.items()):
+            first = curves[members[0]]
+            p = first.parameters
+            radii = (p["radius"], p["radius"]) if first.type == "arc" else (p["radii"][0], p["radii"][1])
+            bend = max(curves[k].dihedral_rad for k in members)
+            common = {"vertices": None, "label": first.label, "dihedral_rad": bend}
+            turn = (spans[0][0], spans[0][0] + 2 * math.pi)
+            whole.append(ellipse(p["center"], p["x_axis"], p["y_axis"], radii, turn, first.type == "arc", **common))
+            gone.update(members)
+    return [c for k, c in enumerate(curves) if k not in gone] + whole
 
 
 def exact_curve(edge: Any, diagonal: float, common: dict) -> Curve:

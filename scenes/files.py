@@ -83,7 +83,7 @@ def _mesh_solid(path: Path, allow_open: bool) -> Solid:
     if isinstance(loaded, trimesh.Scene):
         loaded = loaded.to_geometry()
     faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3), int)))
-    vertices = np.asarray(loaded.vertices, np.float64)
+    vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float64)
     if len(faces) == 0:
         raise DataError(f"{path}: it has no triangles", hint="Export the surface, not a point cloud.")
     if not np.isfinite(vertices[faces]).all():

@@ -204,9 +204,10 @@ def asteroid(p: np.ndarray) -> np.ndarray:
         0.10 * np.sin(3 * d[:, 0] + 1) * np.cos(2.5 * d[:, 1]) + 0.06 * np.sin(5 * d[:, 2] + 2 * d[:, 0]) + 0.02 * np.sin(11 * d[:, 1] + 3)
     )
     index = np.arange(14)
-    z = 1 - (2 * index + 1) / 14
+    height = 1 - (2 * index + 1) / 14
+    across = np.sqrt(1 - height * height)
     turn = 2.399963 * index + 0.5
-    centers = np.stack([np.sqrt(1 - z * z) * np.cos(turn), np.sqrt(1 - z * z) * np.sin(turn), z], 1)
+    centers = np.stack([across * np.cos(turn), across * np.sin(turn), height], 1)
     for number, center in enumerate(centers):
         width = 0.13 + 0.11 * ((number * 5) % 14) / 14
         away = ((d - center) ** 2).sum(1) / width**2
