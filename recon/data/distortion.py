@@ -152,7 +152,7 @@ def pinhole_for(
     y0, y1 = ideal[2, :, 1].max(), ideal[3, :, 1].min()
     if not (x1 > x0 and y1 > y0):
         raise FrameProblem(f"the lens distortion ({_describe(lens)}) leaves no rectangular picture: check the coefficients")
-    for _ in range(100):
+    for _ in range(1000):
         xs, ys = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
         sides = [(x0 + 0 * t, ys), (x1 + 0 * t, ys), (xs, y0 + 0 * t), (xs, y1 + 0 * t)]
         border = np.concatenate([np.stack(side, -1) for side in sides])
@@ -160,7 +160,7 @@ def pinhole_for(
         if (px >= -1e-6).all() and (px[:, 0] <= width + 1e-6).all() and (px[:, 1] <= height + 1e-6).all():
             break
         xm, ym = (x0 + x1) / 2, (y0 + y1) / 2
-        x0, x1, y0, y1 = xm + 0.99 * (x0 - xm), xm + 0.99 * (x1 - xm), ym + 0.99 * (y0 - ym), ym + 0.99 * (y1 - ym)
+        x0, x1, y0, y1 = xm + 0.999 * (x0 - xm), xm + 0.999 * (x1 - xm), ym + 0.999 * (y0 - ym), ym + 0.999 * (y1 - ym)
     else:
         raise FrameProblem(f"the lens distortion ({_describe(lens)}) leaves no rectangular picture: check the coefficients")
     new_fx, new_fy = width / (x1 - x0), height / (y1 - y0)

@@ -22,6 +22,9 @@ from recon.data.listing import Frame, FrameProblem, Intrinsics, Lens
 from recon.data.scene import Camera
 
 EXIF_ORIENTATION = 274
+# Focal lengths in image widths: fields of view of 0.06 and 176 degrees. Beyond, the number is in millimetres, or of a normalised image.
+LARGEST_FOCAL, SMALLEST_FOCAL = 1e3, 0.015
+LARGEST_COEFFICIENT = 1e4
 _GRID_LOCK = threading.Lock()
 
 
@@ -191,6 +194,12 @@ def resolve(given: Intrinsics, width: int, height: int) -> tuple[float, float, f
         raise FrameProblem(f"intrinsics that are not finite numbers: {', '.join(wrong)}")
     if fx <= 0 or fy <= 0:
         raise FrameProblem(f"the focal length must be positive, found fl_x = {fx:g}, fl_y = {fy:g}")
+    if max(fx, fy) > LARGEST_FOCAL * w or min(fx, fy) < SMALLEST_FOCAL * w:
+        raise FrameProblem(f"the focal length ({fx:g}, {fy:g}) px fits no camera with images {w} px wide: is it in another unit?")
+    if max(map(abs, (*given.lens.k, *given.lens.p))) > LARGEST_COEFFICIENT:
+        raise FrameProblem(
+            f"a distortion coefficient beyond {LARGEST_COEFFICIENT:g}: are the coefficients in another unit (pixels, millimetres)?"
+        )
     fx, fy, cx, cy, skew = float(fx), float(fy), float(cx), float(cy), float(given.skew)
     if (w, h) == (width, height):
         return fx, fy, cx, cy, skew, ""

@@ -16,6 +16,8 @@ from recon.data.listing import Findings, Frame, FrameProblem
 ROUNDING_TOLERANCE = 1e-5
 MENDING_TOLERANCE = 2e-2
 MIN_VIEWS = 3
+# No unit of length makes sense of more; beyond, squares lose all digits or overflow.
+LARGEST_NUMBER = 1e9
 
 
 def rigid(world_from_camera: np.ndarray) -> tuple[np.ndarray, str | None]:
@@ -28,6 +30,8 @@ def rigid(world_from_camera: np.ndarray) -> tuple[np.ndarray, str | None]:
     """
     if not np.isfinite(world_from_camera).all():
         raise FrameProblem("the pose holds NaN or infinity: drop the frame or estimate the poses again")
+    if np.abs(world_from_camera).max() > LARGEST_NUMBER:
+        raise FrameProblem(f"the pose holds a number beyond {LARGEST_NUMBER:g}: drop the frame or estimate the poses again")
     rotation = world_from_camera[:, :3]
     u, s, vt = np.linalg.svd(rotation)
     if s[0] == 0 or s[2] < 1e-9 * s[0]:

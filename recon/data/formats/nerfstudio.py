@@ -49,7 +49,8 @@ def read(root: Path, findings: Findings, file_name: str = "transforms.json") -> 
                 _, mask = locate(root, entry["mask_path"], "mask_path")
                 if not mask.is_file():
                     unmasked, mask = unmasked + 1, None
-            matrix = world_from_file.apply_to_pose(pose(entry.get("transform_matrix"), "transform_matrix", opengl=True))
+            with np.errstate(invalid="ignore"):  # NaN and infinity are reported later, for every format in the same way
+                matrix = world_from_file.apply_to_pose(pose(entry.get("transform_matrix"), "transform_matrix", opengl=True))
             frames.append(Frame(where, name, path, matrix, intrinsics(data, entry), split, mask))
         except FrameProblem as problem:
             findings.bad.append((where, str(problem)))
@@ -99,11 +100,11 @@ def _undo_applied(data: dict, file: Path, findings: Findings) -> Similarity:
     if raw is None and raw_scale == 1.0:
         return Similarity()
     try:
-        matrix = np.eye(4)[:3] if raw is None else np.array(raw, np.float64)[:3]
+        matrix = np.eye(4)[:3] if raw is None else np.atleast_2d(np.array(raw, np.float64))[:3]
         factor = float(raw_scale)
     except (TypeError, ValueError, OverflowError):
         matrix, factor = np.zeros(0), 1.0
-    if matrix.shape != (3, 4) or not np.isfinite(matrix).all() or not (np.isfinite(factor) and factor > 0):
+    if matrix.shape != (3, 4) or not (np.abs(matrix) < 1e12).all() or not 1e-12 < factor < 1e12:
         findings.fatal.append(f'{file.name}: "applied_transform" must be a 3x4 matrix and "applied_scale" a positive number')
         return Similarity()
     determinant = np.linalg.det(matrix[:, :3])

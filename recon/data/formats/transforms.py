@@ -13,9 +13,6 @@ from recon.data.listing import IMAGE_SUFFIXES, Findings, FrameProblem, Intrinsic
 
 SUPPORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE")
 
-# OpenGL cameras (x right, y up, looking along -z) to OpenCV cameras (x right, y down, z forward): same centre, y and z turned round.
-OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
-
 
 def read_json(file: Path, findings: Findings) -> dict | None:
     """Parse a JSON file whose top level is an object; what is wrong goes to ``findings.fatal`` and gives None."""
@@ -107,7 +104,8 @@ def pose(raw: Any, key: str, opengl: bool) -> np.ndarray:
         raise FrameProblem(f'the last row of "{key}" must be 0 0 0 1: is the matrix transposed?')
     matrix = matrix[:3].copy()
     if opengl:
-        matrix[:, :3] = matrix[:, :3] @ OPENCV_FROM_OPENGL
+        # x right, y up, looking along -z, to x right, y down, z forward: same centre, y and z turned round.
+        matrix[:, 1:3] *= -1.0
     return matrix
 
 
@@ -195,6 +193,6 @@ def _size(frame: dict, shared: dict, key: str) -> int | None:
     value = _number(frame, shared, key)
     if value is None:
         return None
-    if not np.isfinite(value) or value < 1 or value != int(value):
+    if not 1 <= value < 1e6 or value != int(value):
         raise FrameProblem(f'"{key}" must be the image size in whole pixels, found {value:g}')
     return int(value)
