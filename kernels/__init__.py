@@ -11,6 +11,7 @@ from .ops.composite import composite, composite_alpha, distortion_loss
 from .ops.field_mlp import field_mlp
 from .ops.fused_field import fused_field
 from .ops.hash_encode import hash_encode
+from .ops.knn import KnnIndex, knn, knn_index
 from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error, solve_beta
 from .ops.march import RaySamples, march_rays
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
@@ -22,6 +23,7 @@ __all__ = [
     "BackendError",
     "HashGridSpec",
     "KernelError",
+    "KnnIndex",
     "MLPSpec",
     "OccupancyGrid",
     "RaySamples",
@@ -39,6 +41,8 @@ __all__ = [
     "field_mlp",
     "fused_field",
     "hash_encode",
+    "knn",
+    "knn_index",
     "laplace_density",
     "march_rays",
     "opacity_error",

@@ -36,6 +36,7 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "error_bound": ("error_bound",),
     "solve_beta": ("solve_beta",),
     "sample_pdf": ("sample_pdf",),
+    "knn": ("knn_build", "knn_query"),
 }
 
 _log = logging.getLogger(__name__)

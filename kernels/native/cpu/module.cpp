@@ -7,6 +7,7 @@ namespace nb = nanobind;
 
 namespace formfield {
 void register_composite(nb::module_& m);
+void register_knn(nb::module_& m);
 void register_laplace(nb::module_& m);
 void register_march(nb::module_& m);
 void register_sampling(nb::module_& m);
@@ -22,6 +23,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Native CPU kernels; called through kernels.ops, which checks the arguments.";
     m.def("isa", [] { return formfield::isa_name(); }, "Instruction set that the SIMD kernels use on this machine.");
     formfield::register_composite(m);
+    formfield::register_knn(m);
     formfield::register_laplace(m);
     formfield::register_march(m);
     formfield::register_sampling(m);
