@@ -54,7 +54,7 @@ class Hits:
 
 def ray_scene(mesh: Mesh) -> RayScene:
     """Build Embree's structure over a mesh; an empty mesh is hit by nothing."""
-    scene = EmbreeScene()
+    scene = EmbreeScene(robust=True)  # else rays slip between neighbouring faces
     if len(mesh.faces) == 0:
         return RayScene(mesh, scene, np.zeros(3), 1.0)
     lower, upper = mesh.vertices.min(0), mesh.vertices.max(0)
