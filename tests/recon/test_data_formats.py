@@ -129,6 +129,27 @@ def test_dtu_bounds_are_the_scale_mat(tmp_path):
     assert all(view.mask is not None and (view.mask >= 128).any() for view in scene.views)
 
 
+def test_skew_is_resampled_away(tmp_path):
+    truths = cameras()
+    skew = 6.0  # pixels of x per unit of normalised y
+    sheared = []
+    for truth in truths:
+        y = np.arange(truth.height) + 0.5
+        shift = skew * (y - truth.cy) / truth.fy
+        image, columns = blobs(truth), np.arange(truth.width)
+        sheared.append(np.stack([[np.interp(columns - d, columns, row[:, c]) for c in range(3)] for row, d in zip(image, shift)]))
+    pictures = iter(np.rint(np.array(sheared)).astype(np.uint8).transpose(0, 1, 3, 2))
+    write_dtu(tmp_path, truths, pixels=lambda _: np.ascontiguousarray(next(pictures)))
+    with np.load(tmp_path / "cameras_sphere.npz") as data:
+        arrays = dict(data)
+    for i, t in enumerate(truths):
+        k = np.array([[t.fx, skew, t.cx - 0.5], [0, t.fy, t.cy - 0.5], [0, 0, 1]])
+        arrays[f"world_mat_{i}"][:3, :3], arrays[f"world_mat_{i}"][:3, 3] = k @ t.rotation.T, -k @ t.rotation.T @ t.center
+    np.savez(tmp_path / "cameras_sphere.npz", **arrays)
+    for view, _ in matched(load_scene(tmp_path), truths):
+        np.testing.assert_allclose(centroids(view.image), view.camera.project(POINTS)[0], atol=0.06)
+
+
 def test_dtu_matches_images_by_number_when_some_are_gone(tmp_path):
     truths = cameras()
     write_dtu(tmp_path, truths)

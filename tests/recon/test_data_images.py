@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +43,20 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     pixels, remarks = decode(tmp_path / "a.png")
     np.testing.assert_array_equal(pixels[..., 0], [[0, 0, 1, 128, 255]])
     assert "16-bit" in remarks[0]
+
+
+def test_sixteen_bit_colour_keeps_its_range(tmp_path):
+    """Pillow cannot write such a file, so its chunks are put together here."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    values = np.array([[[0, 32768, 65535], [257, 25700, 51400]]], ">u2")
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + values.tobytes())) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    pixels, _ = decode(tmp_path / "a.png")
+    np.testing.assert_array_equal(pixels[0], [[0, 128, 255], [1, 100, 200]])
 
 
 def test_cmyk_is_converted(tmp_path):
