@@ -67,7 +67,7 @@ def from_cameras(cameras: Sequence[Camera]) -> tuple[Similarity, str, str | None
     centers = np.stack([c.center for c in cameras])
     axes = np.stack([c.world_from_camera[:, 2] for c in cameras])
     depths = np.einsum("ni,ni->n", axes, point - centers)
-    remedy = "give the bounds yourself if the object is not inside (world_from_scene), and look at them with `recon inspect`"
+    remedy = "look at the bounds with `recon inspect`, and give them yourself if the object is not inside (--bounds X Y Z RADIUS)"
     if spread < PARALLEL_AXES or np.median(depths) <= 0:
         center = centers.mean(axis=0)
         extent = float(np.linalg.norm(centers - center, axis=1).max())

@@ -212,7 +212,7 @@ def _assign_split(frames: Sequence[Frame], has_split: bool, split: str, holdout:
         own: list[Literal["train", "test"]] = ["test" if frame.split == "test" else "train" for frame in frames]
         if "train" in own:
             return own
-        raise DataError("none of the dataset's training images can be used", hint="Mend the training images, or use --split every.")
+        raise DataError("none of the dataset's training images can be used", hint="Mend the training images named in the warnings.")
     # The format's own line about the split no longer holds.
     findings.notes[:] = [note for note in findings.notes if not note.startswith("split:")]
     if split == "all" or holdout == 0:
@@ -287,5 +287,5 @@ def _warn_unseen(views: tuple[View, ...], world_from_scene: Similarity, findings
     if unseen:
         names = ", ".join(unseen[:3]) + (", ..." if len(unseen) > 3 else "")
         findings.warnings.append(
-            f"{len(unseen)} views do not see the bounding sphere at all ({names}): wrong poses, or bounds to be given by hand"
+            f"{len(unseen)} views do not see the bounding sphere at all ({names}): wrong poses, or bounds to be given with --bounds"
         )
