@@ -86,7 +86,13 @@ def compile_recorded(host: Callable[[], object], capabilities: Iterable[int] = (
 
 
 def _key(one: Launch) -> object:
-    return one.kernel.fn.__name__, tuple(map(_type, one.args)), tuple(sorted(one.constants.items(), key=lambda kv: kv[0])), one.warps, one.fuse
+    return (
+        one.kernel.fn.__name__,
+        tuple(map(_type, one.args)),
+        tuple(sorted(one.constants.items(), key=lambda kv: kv[0])),
+        one.warps,
+        one.fuse,
+    )
 
 
 def _type(value: object) -> str:

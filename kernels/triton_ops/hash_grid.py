@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..errors import ArgumentError
 from ..specs import HashGridSpec
 from .hash_kernels import encode_forward, encode_points, encode_table
 from .launch import block, cdiv, launch
@@ -38,7 +39,7 @@ def hash_encode_double_backward(
     x: Tensor, table: Tensor, spec: HashGridSpec, active_levels: int, grad_out: Tensor, v: Tensor,
     grad_grad_out: Tensor, grad_x: Tensor, grad_table: Tensor,
 ) -> None:  # fmt: skip
-    """Gradients of ``<grad_out, change of the encoding along v>``, v [N, dims]: ``grad_grad_out[:] =``, ``grad_x[:] =``, ``grad_table +=``."""
+    """Gradients of ``<grad_out, change of the encoding along v>``, v [N, dims]: the first two are overwritten, the table is added to."""
     encode(x, table, spec, active_levels, grad_grad_out, 0, v)
     grad_x.zero_()
     add_points(x, table, spec, active_levels, grad_out, v, grad_x, 0)
@@ -65,14 +66,14 @@ def add_table(
     """``grad_table +=`` gradient of ``<grad_value, encoding> + <grad_tangent, its change along tangent>`` (columns from ``column`` on)."""
     given = grad_value if grad_value is not None else grad_tangent
     if given is None:
-        raise ValueError("neither gradient is given")
+        raise ArgumentError("add_table needs at least one of the two gradients")
     n, width = given.shape
     rows = block(n, BLOCK)
     for first, last, hashed in _launches(spec, active_levels):
         launch(
             encode_table, (cdiv(n, rows), last - first),
-            x, given if grad_value is None else grad_value, given if grad_tangent is None else grad_tangent, x if tangent is None else tangent,
-            grad_table, *_levels(spec, x.device), n, width, column, first,
+            x, given if grad_value is None else grad_value, given if grad_tangent is None else grad_tangent,
+            x if tangent is None else tangent, grad_table, *_levels(spec, x.device), n, width, column, first,
             D=spec.dims, F=spec.features, HASH=hashed, SMOOTH=_smooth(spec), VALUE=grad_value is not None, TANGENT=grad_tangent is not None,
             BLOCK=rows,
         )  # fmt: skip
