@@ -187,7 +187,8 @@ def from_json(data: dict, source: str) -> tuple[np.ndarray, tuple[Curve, ...], t
     Raises:
         DataError: If a field is missing or contradicts another; all problems at once.
     """
-    if data.get("version") != FORMAT_VERSION:
+    if not isinstance(data, dict) or data.get("version") != FORMAT_VERSION:
+        data = data if isinstance(data, dict) else {}
         raise DataError(f"{source}: curves of version {data.get('version')!r}; this program reads version {FORMAT_VERSION}")
     vertices = np.asarray(data["vertices"], np.float64).reshape(-1, 3)
     problems: list[str] = []
