@@ -15,6 +15,7 @@ from .ops.knn import KnnIndex, knn, knn_index
 from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error, solve_beta
 from .ops.march import RaySamples, march_rays
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
+from .ops.rbf_encode import rbf_encode
 from .ops.sampling import sample_pdf
 from .specs import HashGridSpec, MLPSpec
 
@@ -46,6 +47,7 @@ __all__ = [
     "laplace_density",
     "march_rays",
     "opacity_error",
+    "rbf_encode",
     "sample_pdf",
     "solve_beta",
     "update_occupancy",

@@ -37,6 +37,8 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "solve_beta": ("solve_beta",),
     "sample_pdf": ("sample_pdf",),
     "knn": ("knn_build", "knn_query"),
+    "rbf_encode": ("rbf_forward", "rbf_backward"),
+    "rbf_layer": ("rbf_layer_forward", "rbf_layer_backward"),
 }
 
 _log = logging.getLogger(__name__)
