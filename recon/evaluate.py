@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from PIL import Image
 from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
 from recon.data.scene import Scene, View
-from recon.evaluation.images import psnr, ssim
-from recon.evaluation.surfaces import compare_surfaces, silhouette_iou
-from recon.geometry import Similarity
+from recon.evaluation.images import PROTOCOL as IMAGE_PROTOCOL
+from recon.evaluation.images import image_metrics
+from recon.evaluation.report import mean, to_plain
+from recon.evaluation.silhouettes import object_mask, silhouette_iou
+from recon.evaluation.surfaces import surface_metrics
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
@@ -22,21 +25,18 @@ from recon.runs import Run
 from recon.surface.mesh import Mesh
 from recon.surface.reading import read_mesh
 
-PROTOCOL = (
-    "sRGB in [0, 1], not quantised, whole image; transparent pixels of photograph and render over white; "
-    "mean of the per-view values; SSIM with an 11x11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03"
-)
-
 
 def evaluate(run: Run, method: Method, scene: Scene, truth: Mesh | None, reporter: Reporter) -> dict[str, Any]:
-    """Evaluate a trained run and write ``eval/results.json`` and the rendered views.
+    """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
     Args:
         run: Where results go; its exported mesh is evaluated if there is one.
         method: The trained model.
         scene: Its data.
-        truth: True surface in world units.
+        truth: True surface in world units, if known.
         reporter: Where progress goes.
+    Returns:
+        What ``results.json`` holds.
     """
     run.eval.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {
@@ -52,13 +52,14 @@ def evaluate(run: Run, method: Method, scene: Scene, truth: Mesh | None, reporte
     mesh_path = run.exports / "mesh.ply"
     if mesh_path.is_file():
         mesh = read_mesh(mesh_path)
-        with_shape = [v for v in scene.views if v.mask is not None or v.image.shape[2] == 4]
-        if with_shape:
-            results["silhouettes"] = _silhouettes(mesh, with_shape)
+        if any(object_mask(v) is not None for v in scene.views):
+            reporter.say("comparing silhouettes with masks")
+            results["silhouettes"] = silhouette_iou(mesh, scene.views)
         if truth is not None:
             reporter.say("comparing with the true surface")
-            results["surface"] = compare_surfaces(mesh, truth)
-    write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1))
+            results["surface"] = surface_metrics(mesh, truth, unit=scene.unit).to_json()
+    results = to_plain(results)
+    write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
     return results
 
 
@@ -68,20 +69,18 @@ def _images(run: Run, method: Method, scene: Scene, reporter: Reporter) -> dict[
     per_view, began = [], time.perf_counter()
     for i, view in enumerate(views):
         rendered = render_view(method, view.camera, scene.scene_from_world)
-        wanted = photograph(view, scene)
-        scores = {"view": view.name, "psnr": psnr(rendered.rgb, wanted), "ssim": ssim(rendered.rgb, wanted)}
-        per_view.append(scores)
-        name = view.name.replace("/", "_").rsplit(".", 1)[0].lstrip("._")
-        Image.fromarray(to_uint8(rendered.rgb)).save(run.eval / f"{name}.png")
-        reporter.progress("evaluate", (i + 1) / len(views), f"view {i + 1}/{len(views)}  PSNR {scores['psnr']:.2f} dB")
+        scores = image_metrics(rendered.rgb, photograph(view, scene), object_mask(view))
+        per_view.append({"view": view.name, **vars(scores)})
+        Image.fromarray(to_uint8(rendered.rgb)).save(run.eval / f"{view_stem(view.name)}.png")
+        reporter.progress("evaluate", (i + 1) / len(views), f"view {i + 1}/{len(views)}  PSNR {scores.psnr:.2f} dB")
     if not per_view:
         return None
+    figures = {k: mean([s[k] for s in per_view]) for k in IMAGE_PROTOCOL}
     return {
-        "protocol": PROTOCOL,
+        "protocol": {**IMAGE_PROTOCOL, "transparent": "photograph and render are composited over white"},
         "split": "test",
         "views": len(per_view),
-        "psnr": float(np.mean([s["psnr"] for s in per_view])),
-        "ssim": float(np.mean([s["ssim"] for s in per_view])),
+        **figures,
         "seconds_per_view": (time.perf_counter() - began) / len(per_view),
         "per_view": per_view,
     }
@@ -93,47 +92,31 @@ def photograph(view: View, scene: Scene) -> np.ndarray:
     return rgba[..., :3] * rgba[..., 3:] + (1.0 - rgba[..., 3:])
 
 
-def object_mask(view: View) -> np.ndarray:
-    """Where the object is, by the given mask or else alpha; used for judging whether or not it was used for training. [H, W] bool"""
-    return (view.mask if view.mask is not None else view.image[..., 3]) > 127
-
-
-def _silhouettes(mesh: Mesh, views: list[View]) -> dict[str, Any]:
-    scores = [silhouette_iou(mesh, v.camera, object_mask(v)) for v in views]
-    return {
-        "protocol": "intersection over union of the ray-cast mesh at pixel centres and mask > 127, mean over all views, training views included",
-        "views": len(views),
-        "iou": float(np.mean(scores)),
-        "worst_iou": float(np.min(scores)),
-    }
+def view_stem(name: str) -> str:
+    """A view's name as a file name without folder or suffix: "./train/r_0.png" -> "train_r_0"."""
+    path = Path(name)
+    return "_".join(part for part in (*path.parts[:-1], path.stem) if part not in (".", "..", "/"))
 
 
 def training_seconds(run: Run) -> float | None:
     """Time spent in the training loop, over all sessions of the run."""
     path = run.folder / "metrics.jsonl"
-    if not path.is_file():
-        return None
-    rows = path.read_text().splitlines()
+    rows = path.read_text().splitlines() if path.is_file() else []
     return float(json.loads(rows[-1])["seconds"]) if rows else None
 
 
 def summary_lines(results: dict[str, Any]) -> list[str]:
     """The figures that matter, for the terminal."""
     lines = []
-    if results["images"] is not None:
-        images = results["images"]
-        lines.append(f"held-out views ({images['views']}): PSNR {images['psnr']:.2f} dB, SSIM {images['ssim']:.4f}")
-    if "silhouettes" in results:
-        lines.append(f"silhouettes: IoU {results['silhouettes']['iou']:.4f} (worst view {results['silhouettes']['worst_iou']:.4f})")
-    if "surface" in results:
-        s = results["surface"]
+    images, silhouettes, surface = (results.get(k) for k in ("images", "silhouettes", "surface"))
+    if images is not None:
+        inside = "" if images["psnr_masked"] is None else f", inside the object {images['psnr_masked']:.2f} dB"
+        lines.append(f"held-out views ({images['views']}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
+    if silhouettes is not None:
+        lines.append(f"silhouettes: IoU {silhouettes['mean']:.4f} (worst view {silhouettes['least']:.4f})")
+    if surface is not None:
         unit = results["unit"] or "world units"
-        share = 100.0 * s["chamfer_l1"] / s["diagonal"]
-        lines.append(f"surface: Chamfer-L1 {s['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
-        lines.append(f"surface: normal consistency {s['normal_consistency']:.4f}")
+        share = surface["chamfer_percent_of_diagonal"]
+        lines.append(f"surface: Chamfer-L1 {surface['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
+        lines.append(f"surface: normal consistency {surface['normal_consistency']:.4f}")
     return lines
-
-
-def scene_from_world(run: Run) -> Similarity:
-    """The similarity of a run."""
-    return Similarity.from_json(run.scene_info()["world_from_scene"]).inverse()

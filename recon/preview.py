@@ -13,13 +13,14 @@ from PIL import Image, ImageDraw
 
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
-from recon.evaluate import photograph
+from recon.evaluate import photograph, view_stem
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import depth_picture, normal_picture, render_view, to_uint8
-from recon.rendering.meshes import render_mesh
+from recon.rendering.meshes import over, render_mesh
 from recon.rendering.orbit import orbit_cameras
 from recon.runs import Run
+from recon.surface.raycast import ray_scene
 from recon.surface.reading import read_mesh
 
 FRAMES_PER_SECOND = 24
@@ -41,7 +42,8 @@ def preview(run: Run, method: Method, scene: Scene, reporter: Reporter, rows: in
     """
     views = scene.split("test") or scene.split("train")
     chosen = [views[i] for i in np.unique(np.linspace(0, len(views) - 1, rows).round().astype(int))]
-    mesh = read_mesh(run.exports / "mesh.ply") if (run.exports / "mesh.ply").is_file() else None
+    mesh_path = run.exports / "mesh.ply"
+    mesh = ray_scene(read_mesh(mesh_path)) if mesh_path.is_file() else None
     strips = []
     for i, view in enumerate(chosen):
         camera = _shrunk(view.camera, size)
@@ -52,7 +54,7 @@ def preview(run: Run, method: Method, scene: Scene, reporter: Reporter, rows: in
             panels["normal"] = normal_picture(rendered.normal)
         panels["depth"] = depth_picture(rendered.depth, rendered.opacity)
         if mesh is not None:
-            panels["mesh"] = to_uint8(render_mesh(mesh, camera, shading="clay").rgb)
+            panels["mesh"] = over(render_mesh(mesh, camera, shading="clay"))
         strips.append(_captioned(panels))
         reporter.progress("preview", (i + 1) / len(chosen), f"view {i + 1}/{len(chosen)}")
     width = max(s.shape[1] for s in strips)
@@ -109,12 +111,6 @@ def render_split(run: Run, method: Method, scene: Scene, split: Literal["train",
             Image.fromarray(picture).save(folder / f"{view_stem(view.name)}-{kind}.png")
         reporter.progress("render", (i + 1) / len(views), f"view {i + 1}/{len(views)}")
     return folder
-
-
-def view_stem(name: str) -> str:
-    """A view's name as a file name without folder or suffix: "./train/r_0.png" -> "train_r_0"."""
-    path = Path(name)
-    return "_".join(part for part in (*path.parts[:-1], path.stem) if part not in (".", "..", "/"))
 
 
 def _shrunk(camera: Camera, size: int) -> Camera:

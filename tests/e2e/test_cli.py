@@ -71,9 +71,9 @@ def test_results_say_how_they_were_measured(finished):
     run, result = finished
     results = json.loads((run / "eval" / "results.json").read_text())
     assert results["images"]["views"] == 2
-    assert "sRGB" in results["images"]["protocol"]
+    assert "sRGB" in results["images"]["protocol"]["psnr"]
     assert results["images"]["psnr"] > 15
-    assert results["silhouettes"]["iou"] > 0.85
+    assert results["silhouettes"]["mean"] > 0.85
     assert f"PSNR {results['images']['psnr']:.2f} dB" in result.stdout
     assert str(run.name) in result.stdout
 
