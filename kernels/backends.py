@@ -15,7 +15,7 @@ from types import ModuleType
 
 import torch
 
-from .errors import BackendError
+from .errors import ArgumentError, BackendError
 
 ENVIRONMENT_VARIABLE = "FORMFIELD_BACKEND"
 BACKENDS = ("reference", "cpu", "cuda", "triton")
@@ -41,6 +41,14 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "rbf_layer": ("rbf_layer_forward", "rbf_layer_backward"),
 }
 
+# GPU backend -> its module, whose functions have the names and arguments described in kernels/ops/gpu_fields.py and gpu_rays.py
+GPU_MODULES = {"cuda": "kernels.cuda_backend", "triton": "kernels.triton_ops"}
+# op -> functions that its module needs, where they are not those of the extension
+GPU_FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "hash_encode": ("hash_encode_forward", "hash_encode_backward", "hash_encode_double_backward"),
+    "opacity_error": ("opacity_error",),
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +70,41 @@ def native() -> ModuleType:
     if module is None:
         raise BackendError(f"the native CPU kernels are not built ({why}); install a C++ compiler and run: pip install -e .")
     return module
+
+
+@lru_cache(maxsize=2)
+def _load_gpu(name: str) -> tuple[ModuleType | None, str]:
+    try:
+        return importlib.import_module(GPU_MODULES[name]), ""
+    except ImportError as error:
+        return None, f"{error}; install it with: pip install 'formfield[gpu]'"
+
+
+def gpu(name: str, tensor: torch.Tensor) -> ModuleType:
+    """The module of a GPU backend, ready for a tensor.
+
+    Raises:
+        BackendError: If it cannot be imported.
+        ArgumentError: If it does not take the tensor's dtype.
+    """
+    module, why = _load_gpu(name)
+    if module is None:
+        raise BackendError(f"the {name} backend cannot be loaded: {why}")
+    if tensor.dtype not in module.DTYPES:
+        raise ArgumentError(
+            f"the {name} backend takes {' or '.join(str(d) for d in module.DTYPES)}, not {tensor.dtype}; convert it, or use the reference"
+        )
+    return module
+
+
+def _gpu_status(op: str, name: str, kind: str) -> tuple[bool, str]:
+    module, why = _load_gpu(name)
+    if module is None:
+        return False, why
+    missing = [function for function in GPU_FUNCTIONS.get(op, NATIVE_FUNCTIONS[op]) if not hasattr(module, function)]
+    if missing:
+        return False, f"there is no {name} implementation of {op} in this version"
+    return module.status(kind)
 
 
 def status(op: str, name: str, device: torch.device | str = "cpu") -> tuple[bool, str]:
@@ -87,8 +130,8 @@ def status(op: str, name: str, device: torch.device | str = "cpu") -> tuple[bool
         if missing:
             return False, f"the native extension has no {missing[0]}; it is older than the Python files, rebuild it: pip install -e ."
         return True, f"native extension, {module.isa()}"
-    if name in ("cuda", "triton"):
-        return False, f"there is no {name} implementation of {op} in this version"
+    if name in GPU_MODULES:
+        return _gpu_status(op, name, kind)
     raise BackendError(f"there is no backend {name!r}; backends: {', '.join(BACKENDS)}")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import adam as reference
-from . import checks
+from . import checks, gpu_fields
 
 
 @torch.no_grad()
@@ -76,5 +76,7 @@ def adam_step(
             zero_grad,
             torch.get_num_threads(),
         )
+    elif name in backends.GPU_MODULES:
+        gpu_fields.adam_step(name, param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero, zero_grad)
     else:
         reference.adam_step(param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero, zero_grad)

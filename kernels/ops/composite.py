@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .. import backends
 from ..reference import composite as reference
+from . import gpu_rays
 from . import packed_checks as checks
 from .native_specs import raw
 
@@ -37,8 +38,11 @@ def composite(
     checks.floats("composite", density=(density, (None,)), dt=(dt, (n,)), channels=(channels, (n, None)))
     checks.packed("composite", offsets, density)
     early_stop = checks.fraction("composite", "early_stop", early_stop)
-    if backends.backend("composite", density.device, backend) == "cpu":
+    name = backends.backend("composite", density.device, backend)
+    if name == "cpu":
         return _composite(density, dt, channels, offsets, early_stop)[:3]
+    if name in backends.GPU_MODULES:
+        return gpu_rays.composite(name, density, dt, channels, offsets, early_stop)
     return reference.composite(density, dt, channels, offsets, early_stop)
 
 
@@ -60,8 +64,11 @@ def composite_alpha(
     checks.floats("composite_alpha", alpha=(alpha, (None,)), channels=(channels, (alpha.shape[0], None)))
     checks.packed("composite_alpha", offsets, alpha)
     early_stop = checks.fraction("composite_alpha", "early_stop", early_stop)
-    if backends.backend("composite_alpha", alpha.device, backend) == "cpu":
+    name = backends.backend("composite_alpha", alpha.device, backend)
+    if name == "cpu":
         return _alpha(alpha, channels, offsets, early_stop)[:3]
+    if name in backends.GPU_MODULES:
+        return gpu_rays.composite_alpha(name, alpha, channels, offsets, early_stop)
     return reference.composite_alpha(alpha, channels, offsets, early_stop)
 
 
@@ -83,8 +90,11 @@ def distortion_loss(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, *, 
     n = weights.shape[0]
     checks.floats("distortion_loss", weights=(weights, (None,)), t=(t, (n,)), dt=(dt, (n,)))
     checks.packed("distortion_loss", offsets, weights)
-    if backends.backend("distortion_loss", weights.device, backend) == "cpu":
+    name = backends.backend("distortion_loss", weights.device, backend)
+    if name == "cpu":
         return _distortion(weights, t.detach(), dt.detach(), offsets)
+    if name in backends.GPU_MODULES:
+        return gpu_rays.distortion_loss(name, weights, t.detach(), dt.detach(), offsets)
     return reference.distortion_loss(weights, t.detach(), dt.detach(), offsets)
 
 

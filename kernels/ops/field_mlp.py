@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import backends
 from ..reference import mlp as reference
 from ..specs import MLPSpec, mlp_from_ints
-from . import checks
+from . import checks, gpu_fields
 from .native_specs import native_mlp, raw
 
 
@@ -31,6 +31,8 @@ def field_mlp(x: Tensor, params: Tensor, spec: MLPSpec, *, backend: str | None =
     name = backends.backend("field_mlp", x.device, backend)
     if name == "cpu":
         return _mlp(x, params, spec.to_ints(), spec.beta)
+    if name in backends.GPU_MODULES:
+        return gpu_fields.field_mlp(name, x, params, spec)
     return reference.field_mlp(x, params, spec)
 
 

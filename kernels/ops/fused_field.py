@@ -11,7 +11,7 @@ from .. import backends
 from ..errors import ArgumentError
 from ..reference import fused_field as reference
 from ..specs import HashGridSpec, MLPSpec, grid_from_ints, mlp_from_ints
-from . import checks
+from . import checks, gpu_fields
 from .native_specs import native_grid, native_mlp, raw
 
 
@@ -89,6 +89,8 @@ def fused_field(
     if name == "cpu":
         arguments = (x, table, params, grid.to_ints(), mlp.to_ints(), mlp.beta, include_input, levels)
         return _field(*arguments) if order == 0 else _jet(*arguments)
+    if name in backends.GPU_MODULES:
+        return gpu_fields.fused_field(name, x, table, params, grid, mlp, include_input, levels, order)
     if not torch.compiler.is_compiling():
         checks.finite_points(x)
     function = reference.fused_field if order == 0 else reference.fused_field_jet

@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import backends
 from ..reference import hash_grid as reference
 from ..specs import HashGridSpec, grid_from_ints
-from . import checks
+from . import checks, gpu_fields
 from .native_specs import native_grid, raw
 
 
@@ -35,6 +35,8 @@ def hash_encode(x: Tensor, table: Tensor, spec: HashGridSpec, *, active_levels: 
     name = backends.backend("hash_encode", x.device, backend)
     if name == "cpu":
         return _encode(x, table, spec.to_ints(), levels)
+    if name in backends.GPU_MODULES:
+        return gpu_fields.hash_encode(name, x, table, spec, levels)
     if not torch.compiler.is_compiling():
         checks.finite_points(x)
     return reference.hash_encode(x, table, spec, levels)

@@ -8,6 +8,7 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import laplace as reference
+from . import gpu_rays
 from . import packed_checks as checks
 from .native_specs import raw
 
@@ -29,8 +30,11 @@ def laplace_density(sdf: Tensor, beta: Tensor, *, backend: str | None = None) ->
     """
     _check_beta("laplace_density", beta, sdf, sdf.shape[0])
     checks.floats("laplace_density", sdf=(sdf, (None,)))
-    if backends.backend("laplace_density", sdf.device, backend) == "cpu":
+    name = backends.backend("laplace_density", sdf.device, backend)
+    if name == "cpu":
         return _density(sdf, beta)
+    if name in backends.GPU_MODULES:
+        return gpu_rays.laplace_density(name, sdf, beta)
     return reference.laplace_density(sdf, beta)
 
 
@@ -55,8 +59,11 @@ def opacity_error(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, *, back
         BackendError: A forced backend is missing.
     """
     _check("opacity_error", sdf, t, offsets, beta)
-    if backends.backend("opacity_error", sdf.device, backend) == "cpu":
+    name = backends.backend("opacity_error", sdf.device, backend)
+    if name == "cpu":
         return _bound(sdf, t, offsets, beta, True)
+    if name in backends.GPU_MODULES:
+        return gpu_rays.opacity_error(name, sdf, t, offsets, beta)
     return reference.opacity_error(sdf, t, offsets, beta)
 
 
@@ -70,8 +77,11 @@ def error_bound(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, *, backen
         [R]; 0 for rays with fewer than two samples. Not differentiable.
     """
     _check("error_bound", sdf, t, offsets, beta)
-    if backends.backend("error_bound", sdf.device, backend) == "cpu":
+    name = backends.backend("error_bound", sdf.device, backend)
+    if name == "cpu":
         return _bound(sdf, t, offsets, beta, False)
+    if name in backends.GPU_MODULES:
+        return gpu_rays.error_bound(name, sdf, t, offsets, beta)
     return reference.error_bound(sdf, t, offsets, beta)
 
 
@@ -113,8 +123,11 @@ def solve_beta(
     _check("solve_beta", sdf, t, offsets, beta)
     if not epsilon > 0 or iterations < 0:
         raise ArgumentError(f"solve_beta: epsilon must be positive and iterations not negative, not {epsilon} and {iterations}")
-    if backends.backend("solve_beta", sdf.device, backend) == "cpu":
+    name = backends.backend("solve_beta", sdf.device, backend)
+    if name == "cpu":
         return _solve(sdf, t, offsets, beta, epsilon, iterations)
+    if name in backends.GPU_MODULES:
+        return gpu_rays.solve_beta(name, sdf, t, offsets, beta, epsilon, iterations)
     return reference.solve_beta(sdf, t, offsets, beta, epsilon, iterations)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import march as reference
+from . import gpu_rays
 from . import packed_checks as checks
 from .native_specs import raw
 from .occupancy import OccupancyGrid
@@ -106,14 +107,14 @@ def march_rays(
         raise ArgumentError(f"march_rays: cone_angle must be in [0, 1), not {cone_angle}")
     if max_samples < 1:
         raise ArgumentError(f"march_rays: max_samples must be at least 1, not {max_samples}")
-    if backends.backend("march_rays", origins.device, backend) == "cpu":
+    name = backends.backend("march_rays", origins.device, backend)
+    if name == "cpu":
         largest = 2 * math.sqrt(3) * grid.half_size / grid.resolution
         return RaySamples(
             *_march(origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, largest, max_samples)
         )
-    return RaySamples(
-        *reference.march_rays(origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, max_samples)
-    )
+    arguments = (origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, max_samples)
+    return RaySamples(*(gpu_rays.march_rays(name, *arguments) if name in backends.GPU_MODULES else reference.march_rays(*arguments)))
 
 
 @torch.library.custom_op("formfield::march_rays", mutates_args=())

@@ -8,6 +8,7 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import sampling as reference
+from . import gpu_rays
 from . import packed_checks as checks
 from .native_specs import raw
 
@@ -39,8 +40,11 @@ def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, *, bac
             raise ArgumentError("sample_pdf: u must be in [0, 1]")
         if n and not bool((weights >= 0).all()):
             raise ArgumentError("sample_pdf: weights must not be negative or NaN")
-    if backends.backend("sample_pdf", bins.device, backend) == "cpu":
+    name = backends.backend("sample_pdf", bins.device, backend)
+    if name == "cpu":
         return _sample_pdf(bins, weights, u, offsets)
+    if name in backends.GPU_MODULES:
+        return gpu_rays.sample_pdf(name, bins, weights, u, offsets)
     return reference.sample_pdf(bins, weights, u, offsets)
 
 

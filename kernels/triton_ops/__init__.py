@@ -1,8 +1,10 @@
 """The ops in Triton: the raw functions, float32, on contiguous tensors that the caller allocates.
 
-Importing this package needs Triton. ``kernels.device_ops`` gives the functions their gradients; their names and arguments are those of
-every GPU backend.
+Importing this package needs Triton. ``kernels.ops.gpu_fields`` and ``gpu_rays`` give the functions their gradients; names and
+arguments are those of every GPU backend.
 """
+
+import torch
 
 from .adam import adam_step
 from .composite import (
@@ -16,10 +18,24 @@ from .composite import (
 from .density import error_bound, laplace_backward, laplace_forward, opacity_error, sample_pdf, solve_beta
 from .fused_field import fused_field_backward, fused_field_forward
 from .hash_grid import hash_encode_backward, hash_encode_double_backward, hash_encode_forward
+from .launch import interpreting
 from .march import march_count, march_fill
 from .mlp import field_mlp_backward, field_mlp_forward
 
+DTYPES = (torch.float32,)
+
+
+def status(kind: str) -> tuple[bool, str]:
+    """Whether the kernels can run on a kind of device ("cuda", "cpu"), and why (not)."""
+    if interpreting():
+        return kind == "cpu", "Triton's interpreter, for checks only" if kind == "cpu" else "TRITON_INTERPRET is set, which runs on the CPU"
+    if kind != "cuda":
+        return False, f"the tensors are on {kind}, and Triton kernels run on a GPU (or, for checks, on the CPU with TRITON_INTERPRET=1)"
+    return torch.cuda.is_available(), "Triton" if torch.cuda.is_available() else "torch finds no GPU"
+
+
 __all__ = [
+    "DTYPES",
     "adam_step",
     "composite_alpha_backward",
     "composite_alpha_forward",
@@ -42,4 +58,5 @@ __all__ = [
     "opacity_error",
     "sample_pdf",
     "solve_beta",
+    "status",
 ]

@@ -1,4 +1,4 @@
-"""Triton kernels on rays: marching through the occupancy bitfield. One lane per ray; few rays a program, for a program runs to its longest."""
+"""Triton kernel that marches rays through the occupancy bitfield: one lane per ray, few rays a program, which runs to its longest."""
 
 import triton
 import triton.language as tl
