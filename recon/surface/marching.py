@@ -45,12 +45,21 @@ def march(
             positions.append(p)
             faces.append(f + np.int32(offset))
             offset += len(k)
-    _, first, index = np.unique(np.concatenate(keys), return_index=True, return_inverse=True)
+    # Each list is let go as soon as it is joined: of a large mesh these are the largest arrays.
+    names = np.concatenate(keys)
     del keys
+    _, first, index = np.unique(names, return_index=True, return_inverse=True)
+    del names
     index = index.astype(np.int32)
-    vertices = np.concatenate(positions)[first]
-    del positions, first
-    return vertices, index[np.concatenate(faces)], leaks
+    vertices = np.concatenate(positions)
+    del positions
+    vertices = vertices[first]
+    del first
+    triangles = np.concatenate(faces)
+    del faces
+    for start in range(0, len(triangles), 2**22):
+        triangles[start : start + 2**22] = index[triangles[start : start + 2**22]]
+    return vertices, triangles, leaks
 
 
 def _slabs(evaluate, grid: Grid, active: np.ndarray, block: int, progress) -> Iterator[tuple[np.ndarray, int]]:

@@ -62,7 +62,15 @@ def face_cross(mesh: Mesh) -> np.ndarray:
 
 def face_areas(mesh: Mesh) -> np.ndarray:
     """Areas of the faces in squared units of the vertices. [F]"""
-    return 0.5 * np.linalg.norm(face_cross(mesh), axis=1)
+    areas = np.empty(len(mesh.faces))
+    for part in _face_chunks(mesh):
+        areas[part] = 0.5 * np.linalg.norm(face_cross(replace(mesh, faces=mesh.faces[part])), axis=1)
+    return areas
+
+
+def _face_chunks(mesh: Mesh):
+    """Slices of 2 million faces: what is computed for a face takes some 150 bytes, and a mesh can have 30 million faces."""
+    return (slice(start, start + 2**21) for start in range(0, len(mesh.faces), 2**21))
 
 
 def signed_volume(mesh: Mesh) -> float:
@@ -70,17 +78,21 @@ def signed_volume(mesh: Mesh) -> float:
     if len(mesh.faces) == 0:
         return 0.0
     # Relative to a point nearby, because far from the origin the terms would cancel.
-    p = mesh.vertices - mesh.vertices.mean(0)
-    return float(np.einsum("ij,ij->", p[mesh.faces[:, 0]], np.cross(p[mesh.faces[:, 1]], p[mesh.faces[:, 2]])) / 6.0)
+    center, total = mesh.vertices.mean(0), 0.0
+    for part in _face_chunks(mesh):
+        a, b, c = (mesh.vertices[mesh.faces[part, k]] - center for k in range(3))
+        total += float(np.einsum("ij,ij->", a, np.cross(b, c)))
+    return total / 6.0
 
 
 def vertex_normals(mesh: Mesh) -> np.ndarray:
     """Unit vertex normals, the mean of the adjacent faces weighted by area; zero where no face has area. [V, 3]"""
-    cross = face_cross(mesh)
     normals = np.zeros_like(mesh.vertices)
-    for axis in range(3):
-        weights = np.repeat(cross[:, axis], 3)
-        normals[:, axis] = np.bincount(mesh.faces.ravel(), weights, minlength=len(mesh.vertices))
+    for part in _face_chunks(mesh):
+        faces = mesh.faces[part]
+        cross = face_cross(replace(mesh, faces=faces))
+        for axis in range(3):
+            normals[:, axis] += np.bincount(faces.ravel(), np.repeat(cross[:, axis], 3), minlength=len(normals))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.divide(normals, length, out=normals, where=length > 0)
 
@@ -90,6 +102,7 @@ def face_components(mesh: Mesh) -> np.ndarray:
     f = mesh.faces
     rows, columns = np.concatenate([f[:, 0], f[:, 1]]), np.concatenate([f[:, 1], f[:, 2]])
     graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(len(mesh.vertices),) * 2).tocsr()
+    del rows, columns
     labels = connected_components(graph, directed=False)[1][f[:, 0]]
     return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
@@ -254,17 +267,24 @@ def check_mesh(
 
 def _edge_counts(mesh: Mesh) -> tuple[int, int, int, bool]:
     """Number of edges, of edges with one face, of edges with more than two, and whether neighbours agree in winding."""
-    f = mesh.faces.astype(np.int64)
-    start, end = f.ravel(), np.roll(f, -1, axis=1).ravel()
-    # One integer per half-edge: the undirected edge in the high bits, the direction in the lowest.
-    keys = (np.minimum(start, end) * len(mesh.vertices) + np.maximum(start, end)) * 2 + (start > end)
+    # One integer per half-edge: the undirected edge in the high bits, the direction in the lowest. Made one side at a time and sorted
+    # in place, because of a large mesh these are the largest arrays.
+    keys = np.empty(mesh.faces.size, np.int64)
+    for side in range(3):
+        start, end = mesh.faces[:, side].astype(np.int64), mesh.faces[:, (side + 1) % 3]
+        part = slice(side * len(mesh.faces), (side + 1) * len(mesh.faces))
+        keys[part] = (np.minimum(start, end) * len(mesh.vertices) + np.maximum(start, end)) * 2 + (start > end)
     keys.sort()
+    if len(keys) % 2 == 0:
+        first, second = keys[::2], keys[1::2]
+        if (second == first + 1).all() and (first % 2 == 0).all() and (first[1:] > second[:-1]).all():
+            return len(first), 0, 0, True  # the good case: every edge once in each direction
     undirected = keys >> 1
-    first = np.flatnonzero(np.r_[True, undirected[1:] != undirected[:-1]])
-    counts = np.diff(np.r_[first, len(keys)])
-    forward = np.add.reduceat((keys & 1) == 0, first, dtype=np.int64)
+    starts = np.flatnonzero(np.r_[True, undirected[1:] != undirected[:-1]])
+    counts = np.diff(np.r_[starts, len(keys)])
+    forward = np.add.reduceat((keys & 1) == 0, starts, dtype=np.int64)
     pairs = counts == 2
-    return len(first), int((counts == 1).sum()), int((counts > 2).sum()), bool((forward[pairs] == 1).all())
+    return len(starts), int((counts == 1).sum()), int((counts > 2).sum()), bool((forward[pairs] == 1).all())
 
 
 def _touches(mesh: Mesh, bounds, sphere_radius: float | None, tolerance: float | None) -> np.ndarray:
