@@ -58,7 +58,7 @@ CATALOG = (
     Entry("cam", "cad", "disc cam with a free outline: periodic spline", BRONZE),
     Entry("saddle", "cad", "block under a wave with two bores: splines", WOOD),
     Entry("ribs", "cad", "heat sink with thin fins", SLATE),
-    Entry("near_tangent", "cad", "faces that bend by 8 to 30 degrees only", STONE),
+    Entry("near_tangent", "cad", "faces that bend by 8 to 30 degrees only", STEEL),
     Entry("shaft", "cad", "stepped shaft with groove, flat and keyway", STEEL),
     Entry("nut", "cad", "hexagon nut with conical chamfers: hyperbolas", BRONZE),
     Entry("tee", "cad", "pipe tee: intersections of cylinders", OLIVE),

@@ -30,6 +30,8 @@ DATA = Path(__file__).parent / "data"
 PREFIX = "scenes:"
 MARGIN = 1.1
 """Scene units are chosen so that the object's bounding sphere has radius 1 / MARGIN."""
+CACHED_VARIANTS = 6
+"""Renderings of one scene that are kept (a set of 60 views takes about 5 MB); the oldest go first."""
 _PICTURE_MODULES = ("cameras", "lighting", "materials", "organic", "pictures", "render", "solid", "tracing", "library")
 logger = logging.getLogger(__name__)
 
@@ -242,6 +244,9 @@ def _cached(known: Truth, options: SceneOptions) -> tuple[View, ...]:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(temporary, pictures=np.stack([v.image for v in views]))
         os.replace(temporary, path)
+        kept = sorted(path.parent.glob(f"{known.name}-*.npz"), key=lambda p: p.stat().st_mtime)
+        for old in kept[:-CACHED_VARIANTS]:
+            old.unlink(missing_ok=True)
     except OSError as error:
         logger.warning("the pictures of %s are not kept for the next run: %s", known.name, error)
         temporary.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ class Decal:
     """A picture printed along one direction onto a part of the surface.
 
     Attributes:
-        picture: Name of a picture in :mod:`scenes.pictures`.
+        picture: Name of a picture in :mod:`scenes.pictures`, or an image file.
         center: Middle of the picture, world units.
         right, up: Directions of the picture's axes in the world; it is seen upright from the side they turn about.
         size: Width and height, world units.

@@ -211,7 +211,7 @@ def asteroid(p: np.ndarray) -> np.ndarray:
     for number, center in enumerate(centers):
         width = 0.13 + 0.11 * ((number * 5) % 14) / 14
         away = ((d - center) ** 2).sum(1) / width**2
-        lumps -= 0.35 * width * (np.exp(-1.5 * away) - 0.45 * np.exp(-4 * (np.sqrt(away + 1e-9) - 1.15) ** 2))
+        lumps -= 0.5 * width * (np.exp(-1.5 * away) - 0.45 * np.exp(-4 * (np.sqrt(away + 1e-9) - 1.15) ** 2))
     return (r - 0.8 - lumps) / 1.25
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
-from recon.errors import UsageError
+from recon.errors import DataError, UsageError
 from scenes.materials import hash_unit, to_linear
 
 _GLYPHS = {
@@ -103,12 +104,32 @@ def _dial() -> np.ndarray:
     return np.concatenate([canvas, (radius < 1)[..., None].astype(float)], -1)
 
 
+def _from_file(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGBA"), np.float32) / 255
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+    return np.concatenate([to_linear(pixels[..., :3]), pixels[..., 3:]], -1).astype(np.float32)
+
+
 @lru_cache(maxsize=4)
 def picture(name: str) -> np.ndarray:
-    """A picture by its name ("label", "panel", "dial"). [H, W, 4] float32, linear colour, straight alpha"""
+    """A picture by its name ("label", "panel", "dial") or from an image file.
+
+    Returns:
+        [H, W, 4] float32, linear colour, straight alpha.
+    Raises:
+        UsageError: If it is neither a known name nor a file name with a suffix.
+        DataError: If the file is missing or is no image.
+    """
     drawings = {"label": _label, "panel": _panel, "dial": _dial}
+    if name not in drawings and Path(name).suffix:
+        return _from_file(Path(name))
     if name not in drawings:
-        raise UsageError(f"there is no picture {name!r}", f"Pictures: {', '.join(drawings)}.")
+        raise UsageError(f"there is no picture {name!r}", f"Pictures: {', '.join(drawings)}, or an image file.")
     canvas = drawings[name]()
     alpha = canvas[..., 3:] if canvas.shape[2] == 4 else np.ones((*canvas.shape[:2], 1))
     return np.concatenate([to_linear(canvas[..., :3]), alpha], -1).astype(np.float32)

@@ -19,7 +19,9 @@ from scenes.materials import Material, hash_unit, to_srgb
 from scenes.tracing import Tracer, dot
 
 CHUNK_PIXELS = 16384
-"""Pixels shaded at a time; with 16 samples a pixel that takes about 250 MB a thread."""
+"""Pixels shaded at a time; with 16 samples a pixel that takes about 100 MB a thread."""
+MAX_THREADS = 8
+"""Most views rendered at once unless told otherwise; Embree's binding holds the interpreter's lock, so more gain little."""
 _TILE = 8
 
 
@@ -33,7 +35,7 @@ class RenderOptions:
         noise: Standard deviation of sensor noise, in parts of the full range of sRGB.
         blur_px: Standard deviation of a Gaussian blur, pixels.
         seed: For jitter and noise, and for the pattern of shadow rays.
-        threads: Views rendered at once; None for one a core.
+        threads: Views rendered at once; None for one a core, at most :data:`MAX_THREADS`.
     """
 
     supersampling: int = 4
@@ -62,7 +64,7 @@ def render_views(
     Returns:
         sRGB with straight alpha, for each camera [H, W, 4] uint8. Where alpha is 0, colour is 0.
     """
-    threads = options.threads or os.cpu_count() or 1
+    threads = options.threads or min(os.cpu_count() or 1, MAX_THREADS)
 
     def one(item: tuple[int, Camera]) -> np.ndarray:
         number, camera = item

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from recon.data.scene import Camera
-from recon.errors import UsageError
+from recon.errors import ReconError, UsageError
 from scenes import cameras, render
 from scenes.curves import line
 from scenes.edges import draw_lines, visible_points
@@ -230,3 +230,28 @@ def test_pixels_that_are_left_out_are_empty():
         assert not (hit & ~traced).any()
         assert not traced.all()
     assert DAYLIGHT.sky(np.array([1.0]))[0] == pytest.approx(DAYLIGHT.zenith)
+
+
+def test_decals_are_printed_upright_where_they_should_be(tmp_path):
+    """A file's picture on the near face: its colours arrive at the projected places, and nowhere else."""
+    from PIL import Image
+
+    from scenes.materials import Decal, albedo
+    from scenes.pictures import picture
+
+    pixels = np.zeros((40, 60, 4), np.uint8)
+    pixels[:20, :30], pixels[:20, 30:], pixels[20:, :30] = (255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255)
+    Image.fromarray(pixels).save(tmp_path / "four.png")
+    # seen along +x with z up, the picture's right is -y
+    decal = Decal(str(tmp_path / "four.png"), tuple(OFFSET - [4, 0, 0]), (0, -1, 0), (0, 0, 1), (6, 4))
+    grey = Material(colors=((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), pattern="plain", decals=(decal,))
+    spots = OFFSET + np.array([[-4, 1.5, 1], [-4, -1.5, 1], [-4, 1.5, -1], [-4, -1.5, -1], [-4, 3.5, 0], [4, 1.5, 1]])
+    base = to_linear(np.array([0.5] * 3))
+    expected = [[1, 0, 0], [0, 1, 0], [0, 0, 1], base, base, base]  # the last quarter is transparent
+    np.testing.assert_allclose(albedo(grey, spots / 10, spots), expected, atol=1e-6)
+    (seen,) = render_views(tracer(cube()), [facing()], grey, RenderOptions(2))
+    for column, row, channel in ((27, 28, 0), (37, 28, 1), (27, 35, 2)):
+        assert seen[row, column, :3].argmax() == channel
+    for bad in (str(tmp_path / "none.png"), "unknown"):
+        with pytest.raises(ReconError):
+            picture(bad)
