@@ -16,6 +16,7 @@ from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error
 from .ops.march import RaySamples, march_rays
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
 from .ops.rbf_encode import rbf_encode
+from .ops.rbf_layer import rbf_layer
 from .ops.sampling import sample_pdf
 from .specs import HashGridSpec, MLPSpec
 
@@ -48,6 +49,7 @@ __all__ = [
     "march_rays",
     "opacity_error",
     "rbf_encode",
+    "rbf_layer",
     "sample_pdf",
     "solve_beta",
     "update_occupancy",

@@ -1,0 +1,136 @@
+"""``rbf_layer``: a layer of Gaussian radial basis neurons over features (Gaussian RBFNet / GNF, arXiv 2503.06762)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import backends
+from ..errors import ArgumentError
+from ..reference import rbf as reference
+from . import packed_checks as checks
+from .native_specs import raw
+
+
+def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, *, backend: str | None = None) -> Tensor:
+    """Evaluate ``y = weight phi + bias``, ``phi_i = exp(-1/2 sum_j exp(log_betas_ij) (features_j - centers_ij)^2)``.
+
+    Args:
+        features: [N, F] float32 or float64
+        centers: One per neuron, in feature space. [R, F]
+        log_betas: Logarithms of the inverse squared widths, per neuron and feature. [R, F]
+        weight: [O, R]
+        bias: [O]
+        backend: Force a backend.
+    Returns:
+        [N, O]. Differentiable once to everything, and the gradient to ``features`` once more to everything. The native version sums the
+        squares directly; the reference expands them into two matrix products and clamps what cancellation leaves below 0.
+        Memory of the native version: at most 64 copies of the parameters beyond the output.
+    Raises:
+        ArgumentError: Wrong shape, dtype or device.
+        BackendError: A forced backend is missing.
+    """
+    checks.floats("rbf_layer", features=(features, (None, None)), centers=(centers, (None, features.shape[-1])))
+    (neurons, width), outputs = centers.shape, weight.shape[0]
+    checks.floats(
+        "rbf_layer",
+        features=(features, (None, width)),
+        log_betas=(log_betas, (neurons, width)),
+        weight=(weight, (None, neurons)),
+        bias=(bias, (outputs,)),
+    )
+    if backends.backend("rbf_layer", features.device, backend) == "cpu":
+        return _layer(features, centers, log_betas, weight, bias)
+    return reference.rbf_layer(features, centers, log_betas, weight, bias)
+
+
+@torch.library.custom_op("formfield::rbf_layer", mutates_args=())
+def _layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    out = features.new_empty(features.shape[0], weight.shape[0])
+    arrays = (raw(t) for t in (features, centers, log_betas, weight, bias))
+    backends.native().rbf_layer_forward(*arrays, out, torch.get_num_threads())
+    return out
+
+
+@_layer.register_fake
+def _(features, centers, log_betas, weight, bias):
+    return features.new_empty(features.shape[0], weight.shape[0])
+
+
+def _empty(x: Tensor, wanted: bool) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format) if wanted else x.new_empty(0)
+
+
+def _parameters(centers: Tensor, weight: Tensor, wanted: bool) -> Tensor:
+    """Where the native code adds the gradients of centers, log_betas, weight and bias, one after another."""
+    return centers.new_zeros(2 * centers.numel() + weight.numel() + weight.shape[0] if wanted else 0)
+
+
+def _split(flat: Tensor, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    c, b, w, bias = flat.split([centers.numel(), centers.numel(), weight.numel(), weight.shape[0]])
+    return c.view(centers.shape), b.view(centers.shape), w.view(weight.shape), bias
+
+
+@torch.library.custom_op("formfield::rbf_layer_backward", mutates_args=())
+def _backward(
+    grad: Tensor, features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, need_features: bool, need_parameters: bool
+) -> tuple[Tensor, Tensor]:
+    by_features, flat = _empty(features, need_features), _parameters(centers, weight, need_parameters)
+    arrays = (raw(t) for t in (features, centers, log_betas, weight, grad))
+    wanted = (by_features if need_features else None, flat if need_parameters else None)
+    backends.native().rbf_layer_backward(*arrays, None, None, *wanted, torch.get_num_threads())
+    return by_features, flat
+
+
+@_backward.register_fake
+def _(grad, features, centers, log_betas, weight, need_features, need_parameters):
+    return _empty(features, need_features), _parameters(centers, weight, need_parameters)
+
+
+@torch.library.custom_op("formfield::rbf_layer_backward_backward", mutates_args=())
+def _second(
+    direction: Tensor, grad: Tensor, features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, needed: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``direction . dL/dfeatures`` to grad, features, and the parameters in one piece."""
+    out = (_empty(grad, needed[0]), _empty(features, needed[1]), _parameters(centers, weight, needed[2]))
+    arrays = (raw(t) for t in (features, centers, log_betas, weight, grad, direction))
+    backends.native().rbf_layer_backward(*arrays, *(t if want else None for t, want in zip(out, needed)), torch.get_num_threads())
+    return out
+
+
+@_second.register_fake
+def _(direction, grad, features, centers, log_betas, weight, needed):
+    return _empty(grad, needed[0]), _empty(features, needed[1]), _parameters(centers, weight, needed[2])
+
+
+def _gradient(ctx, grad):
+    features, centers, log_betas, weight = ctx.saved_tensors
+    need = ctx.needs_input_grad
+    by_features, flat = _backward(grad, features, centers, log_betas, weight, need[0], any(need[1:]))
+    parts = _split(flat, centers, weight) if any(need[1:]) else (None,) * 4
+    return (by_features if need[0] else None, *(p if want else None for p, want in zip(parts, need[1:])))
+
+
+_layer.register_autograd(_gradient, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs[:4]))
+
+
+def _backward_setup(ctx, inputs, output):
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:5])
+
+
+def _backward_gradient(ctx, by_features, by_parameters):
+    if by_parameters is not None:
+        raise ArgumentError("rbf_layer: of its gradients, only the one to features can be differentiated again")
+    if by_features is None:
+        return (None,) * 7
+    need = ctx.needs_input_grad
+    grad, features, centers, log_betas, weight = ctx.saved_tensors
+    parameters = any(need[2:5])
+    out = _second(by_features, grad, features, centers, log_betas, weight, [need[0], need[1], parameters])
+    parts = _split(out[2], centers, weight)[:3] if parameters else (None,) * 3
+    first = (out[0] if need[0] else None, out[1] if need[1] else None)
+    return (*first, *(p if want else None for p, want in zip(parts, need[2:5])), None, None)
+
+
+_backward.register_autograd(_backward_gradient, setup_context=_backward_setup)
