@@ -49,9 +49,9 @@ def extract_mesh(
     If the surface leaves the bricks that ``lipschitz`` allows, the search is repeated with twice the bound, in the end over every sample:
     a wrong bound costs time, and only a part that was never touched can be missed.
 
-    Memory: a slab of at most 384 MiB or 9 layers of samples, whichever is more (5 bytes a sample), and about 250 bytes for each vertex of
-    the result at the peak: 0.7 GiB at 512³, 1.2 GiB at 1024³ and below 5 GiB at 2048³ for a sphere that fills the box (16 million
-    vertices), with PyTorch's own 0.25 GiB, and besides what the function itself needs.
+    Memory: a slab of at most 384 MiB or 9 layers of samples, whichever is more (5 bytes a sample), and about 200 bytes for each vertex of
+    the result at the peak. Measured for a sphere of radius 0.9, with PyTorch's own 0.25 GiB: 1.2 GiB at 1024³, 3.0 GiB at 2048³ (16 million
+    vertices). What the function itself needs comes on top.
 
     Args:
         sdf: The function, negative inside. float32 [N, 3] on ``device``, N <= ``points_per_call`` -> [N]. Called without gradients.

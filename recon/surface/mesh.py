@@ -222,7 +222,8 @@ def check_mesh(
 ) -> MeshReport:
     """Look for everything that makes a mesh useless, and say what to do about it.
 
-    A textured mesh has seams, at which vertices are stored twice: check the mesh before the atlas is made.
+    A textured mesh has seams, at which vertices are stored twice: check the mesh before the atlas is made. Takes about 100 bytes a face at
+    the peak; some 3 s for 8 million faces.
 
     Args:
         mesh: Any mesh.
