@@ -1,7 +1,12 @@
-// adam_step: one pass over the parameters. Plain loops that the compiler vectorises; the step is bound by memory.
+// adam_step: one pass over the parameters; bound by memory.
+#include "cpu/adam.h"
+
 #include <nanobind/nanobind.h>
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
+#include <vector>
 
 #include "cpu/arrays.h"
 #include "cpu/parallel.h"
@@ -11,56 +16,72 @@ namespace {
 
 constexpr int64_t GRAIN = 16384;
 
-template <class T>
-struct Rule {
-    T beta1, beta2, eps, decay;
-    void operator()(T* w, const T* g, T* m, T* v, int64_t count, T rate) const {
-        for (int64_t i = 0; i < count; ++i) {
-            const T gradient = g[i] + decay * w[i];
-            m[i] = beta1 * m[i] + (1 - beta1) * gradient;
-            v[i] = beta2 * v[i] + (1 - beta2) * gradient * gradient;
-            w[i] -= rate * m[i] / (std::sqrt(v[i]) + eps);
-        }
+const AdamSimd& simd() {
+    switch (isa()) {
+#if defined(FORMFIELD_HAVE_avx512)
+        case Isa::avx512: return isa_avx512::adam_simd;
+#endif
+#if defined(FORMFIELD_HAVE_avx2)
+        case Isa::avx2: return isa_avx2::adam_simd;
+#endif
+        default: return isa_baseline::adam_simd;
     }
-};
+}
 
-double rate_at(int32_t t, double lr, double beta1, double beta2) { return lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)); }
+double root(double x) { return std::sqrt(x); }
+
+// lr * sqrt(1 - beta2^t) / (1 - beta1^t) for t = 0 .. until the correction is 1 in double precision.
+std::vector<double> rates_of(double lr, double beta1, double beta2) {
+    std::vector<double> rates{0.0};
+    double power1 = beta1, power2 = beta2;
+    while ((power1 > 1e-17 || power2 > 1e-17) && rates.size() < (1u << 22)) {
+        rates.push_back(lr * std::sqrt(1 - power2) / (1 - power1));
+        power1 *= beta1, power2 *= beta2;
+    }
+    rates.push_back(lr);
+    return rates;
+}
 
 template <class T>
 void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_avg, const Array<T>& exp_avg_sq,
                const Array<int32_t>& steps, double lr, double beta1, double beta2, double eps, double decay, bool skip_zero, bool zero_grad,
                int threads) {
     const int64_t size = int64_t(param.size()), rows = param.ndim() ? int64_t(param.shape(0)) : 0;
-    if (!rows || !size) {
-        if (!skip_zero) ++*steps.data();
-        return;
-    }
-    const int64_t width = size / rows;
     T *w = param.data(), *g = grad.data(), *m = exp_avg.data(), *v = exp_avg_sq.data();
     int32_t* count = steps.data();
-    const Rule<T> rule{T(beta1), T(beta2), T(eps), T(decay)};
+    const AdamRule<T> rule{T(beta1), T(beta2), T(eps), T(decay)};
     nb::gil_scoped_release release;
     if (!skip_zero) {
-        const T rate = T(rate_at(++*count, lr, beta1, beta2));
+        const int32_t t = ++*count;
+        const T rate = T(lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)));
         parallel_ranges(threads, size, GRAIN, [&](int64_t begin, int64_t end) {
-            rule(w + begin, g + begin, m + begin, v + begin, end - begin, rate);
+            if constexpr (std::is_same_v<T, float>)
+                simd().every(rule, w + begin, g + begin, m + begin, v + begin, end - begin, rate);
+            else
+                for (int64_t i = begin; i < end; ++i) rule.update(w + i, g + i, m + i, v + i, rate, root);
             if (zero_grad) std::fill(g + begin, g + end, T(0));
         });
         return;
     }
-    // the correction of the two averages is 1 to the last bit long before the end of this list
-    std::vector<T> rates;
-    for (int32_t t = 0; t < 4096; ++t) rates.push_back(t ? T(rate_at(t, lr, beta1, beta2)) : T(0));
+    if (!size) return;
+    const int64_t width = size / rows;
+    const std::vector<double> exact = rates_of(lr, beta1, beta2);
+    const std::vector<T> rates(exact.begin(), exact.end());
+    const int32_t last = int32_t(rates.size()) - 1;
     parallel_ranges(threads, rows, std::max<int64_t>(1, GRAIN / width), [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin; row < end; ++row) {
-            T* gradient = g + row * width;
+        int64_t row = begin;
+        if constexpr (std::is_same_v<T, float>)
+            row += simd().touched_rows(rule, w + begin * width, g + begin * width, m + begin * width, v + begin * width, count + begin,
+                                       end - begin, int(std::min<int64_t>(width, 1 << 20)), rates.data(), last, zero_grad);
+        for (; row < end; ++row) {
             bool touched = false;
-            for (int64_t i = 0; i < width; ++i) touched |= gradient[i] != 0;
+            for (int64_t i = row * width; i < (row + 1) * width; ++i) touched |= g[i] != 0;
             if (!touched) continue;
-            const int32_t t = ++count[row];
-            const T rate = t < 4096 ? rates[size_t(t)] : T(rate_at(t, lr, beta1, beta2));
-            rule(w + row * width, gradient, m + row * width, v + row * width, width, rate);
-            if (zero_grad) std::fill(gradient, gradient + width, T(0));
+            const T rate = rates[size_t(std::min(++count[row], last))];
+            for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+                rule.update(w + i, g + i, m + i, v + i, rate, [](T x) { return T(std::sqrt(x)); });
+                if (zero_grad) g[i] = 0;
+            }
         }
     });
 }

@@ -108,9 +108,9 @@ struct GroupEncoder {
     void to_point(const float* table, const float* dy, float* dx, float* result, const Group& group, int64_t n) const {
         const FieldSimd& simd = field_simd();
         const int64_t size = grid.dims * TILE;
-        // in pieces that stay in the cache of a worker, level by level over each: dx is summed in the same order every time
-        parallel_tasks(threads, (group.tiles + TASK_TILES - 1) / TASK_TILES, [&](int64_t task, int) {
-            const int64_t begin = task * TASK_TILES, end = std::min(group.tiles, begin + TASK_TILES);
+        // each worker takes its share of the group through all levels: one level's table at a time, and dx summed in the same order always
+        const int64_t share = std::max(TASK_TILES, (group.tiles + threads - 1) / threads);
+        parallel_ranges(threads, group.tiles, share, [&](int64_t begin, int64_t end) {
             for (int64_t t = begin; t < end; ++t)
                 for (int i = 0; i < size; ++i) dx[t * size + i] = row ? 2.f * dy[t * rows * TILE + i] : 0.f;
             for (int level = 0; level < active; ++level) simd.to_point(job(level), table, dy, dx, begin, end);
