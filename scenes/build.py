@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def build(entry: Entry, folder: Path) -> Solid:
 
     shape = PARTS[entry.name]()
     solid, _ = solid_from_shape(shape, f"scenes:{entry.name}")
-    write_step(folder / "part.step", shape)
+    step = folder / "part.step"
+    write_step(step, shape)
+    # the writer's clock is left out, so that building again changes nothing
+    step.write_text(
+        re.sub(r"'\d{4}-\d\d-\d\dT[\d:]+'", "'2026-01-01T00:00:00'", step.read_text(encoding="utf-8"), count=1), encoding="utf-8"
+    )
     document = to_json(solid.curve_vertices, solid.curves, solid.tangent_curves, entry.unit)
     (folder / "curves.json").write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
     save_mesh(folder / "mesh.npz", solid)

@@ -33,13 +33,13 @@ class Lamp:
 class Environment:
     """A sky that goes from ground over horizon to zenith (along world z), and lamps. The first lamp is sampled most."""
 
-    ground: Color = (0.36, 0.34, 0.32)
-    horizon: Color = (0.52, 0.53, 0.54)
-    zenith: Color = (0.46, 0.52, 0.60)
+    ground: Color = (0.30, 0.285, 0.27)
+    horizon: Color = (0.42, 0.43, 0.44)
+    zenith: Color = (0.38, 0.43, 0.50)
     lamps: tuple[Lamp, Lamp, Lamp] = (
-        Lamp((0.55, -0.62, 0.75), (0.62, 0.58, 0.52), 0.16),
-        Lamp((-0.85, -0.25, 0.10), (0.18, 0.21, 0.25), 0.30),
-        Lamp((0.15, 0.90, -0.30), (0.24, 0.22, 0.20), 0.30),
+        Lamp((0.55, -0.62, 0.75), (0.86, 0.81, 0.73), 0.14),
+        Lamp((-0.85, -0.25, 0.10), (0.22, 0.26, 0.31), 0.30),
+        Lamp((0.15, 0.90, -0.30), (0.34, 0.31, 0.28), 0.30),
     )
     bounce: float = 0.35
 

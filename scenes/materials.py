@@ -50,10 +50,10 @@ class Material:
         decals: Printed in order.
     """
 
-    colors: tuple[Color, Color] = ((0.62, 0.66, 0.70), (0.40, 0.45, 0.52))
+    colors: tuple[Color, Color] = ((0.66, 0.69, 0.71), (0.44, 0.48, 0.53))
     pattern: Pattern = "granite"
-    scale: float = 0.10
-    contrast: float = 1.1
+    scale: float = 0.065
+    contrast: float = 0.8
     fleck: float = 0.10
     specular: float = 0.04
     roughness: float = 0.4
