@@ -42,7 +42,7 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 
 # GPU backend -> its module, whose functions have the names and arguments described in kernels/ops/gpu_fields.py and gpu_rays.py
-GPU_MODULES = {"cuda": "kernels.cuda_backend", "triton": "kernels.triton_ops"}
+GPU_MODULES = {"cuda": "kernels.cuda_ops", "triton": "kernels.triton_ops"}
 # op -> functions that its module needs, where they are not those of the extension
 GPU_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "hash_encode": ("hash_encode_forward", "hash_encode_backward", "hash_encode_double_backward"),

@@ -1,0 +1,52 @@
+// What the launchers need around the bodies: which thread this is, and sums that many threads add to.
+//
+// NVRTC compiles a kernel for a GPU. A host compiler makes an ordinary function of it, which a test calls once for every thread, one after
+// another: the arithmetic and the indexing are then checked without a GPU, races are not.
+// Integers are int64_t and real numbers double in the arguments of every kernel, whatever REAL is.
+#pragma once
+#include "bodies/scalar.h"
+
+#if !defined(REAL)
+#define REAL float
+#endif
+
+namespace formfield {
+
+#if defined(__CUDACC_RTC__)
+#define KERNEL extern "C" __global__ void
+#define DEVICE __device__ inline
+DEVICE int64_t thread_x() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
+DEVICE int64_t thread_y() { return blockIdx.y; }
+DEVICE void shared_add(REAL* to, REAL value) { atomicAdd(to, value); }
+// The same address for all threads of a warp, none of which may be missing: one atomic for 32 sums.
+DEVICE void warp_add(REAL* to, REAL value) {
+    for (int shift = 16; shift > 0; shift /= 2) value += __shfl_down_sync(0xFFFFFFFFu, value, shift);
+    if (threadIdx.x % 32 == 0) atomicAdd(to, value);
+}
+#else
+#define KERNEL extern "C" void
+#define DEVICE inline
+inline int64_t current_thread[2];
+extern "C" void set_thread(int64_t x, int64_t y) { current_thread[0] = x, current_thread[1] = y; }
+DEVICE int64_t thread_x() { return current_thread[0]; }
+DEVICE int64_t thread_y() { return current_thread[1]; }
+DEVICE void shared_add(REAL* to, REAL value) { *to += value; }
+DEVICE void warp_add(REAL* to, REAL value) { *to += value; }
+#endif
+
+struct SharedAdd {
+    HOST_DEVICE void operator()(REAL* to, REAL value) const {
+#if defined(__CUDA_ARCH__) || !defined(__CUDACC_RTC__)
+        shared_add(to, value);
+#endif
+    }
+};
+struct WarpAdd {
+    HOST_DEVICE void operator()(REAL* to, REAL value) const {
+#if defined(__CUDA_ARCH__) || !defined(__CUDACC_RTC__)
+        warp_add(to, value);
+#endif
+    }
+};
+
+}  // namespace formfield
