@@ -139,7 +139,7 @@ def _composite_backward(
         *(g if want else None for g, want in zip(grads, needed)),
         torch.get_num_threads(),
     )
-    return grads
+    return grads[0], grads[1], grads[2]
 
 
 @_composite_backward.register_fake
@@ -194,7 +194,7 @@ def _alpha_backward(
         *(g if want else None for g, want in zip(grads, needed)),
         torch.get_num_threads(),
     )
-    return grads
+    return grads[0], grads[1]
 
 
 @_alpha_backward.register_fake

@@ -95,7 +95,6 @@ def _check(x, centers, shapes, weights, neighbors, frequencies, kernel, taper) -
             raise ArgumentError(f"{op}: neighbors must be -1 to {count - 1}; they span {low} to {high}")
     if frequencies is not None and frequencies.numel() and not float(frequencies.abs().max()) <= MAX_FREQUENCY:
         raise ArgumentError(f"{op}: frequencies must be finite and at most {MAX_FREQUENCY:g}")
-    return n, dims
 
 
 def _arrays(x, centers, shapes, weights, neighbors, frequencies):

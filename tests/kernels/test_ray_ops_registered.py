@@ -1,11 +1,12 @@
-"""The native ops on rays as torch sees them: schema, fake kernels, autograd registration (what torch.compile relies on)."""
+"""The native ops on rays and radial functions as torch sees them: schema, fake kernels, autograd registration."""
 
 import pytest
 import torch
 from packed_cases import generator, packed_offsets
 
+import kernels
 from kernels import OccupancyGrid, backends
-from kernels.ops import composite, laplace, march, sampling
+from kernels.ops import composite, knn, laplace, march, rbf_encode, rbf_layer, sampling
 
 pytestmark = pytest.mark.skipif(not backends.status("composite", "cpu")[0], reason=backends.status("composite", "cpu")[1])
 
@@ -43,3 +44,19 @@ def test_opcheck_march():
     bits = OccupancyGrid.full(8).bitfield
     args = (torch.zeros(4, 3), d, torch.zeros(4), torch.ones(4), torch.full((4,), 0.5), bits, 8, 0.1, 0.0, 0.4, 100)
     torch.library.opcheck(march._march, args, test_utils=CHECKS)
+
+
+def test_opcheck_knn_and_rbf():
+    g = generator(2)
+    centers, x = torch.rand(20, 2, generator=g), torch.rand(6, 2, generator=g)
+    index = kernels.knn_index(centers)
+    torch.library.opcheck(knn._query, (index.boxes, index.leaf_points, index.leaf_ids, x, 3), test_utils=CHECKS)
+    leaves = [t.requires_grad_() for t in (x, centers, torch.ones(20, 1), torch.rand(20, 4, generator=g))]
+    neighbors = kernels.knn(centers.detach(), x.detach(), 3)[0]
+    torch.library.opcheck(rbf_encode._encode, (*leaves, neighbors, torch.ones(4), 0, 1), test_utils=CHECKS)
+    grad = torch.rand(6, 4, generator=g)
+    args = (grad, *leaves, neighbors, torch.ones(4), 0, 1, [True, False, False, False])
+    torch.library.opcheck(rbf_encode._backward, args, test_utils=CHECKS)
+    layer = [torch.rand(shape, generator=g).requires_grad_() for shape in ((6, 4), (5, 4), (5, 4), (3, 5), (3,))]
+    torch.library.opcheck(rbf_layer._layer, tuple(layer), test_utils=CHECKS)
+    torch.library.opcheck(rbf_layer._backward, (torch.rand(6, 3), *layer[:4], True, False), test_utils=CHECKS)
