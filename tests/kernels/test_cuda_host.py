@@ -1,0 +1,77 @@
+"""The CUDA kernels compiled by the host's compiler, their threads run one after another, against the reference.
+
+The text is the one that NVRTC gets, so bodies, indexing and the order of arguments are checked; races and the launch itself are not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from importlib.util import find_spec
+
+import pytest
+import torch
+from gpu_cases import CASES
+
+from kernels import backends
+
+COMPILER = shutil.which("g++") or shutil.which("c++")
+pytestmark = [
+    pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.core") is None, reason="cuda-core is not installed"),
+    pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler"),
+]
+WARP_KERNELS = ("mlp_backward_rows", "field_backward", "field_jet_backward")
+"""These also run threads beyond the last sample, as a GPU does."""
+
+
+@pytest.fixture(scope="module")
+def host_cuda(tmp_path_factory):
+    """Runs the cuda backend on CPU tensors while the module's tests last."""
+    from kernels import cuda_backend, cuda_ops
+
+    folder = tmp_path_factory.mktemp("cuda_host")
+    libraries: dict[object, ctypes.CDLL] = {}
+
+    def library(unit) -> ctypes.CDLL:
+        if unit not in libraries:
+            path = folder / f"unit{len(libraries)}"
+            path.with_suffix(".cpp").write_text(f'{"".join(f"#define {k} {v}" + chr(10) for k, v in unit.defines)}#include "cuda/{unit.file}.cu"\n')
+            command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", f"-I{cuda_backend.NATIVE}"]
+            subprocess.run([*command, str(path.with_suffix(".cpp")), "-o", str(path.with_suffix(".so"))], check=True)
+            libraries[unit] = ctypes.CDLL(str(path.with_suffix(".so")))
+        return libraries[unit]
+
+    def run(unit, entry, threads, *arguments):
+        if 0 in threads:
+            return
+        for a in arguments:
+            assert not isinstance(a, torch.Tensor) or a.is_contiguous()
+        loaded = library(unit)
+        function, place = loaded[entry], loaded["set_thread"]
+        values = [ctypes.c_double(v) if isinstance(v, float) else ctypes.c_int64(v) for v in map(cuda_backend._argument, arguments)]
+        beyond = 3 if entry in WARP_KERNELS else 1
+        for y in range(threads[1]):
+            for x in range(threads[0] + beyond):
+                place(ctypes.c_int64(x), ctypes.c_int64(y))
+                function(*values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda_backend, "launch", run)
+        patch.setattr(cuda_ops, "status", lambda kind: (kind == "cpu", "compiled for the host"))
+        yield backends.gpu("cuda", torch.empty(0))
+
+
+def _size(name: str) -> int:
+    return {"composite": 8, "distortion": 8, "bound": 8, "sample_pdf": 8, "march": 60}.get(name.split("-")[0], 37)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_matches_the_reference(name, host_cuda):
+    CASES[name]("cuda", torch.device("cpu"), _size(name))
+
+
+@pytest.mark.parametrize("name", ["hash_encode-plane", "field_mlp-relu", "fused_field-softplus", "march-1-0.0", "laplace-True", "sample_pdf"])
+@pytest.mark.parametrize("n", [0, 1])
+def test_few_elements(name, n, host_cuda):
+    CASES[name]("cuda", torch.device("cpu"), n)
