@@ -46,10 +46,11 @@ struct Lattice {
 template <class T>
 struct RayLattice {
     const Lattice<T>& lattice;
-    T start, jitter;
+    T start, jitter, inverse_step;
     double origin;  // lattice coordinate of start, with a cone
 
-    HOST_DEVICE RayLattice(const Lattice<T>& l, T t0, T j) : lattice(l), start(t0), jitter(j), origin(l.cone ? l.coordinate(t0) : 0.0) {}
+    HOST_DEVICE RayLattice(const Lattice<T>& l, T t0, T j)
+        : lattice(l), start(t0), jitter(j), inverse_step(1 / l.step), origin(l.cone ? l.coordinate(t0) : 0.0) {}
     HOST_DEVICE T t(int32_t k) const {
         if (lattice.cone) return T(lattice.distance(origin + double(T(k) + jitter)));
         return multiply_then_add(T(k) + jitter, lattice.step, start);
@@ -61,9 +62,10 @@ struct RayLattice {
     }
     // First index from `after` on, or an earlier one, whose t is not below `exit`: all between lie strictly before it.
     HOST_DEVICE int32_t first_not_before(T exit, int32_t after) const {
-        const double n = lattice.cone ? lattice.coordinate(double(exit)) - origin : double((exit - start) / lattice.step);
-        const double guess = ceil(n - double(jitter));
-        int32_t k = guess < double(after) ? after : (guess < 2e9 ? int32_t(guess) : 2000000000);
+        T n = lattice.cone ? T(lattice.coordinate(double(exit)) - origin) : (exit - start) * inverse_step;
+        n -= jitter;
+        if (!(n > T(after))) return after;
+        int32_t k = n < T(2e9) ? int32_t(n) + 1 : 2000000000;
         while (k > after && !(t(k - 1) < exit)) --k;
         return k;
     }
@@ -146,7 +148,7 @@ HOST_DEVICE int32_t march_ray(
         const T cells_per_unit = middle / size;  // a power of two: exact
         int32_t cell[3];
         for (int a = 0; a < 3; ++a) {
-            const int32_t c = int32_t(floor(p[a] * cells_per_unit + middle));
+            const int32_t c = int32_t(p[a] * cells_per_unit + middle);  // truncation: what floor makes negative is clamped to 0 all the same
             cell[a] = c < 0 ? 0 : (c >= grid.resolution ? grid.resolution - 1 : c);
         }
         const Block block = block_at(grid, cascade, morton(cell[0], cell[1], cell[2]), widest);
