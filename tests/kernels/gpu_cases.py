@@ -37,7 +37,9 @@ def _random(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _compare(results: Callable[[str, torch.device, torch.dtype], list[Tensor]], backend: str, device: torch.device, tolerance: float) -> None:
+def _compare(
+    results: Callable[[str, torch.device, torch.dtype], list[Tensor]], backend: str, device: torch.device, tolerance: float
+) -> None:
     """What ``results`` gives on a backend in float32 against the reference in float64 on the CPU."""
     actual = results(backend, device, torch.float32)
     expected = results("reference", torch.device("cpu"), torch.float64)
@@ -109,9 +111,7 @@ def adam(backend: str, device: torch.device, n: int, skip_zero: bool, width: int
         for step in range(3):
             grad = (values[3] * 1e-3 * (step + 1)).to(device, dtype)
             grad[step::2] = 0
-            kernels.adam_step(
-                param, grad, m, v, steps, lr=1e-2, weight_decay=1e-3, skip_zero=skip_zero, zero_grad=True, backend=backend
-            )
+            kernels.adam_step(param, grad, m, v, steps, lr=1e-2, weight_decay=1e-3, skip_zero=skip_zero, zero_grad=True, backend=backend)
         return [param, m, v, grad, steps.double()]
 
     _compare(results, backend, device, 1e-5)

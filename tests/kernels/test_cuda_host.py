@@ -36,7 +36,9 @@ def host_cuda(tmp_path_factory):
     def library(unit) -> ctypes.CDLL:
         if unit not in libraries:
             path = folder / f"unit{len(libraries)}"
-            path.with_suffix(".cpp").write_text(f'{"".join(f"#define {k} {v}" + chr(10) for k, v in unit.defines)}#include "cuda/{unit.file}.cu"\n')
+            path.with_suffix(".cpp").write_text(
+                f'{"".join(f"#define {k} {v}" + chr(10) for k, v in unit.defines)}#include "cuda/{unit.file}.cu"\n'
+            )
             command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", f"-I{cuda_backend.NATIVE}"]
             subprocess.run([*command, str(path.with_suffix(".cpp")), "-o", str(path.with_suffix(".so"))], check=True)
             libraries[unit] = ctypes.CDLL(str(path.with_suffix(".so")))
@@ -71,7 +73,9 @@ def test_matches_the_reference(name, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), _size(name))
 
 
-@pytest.mark.parametrize("name", ["hash_encode-plane", "field_mlp-relu", "fused_field-softplus", "march-1-0.0", "laplace-True", "sample_pdf"])
+@pytest.mark.parametrize(
+    "name", ["hash_encode-plane", "field_mlp-relu", "fused_field-softplus", "march-1-0.0", "laplace-True", "sample_pdf"]
+)
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_elements(name, n, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), n)

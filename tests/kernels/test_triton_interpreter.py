@@ -59,7 +59,9 @@ def test_matches_the_reference(name, interpreter):
     assert not failure, failure
 
 
-@pytest.mark.parametrize("name", ["hash_encode-plane", "field_mlp-relu", "fused_field-softplus", "march-1-0.0", "laplace-True", "sample_pdf"])
+@pytest.mark.parametrize(
+    "name", ["hash_encode-plane", "field_mlp-relu", "fused_field-softplus", "march-1-0.0", "laplace-True", "sample_pdf"]
+)
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_elements(name, n, interpreter):
     failure = interpreter.submit(_run, name, n).result()

@@ -1,0 +1,111 @@
+"""Every Triton kernel compiled to machine code for GPUs that are not there: the interpreter accepts code that the compiler rejects.
+
+``pytest -rP`` prints registers, local memory and shared memory of each.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from kernels import HashGridSpec, MLPSpec
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed"),
+    pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET is set: nothing is compiled"),
+]
+N, R = 256, 16
+GRID = HashGridSpec(levels=8, features=2, log2_table_size=12, finest_resolution=256, interpolation="smoothstep")
+NETWORK = MLPSpec(GRID.out_features + 3, (64,), 16, "softplus")
+PLANE = HashGridSpec(dims=2, levels=8, features=4, log2_table_size=10, finest_resolution=256)
+
+
+def fields(ops) -> None:
+    x, v, table, params = torch.rand(N, 3), torch.rand(N, 3), torch.rand(GRID.entries, 2), torch.rand(NETWORK.params)
+    g, gradient = torch.rand(N, 16), torch.empty(N, 3)
+    spec = (GRID, NETWORK, True, GRID.levels)
+    ops.fused_field_forward(x, table, params, *spec, g, None)
+    ops.fused_field_forward(x, table, params, *spec, g, gradient)
+    ops.fused_field_backward(x, table, params, *spec, g, v, None, table, params)
+
+
+def networks(ops) -> None:
+    spec = MLPSpec(32, (64, 64), 3, output_activation="sigmoid")
+    x, params, g = torch.rand(N, 32), torch.rand(spec.params), torch.rand(N, 3)
+    ops.field_mlp_forward(x, params, spec, g)
+    ops.field_mlp_backward(x, params, spec, g, x, params)
+
+
+def encodings(ops) -> None:
+    x, v, table = torch.rand(N, 2), torch.rand(N, 2), torch.rand(PLANE.entries, 4)
+    g = torch.rand(N, PLANE.out_features)
+    ops.hash_encode_backward(x, table, PLANE, PLANE.levels, g, x, table)
+    ops.hash_encode_double_backward(x, table, PLANE, PLANE.levels, g, v, g, x, table)
+
+
+def rays(ops) -> None:
+    lines, per_ray, samples = torch.rand(R, 3), torch.rand(R), torch.rand(N)
+    offsets, counts = torch.arange(0, N + 1, N // R), torch.zeros(R, dtype=torch.int32)
+    bits = torch.zeros(2, 64, dtype=torch.uint8)
+    for cone in (0.0, 0.01):
+        march = (lines, lines, per_ray, per_ray, per_ray, bits, 8, 0.01, cone, 100)
+        ops.march_count(*march, counts)
+        ops.march_fill(*march, offsets, torch.zeros(N, dtype=torch.int32), samples, samples)
+    channels, values = torch.rand(N, 5), torch.rand(R, 5)
+    ops.composite_forward(samples, samples, channels, offsets, 0.0, values, per_ray, samples, samples)
+    ops.composite_backward(samples, samples, channels, offsets, samples, samples, values, per_ray, samples, samples, samples, channels)
+    ops.composite_alpha_forward(samples, channels, offsets, 0.0, values, per_ray, samples, samples)
+    ops.composite_alpha_backward(samples, channels, offsets, 0.0, samples, samples, values, per_ray, samples, samples, channels)
+    ops.distortion_forward(samples, samples, samples, offsets, per_ray)
+    ops.distortion_backward(samples, samples, samples, offsets, per_ray, samples)
+
+
+def densities(ops) -> None:
+    per_ray, samples, one = torch.rand(R), torch.rand(N), torch.rand(1)
+    offsets = torch.arange(0, N + 1, N // R)
+    ops.laplace_forward(samples, one, samples)
+    ops.laplace_backward(samples, samples, samples, samples, samples)
+    ops.opacity_error(samples, samples, offsets, one, samples)
+    ops.error_bound(samples, samples, offsets, per_ray, per_ray)
+    ops.solve_beta(samples, samples, offsets, one, 0.1, 10, per_ray)
+    ops.sample_pdf(samples, samples, torch.rand(R, 8), offsets, torch.rand(R, 8))
+    for skip in (False, True):
+        steps = torch.zeros(N if skip else 1, dtype=torch.int32)
+        ops.adam_step(*(torch.rand(N, 2) for _ in range(4)), steps, 1e-2, (0.9, 0.99), 1e-15, 0.0, skip, True)
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("host", [fields, networks, encodings, rays, densities], ids=lambda host: host.__name__)
+def test_compiles(host, capability):
+    from kernels import triton_ops
+    from kernels.triton_ops.compiling import compile_recorded
+
+    compiled = compile_recorded(lambda: host(triton_ops), [capability])
+    assert compiled
+    for kernel in compiled:
+        print(
+            f"sm_{capability} {kernel.name:20} registers {kernel.registers:3}  local {kernel.stack:4} B  shared {kernel.shared:6} B  "
+            f"warps {kernel.warps}"
+        )
+        assert kernel.cubin[:4] == b"\x7fELF"
+        # matrix products in three TF32 passes fill the registers on sm_80; nothing else may need local memory
+        assert kernel.stack <= (512 if kernel.name.startswith(("mlp", "layer")) else 0), kernel.name
+        assert kernel.shared <= 99 << 10, kernel.name  # the least that a GPU since sm_80 offers
+
+
+def test_what_is_compiled_is_what_is_launched():
+    """Recording leaves out nothing: every kernel of the package is launched by one of the hosts above."""
+    from kernels import triton_ops
+    from kernels.triton_ops import adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels
+    from kernels.triton_ops.compiling import record
+
+    launched = {
+        one.kernel.fn.__name__ for host in (fields, networks, encodings, rays, densities) for one in record(lambda h=host: h(triton_ops))
+    }
+    modules = (adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels)
+    helpers = {"minus_expm1"}
+    kernels = {name for module in modules for name, value in vars(module).items() if hasattr(value, "fn") and not name.startswith("_")}
+    assert launched == kernels - helpers
