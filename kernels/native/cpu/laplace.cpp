@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/isa.h"
+#include "cpu/laplace_simd.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -14,14 +16,46 @@ namespace {
 
 constexpr int64_t POINT_GRAIN = 8192;
 
+const LaplaceSimd& laplace_simd() {
+    switch (isa()) {
+#if defined(FORMFIELD_HAVE_avx512)
+        case Isa::avx512: return isa_avx512::laplace_simd;
+#endif
+#if defined(FORMFIELD_HAVE_avx2)
+        case Isa::avx2: return isa_avx2::laplace_simd;
+#endif
+        default: return isa_baseline::laplace_simd;
+    }
+}
+
+// One beta for all points; returns the sum of grad * d density / d beta.
+void forward_range(const float* sdf, float beta, int64_t n, float* density) { laplace_simd().forward(sdf, beta, n, density); }
+void forward_range(const double* sdf, double beta, int64_t n, double* density) {
+    for (int64_t i = 0; i < n; ++i) density[i] = laplace_value(sdf[i], beta);
+}
+double backward_range(const float* sdf, float beta, const float* grad, int64_t n, float* by_sdf) {
+    return laplace_simd().backward(sdf, beta, grad, n, by_sdf);
+}
+double backward_range(const double* sdf, double beta, const double* grad, int64_t n, double* by_sdf) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        const LaplaceDensity<double> d = laplace_density(sdf[i], beta);
+        if (by_sdf) by_sdf[i] = grad[i] * d.by_sdf;
+        sum += grad[i] * d.by_beta;
+    }
+    return sum;
+}
+
 template <class T>
 void forward(Array<const T> sdf, Array<const T> beta, Array<T> density, int threads) {
     const T *f = sdf.data(), *b = beta.data();
-    const int64_t n = int64_t(sdf.shape(0)), stride = beta.size() == 1 ? 0 : 1;
+    const int64_t n = int64_t(sdf.shape(0));
+    const bool shared = beta.size() == 1;
     T* out = density.data();
     nb::gil_scoped_release release;
     parallel_ranges(threads, n, POINT_GRAIN, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) out[i] = laplace_value(f[i], b[i * stride]);
+        if (shared) return forward_range(f + begin, *b, end - begin, out + begin);
+        for (int64_t i = begin; i < end; ++i) out[i] = laplace_value(f[i], b[i]);
     });
 }
 
@@ -30,25 +64,26 @@ void backward(
     Array<const T> sdf, Array<const T> beta, Array<const T> grad, MaybeArray<T> grad_sdf, MaybeArray<T> grad_beta, int threads
 ) {
     const T *f = sdf.data(), *b = beta.data(), *g = grad.data();
-    const int64_t n = int64_t(sdf.shape(0)), stride = beta.size() == 1 ? 0 : 1;
+    const int64_t n = int64_t(sdf.shape(0));
+    const bool shared = beta.size() == 1;
     T *gs = data_or_null(grad_sdf), *gb = data_or_null(grad_beta);
     nb::gil_scoped_release release;
     std::vector<double> sums(size_t((n + POINT_GRAIN - 1) / POINT_GRAIN), 0.0);
     parallel_ranges(threads, n, POINT_GRAIN, [&](int64_t begin, int64_t end) {
-        double sum = 0;
-        for (int64_t i = begin; i < end; ++i) {
-            const LaplaceDensity<T> d = laplace_density(f[i], b[i * stride]);
-            if (gs) gs[i] = g[i] * d.by_sdf;
-            if (gb && stride) gb[i] = g[i] * d.by_beta;
-            sum += double(g[i] * d.by_beta);
+        if (shared) {
+            sums[size_t(begin / POINT_GRAIN)] = backward_range(f + begin, *b, g + begin, end - begin, gs ? gs + begin : nullptr);
+            return;
         }
-        sums[size_t(begin / POINT_GRAIN)] = sum;
+        for (int64_t i = begin; i < end; ++i) {
+            const LaplaceDensity<T> d = laplace_density(f[i], b[i]);
+            if (gs) gs[i] = g[i] * d.by_sdf;
+            if (gb) gb[i] = g[i] * d.by_beta;
+        }
     });
-    if (gb && !stride) {
-        double sum = 0;
-        for (double s : sums) sum += s;
-        gb[0] = T(sum);
-    }
+    if (!gb || !shared) return;
+    double sum = 0;
+    for (double s : sums) sum += s;
+    gb[0] = T(sum);
 }
 
 template <class T>
