@@ -4,6 +4,7 @@
 and reads the registers, spills and shared memory out of it.
 """
 
+# pyright: reportAttributeAccessIssue=false  # triton.knobs appears when triton is imported
 from __future__ import annotations
 
 import re
@@ -56,7 +57,11 @@ class Compiled:
 def record(host: Callable[[], object]) -> list[Launch]:
     """The distinct launches that ``host`` makes; none of them runs."""
     found: dict[object, Launch] = {}
-    launching.record_launches(lambda one: found.setdefault(_key(one), one))
+
+    def keep(one: Launch) -> None:
+        found.setdefault(_key(one), one)
+
+    launching.record_launches(keep)
     try:
         host()
     finally:

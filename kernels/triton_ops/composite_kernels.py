@@ -1,5 +1,7 @@
 """Triton kernels of volume rendering: one program per ray, which scans its samples a block at a time, forwards or backwards."""
 
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# (what stands below is Triton's language, not Python)
 import triton
 import triton.language as tl
 

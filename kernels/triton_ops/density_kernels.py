@@ -1,5 +1,7 @@
 """Triton kernels of VolSDF's density, its error bound, and inverse transform sampling."""
 
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# (what stands below is Triton's language, not Python)
 import triton
 import triton.language as tl
 

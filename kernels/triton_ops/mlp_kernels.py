@@ -7,6 +7,8 @@ all of it would keep every layer of a tile in registers, far more than there are
 Weights are row-major, out x in. Padded rows and columns of operands are zero.
 """
 
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportAssignmentType=false
+# (what stands below is Triton's language, not Python)
 import triton
 import triton.language as tl
 
