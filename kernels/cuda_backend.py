@@ -3,7 +3,8 @@
 Needs the packages cuda-core, cuda-bindings and nvidia-cuda-nvrtc, and no CUDA toolkit; compiling needs no GPU and no driver either.
 """
 
-# pyright: reportAttributeAccessIssue=false  # the packages fill their namespaces when they are imported
+# pyright: reportAttributeAccessIssue=false
+# (the packages fill their namespaces when they are imported)
 from __future__ import annotations
 
 import hashlib

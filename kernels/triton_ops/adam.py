@@ -1,6 +1,7 @@
 """``adam_step`` in Triton."""
 
-# pyright: reportOperatorIssue=false  # Triton's language is not Python
+# pyright: reportOperatorIssue=false
+# (Triton's language is not Python)
 from __future__ import annotations
 
 import math

@@ -4,7 +4,8 @@
 and reads the registers, spills and shared memory out of it.
 """
 
-# pyright: reportAttributeAccessIssue=false  # triton.knobs appears when triton is imported
+# pyright: reportAttributeAccessIssue=false
+# (triton.knobs appears when triton is imported)
 from __future__ import annotations
 
 import re

@@ -3,7 +3,8 @@
 Every launch goes through :func:`launch`, so what the compile check compiles is exactly what the ops launch.
 """
 
-# pyright: reportAttributeAccessIssue=false  # triton.knobs appears when triton is imported
+# pyright: reportAttributeAccessIssue=false
+# (triton.knobs appears when triton is imported)
 from __future__ import annotations
 
 from collections.abc import Callable
