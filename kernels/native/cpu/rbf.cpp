@@ -76,11 +76,24 @@ void load_point(const RbfInputs<T>& in, const T* direction, int64_t i, S* x) {
     }
 }
 
+// Random points find their neighbours' centres and shapes far apart in memory: ask for them a few points ahead.
+template <int D, class T>
+void prefetch_point(const RbfInputs<T>& in, int64_t i) {
+    if (i >= in.n) return;
+    for (int k = 0; k < in.spec.columns; ++k) {
+        const int64_t id = in.ids[i * in.spec.columns + k];
+        if (id < 0) continue;
+        __builtin_prefetch(in.centers + id * D);
+        __builtin_prefetch(in.shapes + id * in.spec.width);
+    }
+}
+
 // p (and pdot, for duals) of points [first + begin, first + end), at [begin * used, ...)
 template <int D, class S, class T>
 void point_values(const RbfInputs<T>& in, const T* direction, int64_t first, int64_t begin, int64_t end, T* p, T* pdot) {
     const int K = in.spec.used();
     for (int64_t i = begin; i < end; ++i) {
+        prefetch_point<D>(in, first + i + 4);
         S x[D], values[RBF_MAX_NEIGHBORS];
         load_point<D>(in, direction, first + i, x);
         rbf_values<D>(in.spec, x, in.centers, in.shapes, in.ids + (first + i) * in.spec.columns, values);
