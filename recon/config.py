@@ -81,9 +81,11 @@ class VolSDFConfig:
     """Volume rendering of a signed distance (Yariv et al. 2021)."""
 
     beta_init: float = 0.05
-    """Initial scale of the Laplace density, scene units."""
+    """Initial value of the learnt part of the Laplace density's scale, scene units."""
+    beta_floor: float = 0.01
+    """Added to the learnt part at the start, scene units; sinks exponentially to beta_min while coarse_until of the run passes."""
     beta_min: float = 1e-4
-    """Added to the learnt |beta|."""
+    """Added to the learnt part from then on (VolSDF's constant)."""
     eikonal_weight: float = 0.1
     """Weight of the mean of (|grad sdf| - 1)^2."""
     curvature_weight: float = 0.0
@@ -96,10 +98,11 @@ class VolSDFConfig:
     """Marching step in units of beta, clamped to [min_step, max_step]."""
     min_step: float = 0.0025
     max_step: float = 0.015
-    levels_init: int = 5
-    """Grid levels active at the start; all are active after levels_by of the run."""
-    levels_by: float = 0.3
-    beta_lr_factor: float = 0.1
+    levels_init: float = 0.35
+    """Share of the field's levels that are active at the start."""
+    coarse_until: float = 0.4
+    """Share of the run after which all levels are active."""
+    beta_lr_factor: float = 1.0
     uniform_points: float = 0.125
     """Eikonal points drawn uniformly in the sphere, as a share of the samples along rays."""
 
@@ -181,7 +184,7 @@ def preset_config(method: MethodName, field_name: FieldName, preset: PresetName)
     return replace(
         config,
         hashgrid=replace(config.hashgrid, levels=16, log2_table_size=19, finest_resolution=2048),
-        volsdf=replace(config.volsdf, beta_init=0.1, min_step=0.001, levels_init=16, beta_lr_factor=1.0),
+        volsdf=replace(config.volsdf, beta_init=0.1, beta_floor=1e-4, min_step=0.001, levels_init=1.0),
         train=replace(
             config.train,
             steps=100000,

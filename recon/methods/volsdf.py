@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -50,13 +52,15 @@ class VolSDF(nn.Module):
             inputs=3 + 3 + 16 + config.features, hidden=(64, 64), outputs=3, activation="relu", output_activation="sigmoid"
         )
         self.color = nn.Parameter(mlp_init(self.color_spec, generator))
-        self.beta_parameter = nn.Parameter(torch.tensor([config.beta_init]))
+        # The logarithm is learnt, so that a step changes beta by a share of itself, whatever its size.
+        self.log_beta = nn.Parameter(torch.tensor([math.log(config.beta_init)]))
+        self.beta_floor = config.beta_floor
         self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
         self.register_buffer("bitfield", self.grid.bitfield)
 
     def beta(self) -> Tensor:
-        """Scale of the Laplace distribution, scene units. [1]"""
-        return self.beta_parameter.abs() + self.config.beta_min
+        """Scale of the Laplace distribution, scene units: what is learnt, above a floor that sinks during the first part of a run. [1]"""
+        return self.log_beta.exp() + self.beta_floor
 
     def step_length(self) -> float:
         """Marching step: as fine as the density's falloff asks for, within the configured limits."""
@@ -142,13 +146,14 @@ class VolSDF(nn.Module):
             self.background.refresh_occupancy(step, generator)
 
     def set_progress(self, share: float) -> None:
-        levels = self.config.levels_init
-        start = min(1.0, levels / 16.0)
-        self.field.set_active_levels(start + (1.0 - start) * min(1.0, share / self.config.levels_by))
+        c = self.config
+        grown = min(1.0, share / c.coarse_until)
+        self.beta_floor = c.beta_floor * (c.beta_min / c.beta_floor) ** grown
+        self.field.set_active_levels(c.levels_init + (1.0 - c.levels_init) * grown)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         groups = [ParameterGroup(f"field.{g.name}", g.tensor, g.lr_factor, g.sparse) for g in self.field.parameter_groups()]
-        groups += [ParameterGroup("color", self.color), ParameterGroup("beta", self.beta_parameter, self.config.beta_lr_factor)]
+        groups += [ParameterGroup("color", self.color), ParameterGroup("log_beta", self.log_beta, self.config.beta_lr_factor)]
         return groups + (self.background.parameter_groups() if self.background is not None else [])
 
 
