@@ -43,10 +43,11 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
 
 # GPU backend -> its module, whose functions have the names and arguments described in kernels/ops/gpu_fields.py and gpu_rays.py
 GPU_MODULES = {"cuda": "kernels.cuda_ops", "triton": "kernels.triton_ops"}
-# op -> functions that its module needs, where they are not those of the extension
-GPU_FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "hash_encode": ("hash_encode_forward", "hash_encode_backward", "hash_encode_double_backward"),
-    "opacity_error": ("opacity_error",),
+# (backend, op) -> functions that its module needs, where they are not those of the extension
+GPU_FUNCTIONS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("cuda", "opacity_error"): ("opacity_error",),
+    ("triton", "opacity_error"): ("opacity_error",),
+    ("triton", "rbf_encode"): ("rbf_channels_forward", "rbf_channels_backward"),
 }
 
 _log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def _gpu_status(op: str, name: str, kind: str) -> tuple[bool, str]:
     module, why = _load_gpu(name)
     if module is None:
         return False, why
-    missing = [function for function in GPU_FUNCTIONS.get(op, NATIVE_FUNCTIONS[op]) if not hasattr(module, function)]
+    missing = [function for function in GPU_FUNCTIONS.get((name, op), NATIVE_FUNCTIONS[op]) if not hasattr(module, function)]
     if missing:
         return False, f"there is no {name} implementation of {op} in this version"
     return module.status(kind)

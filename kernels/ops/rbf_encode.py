@@ -8,6 +8,7 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import rbf as reference
+from . import gpu_rbf
 from . import packed_checks as checks
 from .native_specs import raw
 
@@ -63,7 +64,10 @@ def rbf_encode(
     if name == "cpu":
         flags = int(normalize) + 2 * int(taper) + 4 * int(detach_normalizer)
         return _encode(x, centers, shapes, weights, neighbors, frequencies, KERNELS.index(kernel), flags)
-    return reference.rbf_encode(x, centers, shapes, weights, neighbors, frequencies, kernel, normalize, taper, detach_normalizer)
+    options = (kernel, normalize, taper, detach_normalizer)
+    if name in backends.GPU_MODULES:
+        return gpu_rbf.rbf_encode(name, x, centers, shapes, weights, neighbors, frequencies, *options, KERNELS)
+    return reference.rbf_encode(x, centers, shapes, weights, neighbors, frequencies, *options)
 
 
 def _check(x, centers, shapes, weights, neighbors, frequencies, kernel, taper) -> None:

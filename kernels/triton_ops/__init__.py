@@ -21,6 +21,7 @@ from .hash_grid import hash_encode_backward, hash_encode_double_backward, hash_e
 from .launch import interpreting
 from .march import march_count, march_fill
 from .mlp import field_mlp_backward, field_mlp_forward
+from .rbf import rbf_channels_backward, rbf_channels_forward
 
 DTYPES = (torch.float32,)
 
@@ -56,6 +57,8 @@ __all__ = [
     "march_count",
     "march_fill",
     "opacity_error",
+    "rbf_channels_backward",
+    "rbf_channels_forward",
     "sample_pdf",
     "solve_beta",
     "status",

@@ -227,6 +227,37 @@ def sample_pdf(backend: str, device: torch.device, n: int) -> None:
     _compare(results, backend, device, 1e-5)
 
 
+def rbf_encode(
+    backend: str, device: torch.device, n: int, dims: int, kernel: str, width: int, normalize: bool, taper: bool, waves: bool
+) -> None:
+    """Value, gradients, and the gradients of the gradient to x; missing neighbours among the points."""
+    functions, channels, columns = 25, 5, 4
+    generator = torch.Generator().manual_seed(0)
+    x, centers, shapes = (
+        torch.rand(s, generator=generator, dtype=torch.float64) for s in ((n, dims), (functions, dims), (functions, width))
+    )
+    shapes = shapes * 0.3 + (0.0 if width > dims else 1.0)
+    if width > dims:
+        shapes[:, [0, 2] if dims == 2 else [0, 3, 5]] += 1.5  # the diagonal: positive definite
+    neighbors = kernels.knn(centers, x, columns, backend="reference")[0]
+    if n > 4:
+        neighbors[3, 2], neighbors[4] = -1, -1
+    weights, g, v = _random(1, functions, channels), _random(2, n, channels), _random(3, n, dims)
+    frequencies = torch.rand(channels, generator=generator, dtype=torch.float64) * 6 if waves else None
+
+    def results(backend, device, dtype):
+        inputs = _leaves(device, dtype, x, centers, shapes, weights, g)
+        options = dict(kernel=kernel, normalize=normalize, taper=taper, backend=backend)
+        y = kernels.rbf_encode(
+            *inputs[:4], neighbors.to(device), frequencies=None if frequencies is None else frequencies.to(device, dtype), **options
+        )
+        first = torch.autograd.grad((y * inputs[4]).sum(), inputs[:4], create_graph=True)
+        second = torch.autograd.grad((first[0] * v.to(device, dtype)).sum(), inputs, allow_unused=True)
+        return [y, *first, *(torch.zeros_like(t) if s is None else s for s, t in zip(second, inputs))]
+
+    _compare(results, backend, device, 1e-4)
+
+
 def cases() -> Iterator[tuple[str, Run]]:
     """(name, function of backend, device, size) of every case."""
 
@@ -256,6 +287,13 @@ def cases() -> Iterator[tuple[str, Run]]:
         yield f"laplace-{flag}", bind(laplace, flag)
         yield f"bound-{flag}", bind(bound, flag)
     yield "sample_pdf", sample_pdf
+    for dims, kernel, width, normalize, taper, waves in (
+        (2, "iq", 3, True, False, True),
+        (3, "iq", 6, True, True, True),
+        (3, "gauss", 3, False, True, False),
+        (2, "hat", 2, True, False, True),
+    ):
+        yield f"rbf_encode-{dims}-{kernel}", bind(rbf_encode, dims, kernel, width, normalize, taper, waves)
 
 
 CASES: dict[str, Run] = dict(cases())

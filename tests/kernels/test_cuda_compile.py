@@ -29,6 +29,7 @@ UNITS = {
     "composite": cuda_ops._unit("composite", ONE, CHANNELS=4),
     "composite_any": cuda_ops._unit("composite", ONE, CHANNELS=0),
     "density": cuda_ops._unit("density", ONE),
+    "rbf": cuda_ops._unit("rbf", ONE, DIMS=3),
     "adam": cuda_ops._unit("adam", ONE),
 }
 

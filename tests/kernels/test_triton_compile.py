@@ -77,8 +77,18 @@ def densities(ops) -> None:
         ops.adam_step(*(torch.rand(N, 2) for _ in range(4)), steps, 1e-2, (0.9, 0.99), 1e-15, 0.0, skip, True)
 
 
+def functions(ops) -> None:
+    values, ids, weights, g = torch.rand(N, 4), torch.zeros(N, 4, dtype=torch.int32), torch.rand(50, 32), torch.rand(N, 32)
+    for tangent in (None, values):
+        ops.rbf_channels_forward(values, tangent, ids, torch.rand(32), weights, g)
+        ops.rbf_channels_backward(values, tangent, ids, torch.rand(32), weights, g, values, weights)
+
+
+HOSTS = [fields, networks, encodings, rays, densities, functions]
+
+
 @pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize("host", [fields, networks, encodings, rays, densities], ids=lambda host: host.__name__)
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
 def test_compiles(host, capability):
     from kernels import triton_ops
     from kernels.triton_ops.compiling import compile_recorded
@@ -99,13 +109,11 @@ def test_compiles(host, capability):
 def test_what_is_compiled_is_what_is_launched():
     """Recording leaves out nothing: every kernel of the package is launched by one of the hosts above."""
     from kernels import triton_ops
-    from kernels.triton_ops import adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels
+    from kernels.triton_ops import adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels, rbf
     from kernels.triton_ops.compiling import record
 
-    launched = {
-        one.kernel.fn.__name__ for host in (fields, networks, encodings, rays, densities) for one in record(lambda h=host: h(triton_ops))
-    }
-    modules = (adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels)
+    launched = {one.kernel.fn.__name__ for host in HOSTS for one in record(lambda h=host: h(triton_ops))}
+    modules = (adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels, rbf)
     helpers = {"minus_expm1"}
     kernels = {name for module in modules for name, value in vars(module).items() if hasattr(value, "fn") and not name.startswith("_")}
     assert launched == kernels - helpers

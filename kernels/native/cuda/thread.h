@@ -13,6 +13,7 @@
 namespace formfield {
 
 #if defined(__CUDACC_RTC__)
+using ::exp;  // beside the one for duals, which would otherwise hide it
 #define KERNEL extern "C" __global__ void
 #define DEVICE __device__ inline
 DEVICE int64_t thread_x() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
