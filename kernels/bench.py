@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 import kernels
-from kernels import HashGridSpec, MLPSpec
+from kernels import HashGridSpec, MLPSpec, bench_rays
 
 SAMPLES = 2**18
 REFERENCE_SAMPLES = 2**14  # the reference needs seconds for more; its rate hardly depends on it
@@ -186,6 +186,9 @@ def measure() -> list[Row]:
                 share = rate * 2 * products * passes / flops
                 rows.append(Row(f"network 32-64-64-3, {name}", rate, reference, "sgemm", share))
             rows.append(adam_row(big, bandwidth))
+    for case in bench_rays.cases():
+        (native, call), (fewer, slow) = case.native, case.reference
+        rows.append(Row(case.name, native / seconds(call), fewer / seconds(slow, 1.0, 2)))
     rows.append(Row("matrix product of torch, float32 [flop/s]", flops, None))
     rows.append(Row("copy of memory [byte/s]", bandwidth, None))
     return rows
