@@ -200,6 +200,16 @@ def test_extreme_activations_stay_finite(backend):
     assert torch.isfinite(params.grad).all()
 
 
+@pytest.mark.parametrize("activation", ["relu", "softplus", "sigmoid", "none"])
+@pytest.mark.parametrize("output_activation", ["none", "sigmoid"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_not_a_number_is_not_hidden(activation, output_activation, dtype, backend):
+    spec = MLPSpec(2, (4, 3), 2, activation=activation, output_activation=output_activation)
+    params = torch.full((spec.params,), 0.1, dtype=dtype)
+    params[0] = float("nan")
+    assert field_mlp(torch.ones(50, 2, dtype=dtype), params, spec, backend=backend).isnan().all()
+
+
 def test_wrong_arguments_are_named(backend):
     grid = GRIDS["dense_and_hashed"]
     mlp = network("relu", grid.out_features)

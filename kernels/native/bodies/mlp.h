@@ -26,7 +26,7 @@ HOST_DEVICE int activation_of(const Network& net, int layer) { return layer == n
 template <class T>
 HOST_DEVICE void activate(int activation, T beta, T z, T* value, T* first, T* second) {
     if (activation == ACTIVATION_RELU) {
-        *value = z > 0 ? z : T(0);
+        *value = z < 0 ? T(0) : z;  // this way round: what is not a number must not become 0
         *first = z > 0 ? T(1) : T(0);
         *second = 0;
     } else if (activation == ACTIVATION_SOFTPLUS || activation == ACTIVATION_SIGMOID) {
@@ -35,7 +35,7 @@ HOST_DEVICE void activate(int activation, T beta, T z, T* value, T* first, T* se
         const T s = scaled >= 0 ? 1 / (1 + t) : t / (1 + t);
         const T slope = t / ((1 + t) * (1 + t));  // s (1 - s) without cancellation
         if (activation == ACTIVATION_SOFTPLUS) {
-            *value = (z > 0 ? z : T(0)) + log1p(t) / beta;
+            *value = (z < 0 ? T(0) : z) + log1p(t) / beta;
             *first = s;
             *second = beta * slope;
         } else {

@@ -43,7 +43,7 @@ INLINE vf splat(float s) {
     return vf{s, s, s, s};
 #endif
 }
-INLINE vf max(vf a, vf b) { return a > b ? a : b; }
+INLINE vf max(vf a, vf b) { return a < b ? b : a; }  // a where it is not a number: errors must show
 INLINE vf absolute(vf a) { return (vf)((vi)a & 0x7fffffff); }
 
 #if FORMFIELD_W == 16
