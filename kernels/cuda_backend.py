@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from cuda.bindings import nvrtc
-from cuda.core import Device, Kernel, LaunchConfig, ObjectCode, Program, ProgramOptions, Stream
+from cuda.core import LEGACY_DEFAULT_STREAM, Device, Kernel, LaunchConfig, ObjectCode, Program, ProgramOptions, Stream
 from cuda.core import launch as cuda_launch
 from torch import Tensor
 
@@ -168,7 +168,8 @@ def launch(unit: Unit, entry: str, threads: tuple[int, int], *arguments: Tensor 
     kernel, _ = _kernel(unit, entry, device.index)
     with torch.cuda.device(device):
         Device(device.index).set_current()
-        stream = Stream.from_handle(torch.cuda.current_stream(device).cuda_stream)
+        handle = torch.cuda.current_stream(device).cuda_stream
+        stream = Stream.from_handle(handle) if handle else LEGACY_DEFAULT_STREAM
         config = LaunchConfig(grid=(-(-threads[0] // THREADS), threads[1]), block=THREADS)
         cuda_launch(stream, config, kernel, *map(_argument, arguments))
 

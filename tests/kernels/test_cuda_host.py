@@ -79,3 +79,41 @@ def test_matches_the_reference(name, host_cuda):
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_elements(name, n, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), n)
+
+
+def _operators() -> dict[str, tuple[object, tuple]]:
+    """Every differentiable operator of the GPU backends with arguments for it."""
+    from kernels.ops import gpu_fields, gpu_rays, gpu_rbf
+    from kernels.specs import HashGridSpec, MLPSpec
+
+    def r(*shape):
+        return torch.rand(*shape, requires_grad=True)
+
+    grid = HashGridSpec(levels=2, log2_table_size=6, base_resolution=3, finest_resolution=5)
+    mlp = MLPSpec(grid.out_features, (4,), 2, "softplus", 3.0)
+    field = (r(5, 3), r(grid.entries, 2), r(mlp.params), grid.to_ints(), mlp.to_ints(), mlp.beta, False, 2, "cuda")
+    offsets = torch.tensor([0, 2, 2, 5])
+    rbf = (r(5, 2), r(7, 2), r(7, 1), r(7, 3), torch.arange(10, dtype=torch.int32).view(5, 2) % 7, None, 0, 1, "cuda")
+    return {
+        "hash_encode": (gpu_fields._encode, (r(5, 3), r(grid.entries, 2), grid.to_ints(), 2, "cuda")),
+        "field_mlp": (gpu_fields._mlp, (r(5, 4), r(mlp.params), mlp.to_ints(), mlp.beta, "cuda")),
+        "fused_field": (gpu_fields._field, field),
+        "fused_field_jet": (gpu_fields._jet, (field[0].detach(), *field[1:])),
+        "composite": (gpu_rays._composite, (r(5), r(5), r(5, 2), offsets, 0.0, "cuda")),
+        "composite_alpha": (gpu_rays._alpha, (r(5), r(5, 2), offsets, 0.0, "cuda")),
+        "distortion": (gpu_rays._distortion, (r(5), torch.rand(5), torch.rand(5), offsets, "cuda")),
+        "laplace": (gpu_rays._laplace, (r(5), r(5), "cuda")),
+        "rbf_encode": (gpu_rbf._encode, rbf),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hash_encode", "field_mlp", "fused_field", "fused_field_jet", "composite", "composite_alpha", "distortion", "laplace", "rbf_encode"],
+)
+def test_operators_are_well_formed(name, host_cuda):
+    """Schemas, fake kernels and gradients that torch.compile can use."""
+    operator, arguments = _operators()[name]
+    torch.library.opcheck(
+        operator, arguments, test_utils=("test_schema", "test_faketensor", "test_autograd_registration", "test_aot_dispatch_dynamic")
+    )
