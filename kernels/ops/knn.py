@@ -53,15 +53,19 @@ def knn_index(points: Tensor, *, backend: str | None = None) -> KnnIndex:
     if points.device.type == "cpu" and not bool(torch.isfinite(points).all()):
         raise ArgumentError("knn_index: points must be finite")
     points = points.detach()
-    if backends.backend("knn", points.device, backend) != "cpu":
+    name = backends.backend("knn", points.device, backend)
+    if name == "reference":
         return KnnIndex(points, points.new_empty(0, 2 * points.shape[1]), points.new_empty(0), points.new_empty(0, dtype=torch.int32))
     leaves = 1
     while leaves * LEAF < points.shape[0]:
         leaves *= 2
     boxes = points.new_empty(2 * leaves, 2 * points.shape[1])
     leaf_points = points.new_empty(leaves, points.shape[1], LEAF)
-    leaf_ids = torch.empty(leaves, LEAF, dtype=torch.int32)
-    backends.native().knn_build(raw(points), boxes, leaf_points, leaf_ids, torch.get_num_threads())
+    leaf_ids = torch.empty(leaves, LEAF, dtype=torch.int32, device=points.device)
+    if name == "cpu":
+        backends.native().knn_build(raw(points), boxes, leaf_points, leaf_ids, torch.get_num_threads())
+    else:
+        backends.gpu(name, points).knn_build(raw(points), boxes, leaf_points, leaf_ids)
     return KnnIndex(points, boxes, leaf_points, leaf_ids)
 
 
@@ -88,9 +92,15 @@ def knn(points: Tensor | KnnIndex, queries: Tensor, k: int, *, backend: str | No
         raise ArgumentError(f"knn: k must be 1 to {MAX_NEIGHBORS}, not {k}")
     if queries.device.type == "cpu" and not bool(torch.isfinite(queries).all()):
         raise ArgumentError("knn: queries must be finite")
-    if backends.backend("knn", cloud.device, backend) != "cpu":
+    name = backends.backend("knn", cloud.device, backend)
+    if name == "reference":
         return reference.knn(cloud.detach(), queries.detach(), k)
-    index = points if isinstance(points, KnnIndex) and points.boxes.shape[0] else knn_index(cloud, backend="cpu")
+    index = points if isinstance(points, KnnIndex) and points.boxes.shape[0] else knn_index(cloud, backend=name)
+    if name in backends.GPU_MODULES:
+        indices = torch.empty(queries.shape[0], k, dtype=torch.int32, device=queries.device)
+        squared = queries.new_empty(queries.shape[0], k)
+        backends.gpu(name, queries).knn_query(index.boxes, index.leaf_points, index.leaf_ids, raw(queries), indices, squared)
+        return indices, squared
     return _query(index.boxes, index.leaf_points, index.leaf_ids, queries, k)
 
 

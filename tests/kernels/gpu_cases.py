@@ -258,6 +258,25 @@ def rbf_encode(
     _compare(results, backend, device, 1e-4)
 
 
+def knn(backend: str, device: torch.device, n: int, dims: int) -> None:
+    """Distances of the nearest points of n queries, and that the indices are theirs; clustered and repeated points among them."""
+    generator = torch.Generator().manual_seed(dims)
+    points = torch.rand(300, dims, generator=generator)
+    points[100:250] = points[0] + points[100:250] * 1e-3
+    points[250:270] = points[1]
+    queries = torch.rand(n, dims, generator=generator)
+    for cloud in (points, points[:5], points[:0]):
+        expected = kernels.knn(cloud.double(), queries.double(), 8, backend="reference")[1]
+        index = kernels.ops.knn.knn_index(cloud.to(device), backend=backend)
+        indices, squared = (t.cpu() for t in kernels.knn(index, queries.to(device), 8, backend=backend))
+        torch.testing.assert_close(squared.double(), expected, rtol=1e-5, atol=1e-7)
+        found = indices >= 0
+        assert torch.equal(found, torch.isfinite(expected))
+        if len(cloud):
+            own = (queries[:, None] - cloud[indices.clamp_min(0).long()]).square().sum(-1)
+            torch.testing.assert_close(own[found], squared[found], rtol=1e-5, atol=1e-7)
+
+
 def cases() -> Iterator[tuple[str, Run]]:
     """(name, function of backend, device, size) of every case."""
 
@@ -287,6 +306,8 @@ def cases() -> Iterator[tuple[str, Run]]:
         yield f"laplace-{flag}", bind(laplace, flag)
         yield f"bound-{flag}", bind(bound, flag)
     yield "sample_pdf", sample_pdf
+    for dims in (2, 3):
+        yield f"knn-{dims}", bind(knn, dims)
     for dims, kernel, width, normalize, taper, waves in (
         (2, "iq", 3, True, False, True),
         (3, "iq", 6, True, True, True),

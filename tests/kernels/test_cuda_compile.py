@@ -29,6 +29,7 @@ UNITS = {
     "composite": cuda_ops._unit("composite", ONE, CHANNELS=4),
     "composite_any": cuda_ops._unit("composite", ONE, CHANNELS=0),
     "density": cuda_ops._unit("density", ONE),
+    "knn": cuda_ops._unit("knn", ONE, DIMS=3),
     "rbf": cuda_ops._unit("rbf", ONE, DIMS=3),
     "adam": cuda_ops._unit("adam", ONE),
 }
