@@ -73,10 +73,13 @@ def record(host: Callable[[], object]) -> list[Launch]:
 def compile_launch(one: Launch, capability: int) -> Compiled:
     """Compile a recorded launch for an NVIDIA GPU of a compute capability (80, 90, ...), which need not be present."""
     names = one.kernel.arg_names
-    positional = dict(zip(names, one.args))
-    signature = {name: _type(positional[name]) if name in positional else "constexpr" for name in names}
-    attributes = {(names.index(name),): [["tt.divisibility", 16]] for name, value in positional.items() if isinstance(value, Tensor)}
-    source = ASTSource(fn=one.kernel, signature=signature, constexprs=dict(one.constants), attrs=attributes)
+    given = dict(zip(names, one.args))
+    signature = {name: _type(given[name]) if name in given else "constexpr" for name in names}
+    # as at a launch: an integer 1 becomes a constant, pointers and integers that 16 divides are known to be so
+    ones = {name: 1 for name in given if signature[name] == "constexpr"}
+    divisible = [name for name, value in given.items() if isinstance(value, Tensor) or (signature[name] == "i32" and value % 16 == 0)]
+    attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in divisible}
+    source = ASTSource(fn=one.kernel, signature=signature, constexprs={**one.constants, **ones}, attrs=attributes)
     options = {"num_warps": one.warps, "enable_fp_fusion": one.fuse}
     kernel = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     registers, stack = _resources(kernel.asm["cubin"], capability)
@@ -104,7 +107,9 @@ def _key(one: Launch) -> object:
 def _type(value: object) -> str:
     if isinstance(value, Tensor):
         return _POINTERS[value.dtype]
-    return {bool: "i1", int: "i32", float: "fp32"}[type(value)]
+    if isinstance(value, int) and value == 1:
+        return "constexpr"
+    return {int: "i32", float: "fp32"}[type(value)]
 
 
 def _resources(cubin: bytes, capability: int) -> tuple[int, int]:

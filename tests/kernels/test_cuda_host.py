@@ -81,6 +81,30 @@ def test_few_elements(name, n, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), n)
 
 
+def test_gradients_are_numerical_derivatives(host_cuda):
+    """In float64, which the bodies are templates for: first and second order of the hash grid, and the jet of the fused field."""
+    from field_cases import GRIDS, parameters, points
+
+    import kernels
+
+    grid = GRIDS["plane_smooth"]
+    mlp = kernels.MLPSpec(grid.out_features, (6,), 2, "softplus", 3.0)
+    x, (table, params) = points(2, 2, grid).requires_grad_(), parameters(grid, mlp)
+    directions = torch.randn(2, *table.shape, dtype=torch.float64)
+    knobs = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+
+    def encode(x, knobs):
+        return kernels.hash_encode(x, table + torch.einsum("k,kef->ef", knobs, directions), grid, backend="cuda")
+
+    def jet(knobs):
+        moved = table + torch.einsum("k,kef->ef", knobs, directions)
+        return kernels.fused_field(x.detach(), moved, params, grid, mlp, order=1, backend="cuda")
+
+    assert torch.autograd.gradcheck(encode, (x, knobs), fast_mode=True)
+    assert torch.autograd.gradgradcheck(encode, (x, knobs), fast_mode=True)
+    assert torch.autograd.gradcheck(jet, (knobs,), fast_mode=True)
+
+
 def _operators() -> dict[str, tuple[object, tuple]]:
     """Every differentiable operator of the GPU backends with arguments for it."""
     from kernels.ops import gpu_fields, gpu_rays, gpu_rbf

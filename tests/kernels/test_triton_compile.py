@@ -84,11 +84,35 @@ def functions(ops) -> None:
         ops.rbf_channels_backward(values, tangent, ids, torch.rand(32), weights, g, values, weights)
 
 
-HOSTS = [fields, networks, encodings, rays, densities, functions]
+def single(ops) -> None:
+    """One of everything: Triton turns an integer argument of 1 into a constant, which not every expression bears."""
+    x, table, params = torch.rand(1, 3), torch.rand(GRID.entries, 2), torch.rand(NETWORK.params)
+    g, one = torch.rand(1, 16), torch.rand(1)
+    spec = (GRID, NETWORK, True, 1)
+    ops.fused_field_forward(x, table, params, *spec, g, None)
+    ops.fused_field_backward(x, table, params, *spec, g, None, x, table, params)
+    offsets, count = torch.tensor([0, 1]), torch.zeros(1, dtype=torch.int32)
+    ops.march_count(x, x, one, one, one, torch.zeros(1, 64, dtype=torch.uint8), 8, 1.0, 0.0, 1, count)
+    ops.composite_forward(one, one, x[:, :1].contiguous(), offsets, 0.0, x[:, :1].contiguous(), one, one, one)
+    ops.solve_beta(one, one, offsets, one, 0.1, 1, one)
+    ops.sample_pdf(one, one, x[:, :1].contiguous(), offsets, x[:, :1].contiguous())
+    ops.adam_step(one, one, one, one, count, 1e-2, (0.9, 0.99), 1e-15, 0.0, True, True)
+    ids = torch.zeros(1, 1, dtype=torch.int32)
+    ops.rbf_channels_forward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2))
+    ops.rbf_channels_backward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2), x[:, :1].contiguous(), table)
 
 
-@pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
+HOSTS = [fields, networks, encodings, rays, densities, functions, single]
+
+
+@pytest.mark.parametrize(
+    ("host", "capability"),
+    [
+        pytest.param(host, capability, id=f"{host.__name__}-{capability}")
+        for host in HOSTS
+        for capability in (80, 90)[: 1 if host is single else 2]
+    ],
+)
 def test_compiles(host, capability):
     from kernels import triton_ops
     from kernels.triton_ops.compiling import compile_recorded
@@ -101,8 +125,9 @@ def test_compiles(host, capability):
             f"warps {kernel.warps}"
         )
         assert kernel.cubin[:4] == b"\x7fELF"
-        # matrix products in three TF32 passes fill the registers on sm_80; nothing else may need local memory
-        assert kernel.stack <= (512 if kernel.name.startswith(("mlp", "layer")) else 0), kernel.name
+        # matrix products in three TF32 passes fill the registers on sm_80, and a sine reduces large arguments in local memory
+        allowed = 512 if kernel.name.startswith(("mlp", "layer")) else 64 if kernel.name.startswith("channels") else 0
+        assert kernel.stack <= allowed, kernel.name
         assert kernel.shared <= 99 << 10, kernel.name  # the least that a GPU since sm_80 offers
 
 
