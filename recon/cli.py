@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from recon.config import FieldName, MethodName, PresetName, RunConfig, preset_config, with_overrides
+from recon.arguments import (
+    Benchmark,
+    DataOptions,
+    Doctor,
+    Evaluate,
+    Export,
+    Inspect,
+    MakeScene,
+    Reconstruct,
+    Render,
+    Resume,
+    Train,
+    TrainOptions,
+)
+from recon.config import RunConfig, preset_config, with_overrides
 from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconError, UsageError
 
 if TYPE_CHECKING:
@@ -20,162 +34,6 @@ if TYPE_CHECKING:
     from recon.surface.mesh import Mesh
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """How images are read."""
-
-    downscale: float = 1.0
-    """Divide the image sizes by this."""
-    max_size: int | None = None
-    """Shrink images so that their longer side has at most this many pixels."""
-    holdout: int = 8
-    """Hold out every n-th view for testing where the dataset has no split of its own."""
-    no_masks: bool = False
-    """Do not use object masks (alpha is always used: there is nothing behind it)."""
-    bounds: tuple[float, float, float, float] | None = None
-    """Centre x y z and radius, in world units, of the sphere that holds the object; default: found from the images."""
-    skip_bad_frames: bool = False
-    """Leave out unreadable or contradictory frames with a warning instead of stopping."""
-
-    def settings(self) -> list[str]:
-        """The same as settings of a run's configuration."""
-        return [
-            f"data.downscale={self.downscale}",
-            f"data.max_size={'null' if self.max_size is None else self.max_size}",
-            f"data.holdout={self.holdout}",
-            f"data.use_masks={'false' if self.no_masks else 'true'}",
-            f"data.skip_bad_frames={'true' if self.skip_bad_frames else 'false'}",
-            f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
-        ]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What is trained and how."""
-
-    method: MethodName = "volsdf"
-    """volsdf: a surface. radiance: views only."""
-    field: FieldName = "hashgrid"
-    """How the function is represented: a hash grid (fast), or VolSDF's 8 x 256 network (very slow on a CPU)."""
-    preset: PresetName = "fast"
-    """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
-    out: Path = Path("runs")
-    """Where run folders are made."""
-    seed: int = 0
-    """Everything random follows from it."""
-    set: tuple[str, ...] = ()
-    """Change any value of the configuration: --set train.steps=500 hashgrid.levels=12. See config.yaml of a run for all names."""
-
-
-@dataclass(frozen=True)
-class Reconstruct:
-    """Images in; trained model, closed mesh with colour, test renders, figures and pictures out."""
-
-    data: tyro.conf.Positional[str]
-    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
-    train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
-    truth: Path | None = None
-    """A mesh to compare the result with, in world units; built-in scenes bring their own."""
-
-
-@dataclass(frozen=True)
-class Train:
-    """Train only; evaluate, render and export the run afterwards."""
-
-    data: tyro.conf.Positional[str]
-    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
-    train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
-
-
-@dataclass(frozen=True)
-class Inspect:
-    """Say what a dataset was understood to be, and draw its cameras and bounds."""
-
-    data: tyro.conf.Positional[str]
-    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
-    out: Path | None = None
-    """Folder for the picture; default: the current one."""
-    json: bool = False
-    """Print facts as JSON."""
-
-
-@dataclass(frozen=True)
-class Resume:
-    """Go on with an interrupted run from its last whole checkpoint; then evaluate and export as `reconstruct` does."""
-
-    run: tyro.conf.Positional[Path]
-    """A run folder."""
-    truth: Path | None = None
-    """A mesh to compare the result with, in world units."""
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Render the held-out views of a run and compare: PSNR, SSIM, silhouettes, and geometry where there is truth."""
-
-    run: tyro.conf.Positional[Path]
-    """A run folder."""
-    truth: Path | None = None
-    """A mesh to compare with, in world units; built-in scenes bring their own."""
-    json: bool = False
-    """Print the results as JSON."""
-
-
-@dataclass(frozen=True)
-class Render:
-    """Render a run: a turntable, or every view of a split."""
-
-    run: tyro.conf.Positional[Path]
-    """A run folder."""
-    what: Literal["orbit", "test", "train"] = "orbit"
-    """orbit: a turntable as .mp4 (.gif without ffmpeg). test, train: the views of that split as .png."""
-    frames: int = 48
-    """Frames of the orbit."""
-    size: int = 400
-    """Longer side of the pictures, pixels."""
-
-
-@dataclass(frozen=True)
-class Export:
-    """Write a run's mesh (.glb with texture, .obj, .ply, .stl) or its cameras, in world units."""
-
-    run: tyro.conf.Positional[Path]
-    """A run folder."""
-    what: tyro.conf.Positional[Literal["mesh", "cameras"]] = "mesh"
-    resolution: int | None = None
-    """Cells along the longest axis; default: the run's configuration."""
-    faces: int | None = None
-    """Face budget of the textured mesh; default: the run's configuration."""
-    keep_all: bool = False
-    """Keep all components, not only the largest."""
-
-
-@dataclass(frozen=True)
-class Doctor:
-    """Versions, cores, memory, which backend every kernel would use and why, which extras are missing."""
-
-    json: bool = False
-    """Print as JSON."""
-
-
-@dataclass(frozen=True)
-class MakeScene:
-    """Write a built-in scene, or one rendered from a CAD file or mesh, as a dataset with its truth."""
-
-    name: tyro.conf.Positional[str]
-    """Name of a built-in scene, or a .step, .stp, .obj, .ply, .stl or .glb file."""
-    out: Path
-    """Folder to write."""
-    views: int = 48
-    """Training views."""
-    size: int = 400
-    """Width and height, pixels."""
-
 
 Command = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
@@ -186,6 +44,7 @@ Command = (
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[MakeScene, tyro.conf.subcommand("scene")]
+    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 
@@ -379,6 +238,29 @@ def doctor(command: Doctor) -> None:
     print(json.dumps(report, indent=1) if command.json else "\n".join(lines(report)))
 
 
+def benchmark(command: Benchmark) -> None:
+    from scenes import figures, report
+
+    if command.compare is not None:
+        if command.suite is not None:
+            raise UsageError("--compare takes two report folders and runs no suite", "recon benchmark --compare BEFORE AFTER")
+        comparison = figures.compare(*(report.read_summary(p) for p in command.compare))
+        print(json.dumps(comparison, indent=1) if command.json else "\n".join(figures.comparison_lines(comparison)))
+        return
+    if command.suite is None:
+        raise UsageError("which suite?", "recon benchmark SUITE, or recon benchmark --compare BEFORE AFTER")
+    from recon.console import Reporter
+    from scenes import benchmark as batch
+
+    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, command.slurm)
+    with Reporter(quiet=command.json) as reporter:
+        folder, summary = batch.run_suite(command.suite, command.data, options, reporter.say)
+    print(json.dumps(summary, indent=1) if command.json else "\n".join([*report.text_lines(summary), f"report: {folder / 'report.html'}"]))
+    failed = [row["name"] for row in summary["rows"] if row["state"] != "done"]
+    if failed:
+        raise ReconError(f"{len(failed)} of {len(summary['rows'])} jobs failed: {', '.join(failed)}", f"see {folder / 'summary.md'}")
+
+
 def make_scene(command: MakeScene) -> None:
     import scenes
 
@@ -397,10 +279,9 @@ def print_results(folder: Path, results: dict) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point: parse, run, and turn errors into exit codes (0 ok, 1 bug, 2 usage, 3 bad data, 4 missing capability, 5 out of
-    memory, 6 diverged, 130 interrupted)."""
+    """Entry point: parse and run; errors become exit codes."""
     command = tyro.cli(Command, args=args, prog="recon", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
-    try:
+    with errors_as_exit_codes():
         match command:
             case Reconstruct():
                 reconstruct(command)
@@ -418,8 +299,18 @@ def main(args: Sequence[str] | None = None) -> None:
                 export(command)
             case MakeScene():
                 make_scene(command)
+            case Benchmark():
+                benchmark(command)
             case Doctor():
                 doctor(command)
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """End the process as errors say: 0 ok, 1 bug, 2 usage, 3 bad data, 4 missing capability, 5 out of memory, 6 diverged, 130
+    interrupted."""
+    try:
+        yield
     except ReconError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

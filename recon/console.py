@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from recon.train import Progress as TrainProgress
+if TYPE_CHECKING:
+    from recon.train import Progress as TrainProgress
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain progress lines."""

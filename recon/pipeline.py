@@ -49,7 +49,7 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
     return create_run(out, scene.name, config, info)
 
 
-def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter) -> dict[str, Any]:
+def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, pictures: bool = True) -> dict[str, Any]:
     """Train (or go on training) a run, then make everything from it.
 
     Args:
@@ -57,6 +57,7 @@ def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter) 
         scene: Its data.
         truth: True surface in world units, if known.
         reporter: Where progress goes.
+        pictures: Make the preview and the turntable too; batch evaluation does without.
     Returns:
         The contents of ``eval/results.json``.
     """
@@ -65,8 +66,9 @@ def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter) 
         if isinstance(method, VolSDF):
             export_mesh(run, method, run.config.export, reporter)
         results = evaluate(run, method, scene, truth, reporter)
-        preview(run, method, scene, reporter)
-        render_orbit(run, method, frames=48, size=400, reporter=reporter)
+        if pictures:
+            preview(run, method, scene, reporter)
+            render_orbit(run, method, frames=48, size=400, reporter=reporter)
     except BaseException as error:
         run.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", run.config.train.steps, str(error))
         raise

@@ -1,0 +1,190 @@
+"""What the subcommands take on the command line. Nothing here imports torch, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from recon.config import FieldName, MethodName, PresetName
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How images are read."""
+
+    downscale: float = 1.0
+    """Divide the image sizes by this."""
+    max_size: int | None = None
+    """Shrink images so that their longer side has at most this many pixels."""
+    holdout: int = 8
+    """Hold out every n-th view for testing where the dataset has no split of its own."""
+    no_masks: bool = False
+    """Do not use object masks (alpha is always used: there is nothing behind it)."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Centre x y z and radius, in world units, of the sphere that holds the object; default: found from the images."""
+    skip_bad_frames: bool = False
+    """Leave out unreadable or contradictory frames with a warning instead of stopping."""
+
+    def settings(self) -> list[str]:
+        """The same as settings of a run's configuration."""
+        return [
+            f"data.downscale={self.downscale}",
+            f"data.max_size={'null' if self.max_size is None else self.max_size}",
+            f"data.holdout={self.holdout}",
+            f"data.use_masks={'false' if self.no_masks else 'true'}",
+            f"data.skip_bad_frames={'true' if self.skip_bad_frames else 'false'}",
+            f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
+        ]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What is trained and how."""
+
+    method: MethodName = "volsdf"
+    """volsdf: a surface. radiance: views only."""
+    field: FieldName = "hashgrid"
+    """How the function is represented: a hash grid (fast), or VolSDF's 8 x 256 network (very slow on a CPU)."""
+    preset: PresetName = "fast"
+    """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
+    out: Path = Path("runs")
+    """Where run folders are made."""
+    seed: int = 0
+    """Everything random follows from it."""
+    set: tuple[str, ...] = ()
+    """Change any value of the configuration: --set train.steps=500 hashgrid.levels=12. See config.yaml of a run for all names."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Images in; trained model, closed mesh with colour, test renders, figures and pictures out."""
+
+    data: tyro.conf.Positional[str]
+    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    truth: Path | None = None
+    """A mesh to compare the result with, in world units; built-in scenes bring their own."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train only; evaluate, render and export the run afterwards."""
+
+    data: tyro.conf.Positional[str]
+    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Say what a dataset was understood to be, and draw its cameras and bounds."""
+
+    data: tyro.conf.Positional[str]
+    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    out: Path | None = None
+    """Folder for the picture; default: the current one."""
+    json: bool = False
+    """Print facts as JSON."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with an interrupted run from its last whole checkpoint; then evaluate and export as `reconstruct` does."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    truth: Path | None = None
+    """A mesh to compare the result with, in world units."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Render the held-out views of a run and compare: PSNR, SSIM, silhouettes, and geometry where there is truth."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    truth: Path | None = None
+    """A mesh to compare with, in world units; built-in scenes bring their own."""
+    json: bool = False
+    """Print the results as JSON."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render a run: a turntable, or every view of a split."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    what: Literal["orbit", "test", "train"] = "orbit"
+    """orbit: a turntable as .mp4 (.gif without ffmpeg). test, train: the views of that split as .png."""
+    frames: int = 48
+    """Frames of the orbit."""
+    size: int = 400
+    """Longer side of the pictures, pixels."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's mesh (.glb with texture, .obj, .ply, .stl) or its cameras, in world units."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    what: tyro.conf.Positional[Literal["mesh", "cameras"]] = "mesh"
+    resolution: int | None = None
+    """Cells along the longest axis; default: the run's configuration."""
+    faces: int | None = None
+    """Face budget of the textured mesh; default: the run's configuration."""
+    keep_all: bool = False
+    """Keep all components, not only the largest."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Versions, cores, memory, which backend every kernel would use and why, which extras are missing."""
+
+    json: bool = False
+    """Print as JSON."""
+
+
+@dataclass(frozen=True)
+class MakeScene:
+    """Write a built-in scene, or one rendered from a CAD file or mesh, as a dataset with its truth."""
+
+    name: tyro.conf.Positional[str]
+    """Name of a built-in scene, or a .step, .stp, .obj, .ply, .stl or .glb file."""
+    out: Path
+    """Folder to write."""
+    views: int = 48
+    """Training views."""
+    size: int = 400
+    """Width and height, pixels."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Run a suite of reconstructions and report on them; finished jobs are not run again. Or compare two reports."""
+
+    suite: tyro.conf.Positional[str | None] = None
+    """smoke, cad, surface, real, or the path of a .yaml file of your own."""
+    data: tuple[Path, ...] = ()
+    """Datasets, for suites that name none (real)."""
+    jobs: int = 1
+    """Jobs at one time."""
+    threads: int | None = None
+    """Threads of each job; default: this machine's cores divided by --jobs."""
+    out: Path = Path("runs/benchmarks")
+    """Where jobs and reports are kept."""
+    executor: Literal["local", "ray", "slurm"] = "local"
+    """local: processes here. ray: the cluster of RAY_ADDRESS, or a local one. slurm: by submitit."""
+    slurm: tuple[str, ...] = ()
+    """More settings of Slurm jobs: --slurm timeout_min=240 slurm_partition=cpu mem_gb=8."""
+    compare: tuple[Path, Path] | None = None
+    """Two report folders, before and after: what got better or worse."""
+    json: bool = False
+    """Print the summary or the comparison as JSON."""
