@@ -68,7 +68,7 @@ def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, 
         results = evaluate(run, method, scene, truth, reporter)
         if pictures:
             preview(run, method, scene, reporter)
-            render_orbit(run, method, frames=48, size=400, reporter=reporter)
+            render_orbit(run, method, frames=36, size=min(400, max(v.camera.width for v in scene.views)), reporter=reporter)
     except BaseException as error:
         run.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", run.config.train.steps, str(error))
         raise
