@@ -43,8 +43,8 @@ FIGURES = (
     Figure("completeness_percent", "completeness", "% of diagonal", 3, False, relative=0.05),
     Figure("fscore", "F-score at 0.5 %", "", 4, True, absolute=0.005),
     Figure("normal_consistency", "normals", "mean |cos|", 4, True, absolute=0.002),
-    Figure("training_seconds", "training", "s", 0, False, relative=0.1, of_machine=True),
-    Figure("seconds", "in all", "s", 0, False, relative=0.1, of_machine=True),
+    Figure("training_seconds", "training", "s", 1, False, relative=0.1, of_machine=True),
+    Figure("seconds", "in all", "s", 1, False, relative=0.1, of_machine=True),
     Figure("peak_memory_gib", "memory", "GiB", 2, False, relative=0.1, of_machine=True),
 )
 FSCORE_SHARE = 0.005

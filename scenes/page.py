@@ -16,7 +16,7 @@ p { margin: 4px 0; } .quiet { color: var(--quiet); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th.text, td.text { text-align: left; }
+th.text, td.text { text-align: left; } td.text { white-space: normal; overflow-wrap: anywhere; min-width: 6em; max-width: 24em; }
 thead th { background: var(--soft); vertical-align: bottom; font-weight: 600; }
 thead small { display: block; font-weight: 400; color: var(--quiet); }
 thead button { all: unset; cursor: pointer; } thead button:focus-visible { outline: 2px solid #2c4ba0; }
@@ -25,8 +25,8 @@ tbody tr:hover { background: var(--soft); }
 .bad { color: #a50026; font-weight: 600; }
 .failed { border-left: 4px solid #a50026; background: #fdf3f3; padding: 8px 12px; margin: 8px 0; }
 pre { overflow-x: auto; font-size: 12px; margin: 6px 0; }
-.strip { display: flex; flex-wrap: wrap; gap: 8px; margin: 4px 0 10px; }
-figure { margin: 0; } figure img { display: block; width: 320px; height: auto; border: 1px solid var(--line); }
+.strip { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(150px, 320px); gap: 8px; margin: 4px 0 10px; overflow-x: auto; }
+figure { margin: 0; } figure img { display: block; box-sizing: border-box; width: 100%; height: auto; border: 1px solid var(--line); }
 figcaption { color: var(--quiet); font-size: 12px; }
 .bar { display: inline-block; width: 160px; height: 10px; vertical-align: middle; border: 1px solid var(--line); }
 """

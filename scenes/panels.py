@@ -63,7 +63,7 @@ def make_panels(run: Run, method: Method, scene: Scene, truth: Mesh | None, fold
         files = {}
         for kind, picture in pictures.items():
             files[kind] = f"{number}-{kind}.jpg"
-            Image.fromarray(picture).save(folder / files[kind], quality=JPEG_QUALITY)
+            Image.fromarray(picture).save(folder / files[kind], quality=JPEG_QUALITY, subsampling=0)
         rows.append({"view": view.name, "panels": files})
     content = {"views": rows, "error_scale": greatest, "unit": scene.unit}
     write_json(folder / "pictures.json", content)

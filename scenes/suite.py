@@ -172,14 +172,12 @@ def plan(suite: Suite, folders: Sequence[Path] = ()) -> list[Job]:
         )
     if folders and not takes_folders:
         raise UsageError(f"the suite '{suite.name}' names its own scenes: --data does not fit", "drop --data, or use the suite 'real'")
-    jobs: dict[str, Job] = {}
+    jobs, sources = {}, {}
     for number, item in enumerate(suite.content.jobs):
         for job in _expand(item, f"{suite.path}.jobs[{number}]", suite.path.parent, folders):
-            jobs.setdefault(job.key, job)
-    sources: dict[str, str] = {}
-    for job in jobs.values():
-        if sources.setdefault(job.scene, job.source) != job.source:
-            raise UsageError(f"{sources[job.scene]} and {job.source} are both called '{job.scene}'", "rename one of the folders")
+            jobs.setdefault(job.name, job)
+            if sources.setdefault(job.scene, job.source) != job.source:
+                raise UsageError(f"{sources[job.scene]} and {job.source} are both called '{job.scene}'", "rename one of the folders")
     return list(jobs.values())
 
 
