@@ -16,7 +16,7 @@ p { margin: 4px 0; } .quiet { color: var(--quiet); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th.text, td.text { text-align: left; } td.text { white-space: normal; overflow-wrap: anywhere; min-width: 6em; max-width: 24em; }
+th.text, td.text { text-align: left; } td.text { white-space: normal; overflow-wrap: break-word; max-width: 24em; }
 thead th { background: var(--soft); vertical-align: bottom; font-weight: 600; }
 thead small { display: block; font-weight: 400; color: var(--quiet); }
 thead button { all: unset; cursor: pointer; } thead button:focus-visible { outline: 2px solid #2c4ba0; }
