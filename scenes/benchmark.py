@@ -196,7 +196,7 @@ def _row(job: Job, out: Path, reused: bool) -> dict[str, Any]:
         row["unit"] = results.get("unit")
         backends = sorted({k["backend"] for k in environment.get("kernels", []) if "backend" in k})
         machine = f"{environment['processor']}, {environment['cores']} cores, kernels: {' '.join(backends)}"
-        row["machine"] = f"{machine}; {status.threads} threads a job, at most {status.at_once} jobs at once"
+        row["machine"] = f"{machine}; threads of each job: {status.threads}; jobs at once: {status.at_once}"
         row["environment"] = {k: environment.get(k) for k in ("processor", "cores", "platform", "python", "packages")}
     return row
 
