@@ -1,5 +1,5 @@
 # make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
-# make test | lint | bench | sanitize
+# make test | lint | bench | sanitize | pictures
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ OUT ?= runs
 ARGS ?=
 NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 
-.PHONY: reconstruct test lint bench setup clean
+.PHONY: reconstruct test lint bench sanitize pictures setup clean
 
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -26,6 +26,15 @@ lint: setup
 bench: setup
 	$(PY) -m kernels.bench
 
+# The kernels' tests once under AddressSanitizer and UBSan.
+sanitize: setup
+	kernels/native/sanitize.sh
+
+# The README's picture.
+pictures: setup
+	$(VENV)/bin/recon reconstruct scenes:bracket --out runs/pictures
+	cp "$$(ls -td runs/pictures/bracket/*/*/ | head -1)preview.png" docs/bracket.png
+
 setup: $(VENV)/.ready
 
 # Also rebuilds the native kernels when their sources change. Without a C++ compiler the installation succeeds and the program says
@@ -33,7 +42,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
 		{ echo "Cannot create a virtual environment with $(PYTHON). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,gpu,cad]'
 	touch $@
 
 clean:

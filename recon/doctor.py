@@ -56,7 +56,7 @@ def foreign_owners() -> list[str]:
         others = sorted({d for d in owners.get(name, []) if d != "formfield"})
         if others:
             warnings.append(
-                f"the import name '{name}' is also owned by the distribution '{others[0]}': install formfield into an environment of its own"
+                f"the import name '{name}' also belongs to the distribution '{others[0]}': install formfield into an environment of its own"
             )
     return warnings
 

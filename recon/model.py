@@ -42,5 +42,5 @@ def _sdf_field(config: RunConfig, generator: torch.Generator) -> Field:
 def _density_field(config: RunConfig, generator: torch.Generator) -> Field:
     outputs = 1 + config.radiance.features
     if config.field == "mlp":
-        return MLPField(config.mlp, outputs, 0.5, generator)
+        return MLPField(config.mlp, outputs, None, generator)
     return HashGridField(config.hashgrid, outputs, "relu", include_input=False, generator=generator)

@@ -17,11 +17,11 @@ class MLPField(nn.Module):
     Args:
         config: Sizes.
         outputs: Number of values; the first is the signed distance or raw density.
-        radius: Radius of the initial sphere, scene units.
+        radius: Radius of the sphere that the first value is the signed distance of at the start, scene units; None for a plain start.
         generator: Source of the initial values.
     """
 
-    def __init__(self, config: MLPConfig, outputs: int, radius: float, generator: torch.Generator):
+    def __init__(self, config: MLPConfig, outputs: int, radius: float | None, generator: torch.Generator):
         super().__init__()
         self.outputs = outputs
         self.skip = config.skip
@@ -37,13 +37,14 @@ class MLPField(nn.Module):
             with torch.no_grad():
                 layer.weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
                 layer.bias.zero_()
-                if i == 0:
-                    layer.weight[:, 3:] = 0.0
-                elif i == config.skip:
-                    layer.weight[:, -(encoded - 3) :] = 0.0
-                elif i == len(widths) - 2:
-                    layer.weight.normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
-                    layer.bias.fill_(-radius)
+                if radius is not None:
+                    if i == 0:
+                        layer.weight[:, 3:] = 0.0
+                    elif i == config.skip:
+                        layer.weight[:, -(encoded - 3) :] = 0.0
+                    elif i == len(widths) - 2:
+                        layer.weight.normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
+                        layer.bias.fill_(-radius)
             layers.append(nn.utils.parametrizations.weight_norm(layer))
         self.layers = nn.ModuleList(layers)
 

@@ -71,10 +71,10 @@ def refresh_by_sdf(
 ) -> None:
     """The conservative rule for the Laplace density: keep a cell if the density anywhere in it can matter.
 
-    Outside, a sample of length Delta has opacity above ``a`` iff ``sdf < beta * ln(Delta / (2 beta * -ln(1 - a)))``; a distance changes by
-    at most half the cell's diagonal within it (times ``slack``, as the learnt function is only nearly 1-Lipschitz). Deep inside, where a ray
-    has lost all but exp(-10) of its light, cells are dropped too. Half-resolution cells are looked at first; only those that can hold a
-    kept cell are refined.
+    Outside, a sample of length Delta has opacity above ``a`` iff ``sdf < beta * ln(Delta / (2 beta * -ln(1 - a)))``. Within a cell a
+    distance changes by at most half the diagonal, times ``slack`` as the learnt function is only nearly 1-Lipschitz. Deep inside, where
+    a ray has lost all but exp(-10) of its light, cells are dropped too. Half-resolution cells are looked at first; only those that can
+    hold a kept cell are refined.
 
     Args:
         grid: Updated in place; one cascade.

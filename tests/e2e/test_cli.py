@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     """A whole reconstruction of the tiny sphere, long enough for a surface near the truth."""
     folder = tmp_path_factory.mktemp("finished")
     write_blender(folder / "data", count=18, size=32)
-    settings = [*TINY_SETTINGS, "train.steps=150", "train.max_rays=256", "train.samples_per_step=4096", "train.checkpoint_every=50"]
+    settings = [*TINY_SETTINGS, "train.steps=300", "train.max_rays=256", "train.samples_per_step=4096", "train.checkpoint_every=50"]
     result = recon("reconstruct", "data", "--out", "runs", "--set", *settings, cwd=folder)
     assert result.returncode == 0, result.stderr
     return only_run(folder / "runs"), result
