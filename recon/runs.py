@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import secrets
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -143,8 +142,3 @@ def _alive(pid: int) -> bool:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def elapsed_since(start: float) -> float:
-    """Seconds since ``time.perf_counter()`` was ``start``."""
-    return time.perf_counter() - start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -44,7 +44,6 @@ class Rendering:
     opacity: Tensor
     depth: Tensor
     normal: Tensor | None = None
-    extras: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Method(Protocol):

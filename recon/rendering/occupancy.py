@@ -55,8 +55,7 @@ def refresh_by_density(
     size = 2.0 / grid.resolution
     points = grid.cell_centers(index) + (torch.rand(index.numel(), 3, generator=generator) - 0.5) * size
     opacity = 1.0 - torch.exp(-in_chunks(density, points) * step_length)
-    running.mul_(decay)
-    running[index] = torch.maximum(running[index], opacity)
+    kernels.decay_occupancy(running, opacity, index, decay)
     kernels.update_occupancy(grid, running[None], min(alpha_threshold, float(running.mean())))
 
 
