@@ -71,9 +71,10 @@ class VolSDF(nn.Module):
         far, samples = self._march(rays, torch.rand(len(rays), generator=generator))
         on_rays = samples.t.numel()
         anywhere = _points_in_unit_ball(int(self.config.uniform_points * on_rays) + 1, generator)
-        values, gradient = self.field.query(torch.cat([sample_positions(rays, samples), anywhere]), order=1)
+        points = sample_positions(rays, samples)
+        values, gradient = self.field.query(torch.cat([points, anywhere]), order=1)
         assert gradient is not None
-        rgb = self._colors(rays, samples, values[:on_rays], gradient[:on_rays])
+        rgb = self._colors(rays, samples, points, values[:on_rays], gradient[:on_rays])
         density = kernels.laplace_density(values[:on_rays, 0], self.beta())
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, generator)
@@ -89,9 +90,10 @@ class VolSDF(nn.Module):
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:
         far, samples = self._march(rays, None)
-        values, gradient = self.field.query(sample_positions(rays, samples), order=1)
+        points = sample_positions(rays, samples)
+        values, gradient = self.field.query(points, order=1)
         assert gradient is not None
-        rgb = self._colors(rays, samples, values, gradient)
+        rgb = self._colors(rays, samples, points, values, gradient)
         density = kernels.laplace_density(values[:, 0], self.beta())
         channels = torch.cat([rgb, nn.functional.normalize(gradient, dim=-1), samples.t[:, None]], -1)
         result, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
@@ -112,10 +114,10 @@ class VolSDF(nn.Module):
             sdf = in_chunks(self.sdf, sample_positions(rays, samples))
             return far, keep_visible(samples, kernels.laplace_density(sdf, self.beta()), VISIBLE)
 
-    def _colors(self, rays: Rays, samples: kernels.RaySamples, values: Tensor, gradient: Tensor) -> Tensor:
+    def _colors(self, rays: Rays, samples: kernels.RaySamples, points: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
         """Colour at the samples. The normal is the gradient as it is, as in VolSDF's released network. [N, 3]"""
         harmonics = spherical_harmonics(rays.directions)[samples.ray_indices.long()]
-        inputs = torch.cat([sample_positions(rays, samples), gradient, harmonics, values[:, 1:]], -1)
+        inputs = torch.cat([points, gradient, harmonics, values[:, 1:]], -1)
         return kernels.field_mlp(inputs, self.color, self.color_spec)
 
     def sdf(self, points: Tensor) -> Tensor:
