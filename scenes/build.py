@@ -11,9 +11,9 @@ import re
 import sys
 from pathlib import Path
 
+from recon.curves.curve import to_json
 from recon.errors import ReconError, UsageError
 from scenes.catalog import CATALOG, Entry
-from scenes.curves import to_json
 from scenes.solid import Solid, save_mesh
 
 DATA = Path(__file__).parent / "data"

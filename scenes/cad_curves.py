@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from recon.curves.curve import Curve, ellipse, line
 from scenes.cad import distinct, occ, static, subshapes
-from scenes.curves import Curve, ellipse, line
 
 SHARP_RAD = math.radians(5.0)
 """An edge is sharp when the normals of its faces differ by more than this anywhere along it."""

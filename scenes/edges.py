@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recon.curves.curve import Curve
 from recon.data.scene import Camera
-from scenes.curves import Curve
 from scenes.tracing import Tracer
 
 HIDDEN_DEPTH = 2e-3

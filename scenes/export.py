@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from recon.curves.curve import to_json
 from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
-from scenes.curves import to_json
 from scenes.edges import draw_lines, visible_points
 from scenes.library import SceneOptions, Truth, photograph, truth
 from scenes.render import render_geometry

@@ -13,14 +13,14 @@ from typing import Literal
 
 import numpy as np
 
+from recon.curves import curve as curve_files
+from recon.curves.curve import Curve
 from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
-from scenes import curves as curve_files
 from scenes import organic
 from scenes.cameras import fibonacci_directions, orbit_directions, surround
 from scenes.catalog import CATALOG, Entry
-from scenes.curves import Curve
 from scenes.materials import PLAIN, Material
 from scenes.render import RenderOptions, render_views
 from scenes.solid import Solid, load_mesh

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recon.curves.curve import Curve
 from recon.errors import DataError
-from scenes.curves import Curve
 
 _NORMAL_STEPS = 32767  # normals are stored as int16: a step is 0.002 degrees
 

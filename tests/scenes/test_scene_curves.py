@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import ellipe
 
+from recon.curves import curve as curves
+from recon.curves.curve import Curve, ellipse, from_json, line, to_json
 from recon.errors import DataError
-from scenes import curves
-from scenes.curves import Curve, ellipse, from_json, line, to_json
 
 X, Y = np.array([0.6, 0.8, 0.0]), np.array([0.0, 0.0, 1.0])
 CENTER = np.array([10.0, -4.0, 7.0])

@@ -9,9 +9,10 @@ import trimesh
 from PIL import Image
 
 import scenes
+from recon.curves import curve as curves
 from recon.data.load import load_scene
 from recon.errors import DataError, UsageError
-from scenes import curves, library
+from scenes import library
 from scenes.library import SceneOptions
 from scenes.render import RenderOptions
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from recon.curves.curve import line
 from recon.data.scene import Camera
 from recon.errors import ReconError, UsageError
 from scenes import cameras, render
-from scenes.curves import line
 from scenes.edges import draw_lines, visible_points
 from scenes.lighting import DAYLIGHT
 from scenes.materials import PLAIN, Material, hash_unit, noise, to_linear, to_srgb
