@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from recon.errors import DataError
+from recon.geometry import Similarity
 
 CurveType = Literal["line", "arc", "circle", "ellipse", "bezier"]
 CURVE_TYPES: tuple[str, ...] = ("line", "arc", "circle", "ellipse", "bezier")
 FORMAT_VERSION = 1
+_POINTS, _DIRECTIONS, _LENGTHS = ("start", "end", "center"), ("x_axis", "y_axis", "normal"), ("radius", "radii", "approximation_error")
+_UNCHANGED = ("angles_rad",)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Curve:
         parameters: Exact parameters, see :func:`line`, :func:`ellipse`; empty for "bezier".
         label: "sharp" (the surface bends by more than the threshold), "boundary" (only one face: an open shell), or
             "fillet_boundary" (tangent faces whose curvature jumps).
-        dihedral_rad: Largest angle between the normals of the two faces along the curve; 0 for a tangent edge.
+        dihedral_rad: Largest angle between the normals of the two faces along the curve; 0 for a tangent edge or where unknown.
+        support: Number of views in which the curve was found; 0 for curves that no picture was asked about.
+        rmse_px: Root mean square distance of its projections from the edges found in those views, pixels; None where unknown.
     """
 
     type: CurveType
@@ -46,6 +51,8 @@ class Curve:
     parameters: dict = field(default_factory=dict)
     label: str = "sharp"
     dihedral_rad: float = 0.0
+    support: int = 0
+    rmse_px: float | None = None
 
     @property
     def pieces(self) -> int:
@@ -102,6 +109,27 @@ class Curve:
         size = np.linalg.norm(tangents, axis=1, keepdims=True)
         return points, tangents / np.where(size > 0, size, 1.0)
 
+    def transformed(self, target_from_source: Similarity) -> Curve:
+        """The curve in another frame: control points and exact parameters alike; weights and angles do not change.
+
+        Raises:
+            ValueError: If it carries a parameter whose meaning is not known here.
+        """
+        f = target_from_source
+        parameters: dict = {}
+        for key, value in self.parameters.items():
+            if key in _POINTS:
+                parameters[key] = f.apply(np.asarray(value, np.float64)).tolist()
+            elif key in _DIRECTIONS:
+                parameters[key] = f.rotate(np.asarray(value, np.float64)).tolist()
+            elif key in _LENGTHS:
+                parameters[key] = (np.asarray(value, np.float64) * f.scale).tolist()
+            elif key in _UNCHANGED:
+                parameters[key] = value
+            else:
+                raise ValueError(f"a curve's parameter {key!r} cannot be transformed: it is none of {_POINTS + _DIRECTIONS + _LENGTHS}")
+        return replace(self, control_points=f.apply(self.control_points), parameters=parameters)
+
     def to_json(self, identity: int) -> dict:
         return {
             "id": identity,
@@ -111,6 +139,8 @@ class Curve:
             "weights": self.weights.tolist(),
             "parameters": self.parameters,
             "length": self.length,
+            "support": self.support,
+            "rmse_px": self.rmse_px,
             "label": self.label,
             "dihedral_rad": self.dihedral_rad,
         }
@@ -210,10 +240,12 @@ def from_json(data: dict, source: str) -> tuple[np.ndarray, tuple[Curve, ...], t
                 problems.append(f"{where}: its vertices {ends} are not among the {len(vertices)} given")
             pair = None if ends is None else (int(ends[0]), int(ends[1]))
             label, bend = item.get("label", "sharp"), float(item.get("dihedral_rad", 0.0))
-            found.append(Curve(item["type"], points, weights, pair, item["parameters"], label, bend))
+            support, rmse = int(item.get("support", 0)), item.get("rmse_px")
+            rmse = None if rmse is None else float(rmse)
+            found.append(Curve(item["type"], points, weights, pair, item["parameters"], label, bend, support, rmse))
         groups.append(tuple(found))
     if problems:
-        raise DataError(f"{source}: broken curves", problems, "Build the scene's data again: python -m scenes.build")
+        raise DataError(f"{source}: broken curves", problems, "Write the file again (that of a built-in scene: python -m scenes.build).")
     return vertices, groups[0], groups[1]
 
 
