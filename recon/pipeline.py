@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from recon.checkpoint import load_checkpoint
+from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config import RunConfig
 from recon.console import Reporter, duration
 from recon.data.scene import Scene
@@ -22,7 +22,7 @@ from recon.preview import preview, render_orbit
 from recon.rendering.rays import PixelBank
 from recon.runs import Run, create_run
 from recon.surface.mesh import Mesh
-from recon.train import train
+from recon.train import Progress, Watcher, train
 
 
 def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
@@ -49,7 +49,9 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
     return create_run(out, scene.name, config, info)
 
 
-def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, pictures: bool = True) -> dict[str, Any]:
+def reconstruct(
+    run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, pictures: bool = True, watcher: Watcher | None = None
+) -> dict[str, Any]:
     """Train (or go on training) a run, then make everything from it.
 
     Args:
@@ -58,10 +60,11 @@ def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, 
         truth: True surface in world units, if known.
         reporter: Where progress goes.
         pictures: Make the preview and the turntable too; batch evaluation does without.
+        watcher: The live viewer, if there is one.
     Returns:
         The contents of ``eval/results.json``.
     """
-    method = fit(run, scene, reporter)
+    method = fit(run, scene, reporter, watcher)
     try:
         if isinstance(method, VolSDF):
             export_mesh(run, method, run.config.export, reporter)
@@ -76,7 +79,7 @@ def reconstruct(run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, 
     return results
 
 
-def fit(run: Run, scene: Scene, reporter: Reporter) -> VolSDF | Radiance:
+def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None) -> VolSDF | Radiance:
     """Train a run from its newest whole checkpoint, or from the start, to its last step."""
     run.claim()
     check_same_scene(run, scene)
@@ -91,7 +94,10 @@ def fit(run: Run, scene: Scene, reporter: Reporter) -> VolSDF | Radiance:
     run.set_status("running", resumed.step if resumed else 0)
     began = time.perf_counter()
     try:
-        train(run, method, PixelBank(scene), resumed, reporter.training)
+        if watcher is None:
+            train(run, method, PixelBank(scene), resumed, reporter.training)
+        else:
+            _train_watched(run, method, PixelBank(scene), resumed, reporter, watcher)
     except Interrupted:
         raise
     except (ReconError, Exception) as error:
@@ -99,6 +105,20 @@ def fit(run: Run, scene: Scene, reporter: Reporter) -> VolSDF | Radiance:
         raise
     reporter.say(f"trained {run.config.train.steps} steps in {duration(time.perf_counter() - began)}")
     return method
+
+
+def _train_watched(
+    run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Checkpoint | None, reporter: Reporter, watcher: Watcher
+) -> None:
+    def report(progress: Progress) -> None:
+        reporter.training(progress)
+        watcher.report(progress)
+
+    watcher.began(method, resumed.step if resumed else 0)
+    try:
+        train(run, method, pixels, resumed, report, watcher.between_steps)
+    finally:
+        watcher.ended()
 
 
 def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -36,7 +36,34 @@ class Progress:
     seconds_left: float
 
 
-def train(run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Checkpoint | None, report: Callable[[Progress], None]) -> None:
+class Watcher(Protocol):
+    """Somebody who looks at a run while it trains: the live viewer."""
+
+    def began(self, method: VolSDF | Radiance, step: int) -> None:
+        """Training starts, or goes on from ``step``. The method may be rendered whenever ``between_steps`` lets it be."""
+        ...
+
+    def between_steps(self, step: int) -> bool:
+        """Called in the training thread after every step; nothing changes the method until it returns. True asks for the run's end."""
+        ...
+
+    def report(self, progress: Progress) -> None:
+        """Called every ``log_every`` steps."""
+        ...
+
+    def ended(self) -> None:
+        """Training is over, finished or not; the method does not change any more."""
+        ...
+
+
+def train(
+    run: Run,
+    method: VolSDF | Radiance,
+    pixels: PixelBank,
+    resumed: Checkpoint | None,
+    report: Callable[[Progress], None],
+    between_steps: Callable[[int], bool] | None = None,
+) -> None:
     """Optimise a method on the training pixels until ``config.train.steps``.
 
     Deterministic on the CPU: the same configuration, data and thread count give the same bits, also when a run was interrupted and resumed.
@@ -47,6 +74,7 @@ def train(run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Check
         pixels: The training views.
         resumed: State to go on from, already loaded into ``method``.
         report: Called every ``log_every`` steps.
+        between_steps: :meth:`Watcher.between_steps`; the time it takes does not count as training.
     Raises:
         DivergedError: If the loss is not finite; the last checkpoint is kept.
         Interrupted: On Ctrl-C or SIGTERM, after saving a checkpoint.
@@ -81,16 +109,24 @@ def train(run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Check
             optimizer.step(learning_rate(config, step))
 
             step += 1
+            ask_to_stop = False
+            if between_steps is not None:
+                waiting_since = time.perf_counter()
+                ask_to_stop = between_steps(step)
+                waited = time.perf_counter() - waiting_since
+                start += waited
+                meter.skip(waited)
             meter.add(losses.terms, losses.squared_error, len(rays), losses.samples)
             rays_per_step = _adapted(rays_per_step, losses.samples, config.samples_per_step, config.max_rays)
             if step % config.log_every == 0 or step == config.steps:
                 progress = meter.report(step, config.steps)
                 run.log_metrics(_record(progress, rays_per_step, learning_rate(config, step), seconds_before + time.perf_counter() - start))
                 report(progress)
-            if stop() or step % config.checkpoint_every == 0 or step == config.steps:
+            stopping = stop() or ask_to_stop
+            if stopping or step % config.checkpoint_every == 0 or step == config.steps:
                 save()
                 run.set_status("running", step)
-            if stop() and step < config.steps:
+            if stopping and step < config.steps:
                 run.set_status("interrupted", step)
                 raise Interrupted(f"stopped at step {step}; a checkpoint is saved", f"recon resume {run.folder}")
 
@@ -124,6 +160,11 @@ class _Meter:
     def _reset(self, now: float) -> None:
         self.since, self.count, self.rays, self.samples, self.squared = now, 0, 0, 0, 0.0
         self.terms: dict[str, float] = {}
+
+    def skip(self, seconds: float) -> None:
+        """Time that was not spent on training."""
+        self.start += seconds
+        self.since += seconds
 
     def add(self, terms: dict[str, float], squared: float, rays: int, samples: int) -> None:
         self.count += 1

@@ -93,8 +93,10 @@ def behind(
     """Colour behind the sphere for each ray [R, 3], and how many samples it took.
 
     In training (``generator`` given) a transparent background is a random colour per ray, so that neither a white nor a black
-    object can pass for it; in rendering it is white.
+    object can pass for it; in rendering it is white. Behind a cropped view there is nothing but white either.
     """
+    if rays.limits is not None:
+        return torch.ones(len(rays), 3), 0
     if learnt is not None:
         return learnt(rays, far, generator)
     if isinstance(kind, tuple):

@@ -19,40 +19,52 @@ class Rays:
     Attributes:
         origins: [R, 3]
         directions: Unit length. [R, 3]
+        limits: Distances between which the scene is looked at, to crop it; None for all of it. [R, 2]
     """
 
     origins: Tensor
     directions: Tensor
+    limits: Tensor | None = None
 
     def __len__(self) -> int:
         return self.origins.shape[0]
 
     def slice(self, start: int, stop: int) -> Rays:
-        return Rays(self.origins[start:stop], self.directions[start:stop])
+        limits = None if self.limits is None else self.limits[start:stop]
+        return Rays(self.origins[start:stop], self.directions[start:stop], limits)
 
 
 @dataclass
 class Targets:
-    """What the photographs say about a batch of rays.
+    """What the photographs, or the edge maps, say about a batch of rays.
 
     Attributes:
-        rgb: Straight colour in [0, 1]. [R, 3]
+        rgb: Straight colour in [0, 1]. [R, 3]; for edge maps their strength. [R, 1]
         alpha: Coverage by the object in [0, 1], 1 everywhere if neither alpha nor masks are used. [R]
+        weight: Uniform over actual probability of each ray's pixel; None where pixels are drawn uniformly. [R]
     """
 
     rgb: Tensor
     alpha: Tensor
+    weight: Tensor | None = None
 
 
 def unit_sphere_interval(rays: Rays) -> tuple[Tensor, Tensor]:
-    """Distances at which rays enter (not before 0) and leave the unit sphere; both 0 for rays that miss it. [R], [R]"""
+    """Distances at which rays enter (not before 0) and leave the unit sphere, within their limits; both 0 for rays that miss it.
+    [R], [R]"""
     b = (rays.origins * rays.directions).sum(-1)
     # The distance of the line from the centre by its foot point: |o|^2 - b^2 would cancel for far cameras.
     foot = rays.origins - b[:, None] * rays.directions
     half = (1.0 - (foot * foot).sum(-1)).clamp_min(0.0).sqrt()
     far = (-b + half).clamp_min(0.0)
     near = torch.minimum((-b - half).clamp_min(0.0), far)
-    return torch.where(half > 0, near, 0.0), torch.where(half > 0, far, 0.0)
+    near, far = torch.where(half > 0, near, 0.0), torch.where(half > 0, far, 0.0)
+    if rays.limits is not None:
+        near = torch.maximum(near, rays.limits[:, 0])
+        far = torch.minimum(far, rays.limits[:, 1])
+        met = far > near
+        near, far = torch.where(met, near, 0.0), torch.where(met, far, 0.0)
+    return near, far
 
 
 def camera_rays(camera: Camera, scene_from_world: Similarity) -> Rays:
