@@ -31,7 +31,7 @@ from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconEr
 if TYPE_CHECKING:
     from recon.console import Reporter
     from recon.data.scene import Scene
-    from recon.surface.mesh import Mesh
+    from recon.evaluation.truth import GroundTruth
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
 
@@ -88,19 +88,25 @@ def open_data(source: str, config: RunConfig) -> Scene:
     )
 
 
-def open_truth(source: str, given: Path | None) -> Mesh | None:
-    """The true surface in world units, if there is one."""
-    if given is None and not source.startswith("scenes:"):
-        return None
-    from recon.surface.mesh import Mesh
-    from recon.surface.reading import read_mesh
+def open_truth(source: str, given: Path | None) -> GroundTruth:
+    """What is known of the object, in world units: what the user gives, else what a built-in scene brings."""
+    from recon.evaluation.truth import GroundTruth, read_truth
 
     if given is not None:
-        return read_mesh(given)
+        return read_truth(given)
+    if not source.startswith("scenes:"):
+        return GroundTruth()
     import scenes
+    from recon.curves.truth import from_wireframe
+    from recon.curves.wireframe import Wireframe
+    from recon.surface.mesh import Mesh
 
-    solid = scenes.truth(source).solid
-    return Mesh(solid.vertices, solid.faces)
+    known = scenes.truth(source)
+    solid, curves = known.solid, None
+    if solid.curves:
+        wireframe = Wireframe(solid.curve_vertices, solid.curves, known.unit)
+        curves = from_wireframe(wireframe, source, (solid.bounds[0], solid.bounds[1]))
+    return GroundTruth(Mesh(solid.vertices, solid.faces), curves)
 
 
 def tell_scene(scene: Scene, reporter: Reporter) -> None:
@@ -170,19 +176,29 @@ def evaluate(command: Evaluate) -> None:
 
 
 def render(command: Render) -> None:
-    from recon import pipeline
     from recon.console import Reporter
-    from recon.preview import render_orbit, render_split
     from recon.runs import open_run
+    from viewer.render import RenderOptions
+    from viewer.render import render as render_run
 
+    if command.orbit and (command.path is not None or command.split is not None):
+        raise UsageError("--orbit has its own cameras", "give one of --orbit, --path and --split")
     run = open_run(command.run)
+    options = RenderOptions(
+        of=command.of,
+        path=command.path,
+        split=command.split,
+        modes=command.modes,
+        size=command.size,
+        frames=command.frames,
+        fps=command.fps,
+        depth_range=command.depth_range,
+        out=command.out,
+    )
     with Reporter() as reporter:
-        method = pipeline.load_method(run, reporter)
-        if command.what == "orbit":
-            print(render_orbit(run, method, command.frames, command.size, reporter))
-        else:
-            scene = open_data(run.scene_info()["source"], run.config)
-            print(render_split(run, method, scene, command.what, reporter))
+        written = render_run(run, options, lambda: open_data(run.scene_info()["source"], run.config), reporter)
+    for path in written:
+        print(path)
 
 
 def export(command: Export) -> None:

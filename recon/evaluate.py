@@ -12,28 +12,30 @@ from PIL import Image
 
 from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
+from recon.curves.wireframe import load
 from recon.data.scene import Scene, View
+from recon.evaluation.curves import evaluate_curves
 from recon.evaluation.images import PROTOCOL as IMAGE_PROTOCOL
 from recon.evaluation.images import image_metrics
 from recon.evaluation.report import mean, to_plain
 from recon.evaluation.silhouettes import object_mask, silhouette_iou
 from recon.evaluation.surfaces import surface_metrics
+from recon.evaluation.truth import GroundTruth
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
 from recon.runs import Run
-from recon.surface.mesh import Mesh
 from recon.surface.reading import read_mesh
 
 
-def evaluate(run: Run, method: Method, scene: Scene, truth: Mesh | None, reporter: Reporter) -> dict[str, Any]:
+def evaluate(run: Run, method: Method, scene: Scene, truth: GroundTruth, reporter: Reporter) -> dict[str, Any]:
     """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
     Args:
-        run: Where results go; its exported mesh is evaluated if there is one.
+        run: Where results go; its exported mesh and curves are evaluated if there are any.
         method: The trained model.
         scene: Its data.
-        truth: True surface in world units, if known.
+        truth: What is known of the object.
         reporter: Where progress goes.
     Returns:
         What ``results.json`` holds.
@@ -55,9 +57,13 @@ def evaluate(run: Run, method: Method, scene: Scene, truth: Mesh | None, reporte
         if any(object_mask(v) is not None for v in scene.views):
             reporter.say("comparing silhouettes with masks")
             results["silhouettes"] = silhouette_iou(mesh, scene.views)
-        if truth is not None:
+        if truth.surface is not None:
             reporter.say("comparing with the true surface")
-            results["surface"] = surface_metrics(mesh, truth, unit=scene.unit).to_json()
+            results["surface"] = surface_metrics(mesh, truth.surface, unit=scene.unit).to_json()
+    curves_path = run.exports / "curves.json"
+    if curves_path.is_file() and truth.curves is not None:
+        reporter.say("comparing with the true curves")
+        results["curves"] = evaluate_curves(load(curves_path), truth.curves)
     results = to_plain(results)
     write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
     return results
@@ -119,4 +125,19 @@ def summary_lines(results: dict[str, Any]) -> list[str]:
         share = surface["chamfer_percent_of_diagonal"]
         lines.append(f"surface: Chamfer-L1 {surface['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
         lines.append(f"surface: normal consistency {surface['normal_consistency']:.4f}")
+    if results.get("curves") is not None:
+        lines += curve_lines(results["curves"])
     return lines
+
+
+def curve_lines(curves: dict[str, Any]) -> list[str]:
+    """The figures of :func:`recon.evaluation.curves.evaluate_curves` that matter, for the terminal."""
+    scores = ", ".join(f"{100 * curves[key]:.1f} % at {key[1:]} mm" for key in ("f5", "f10", "f20"))
+    lines = [f"curves: F-score {scores} (EMAP's protocol; 1 mm = 0.001 of the object's longest side)"]
+    exact = curves["exact"]
+    if exact is None:
+        return [*lines, f"curves: {curves['curves']}; the truth is points only, so types and junctions are not compared"]
+    agreement, recall = exact["types"]["agreement"], exact["junctions"]["recall"]
+    types = "" if agreement is None else f", right type for {100 * agreement:.1f} % of the matched length"
+    junctions = "" if recall is None else f", {100 * recall:.1f} % of the junctions found"
+    return [*lines, f"curves: {curves['curves']} for {curves['curves_truth']} true ones{types}{junctions}"]

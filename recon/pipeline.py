@@ -12,6 +12,7 @@ from recon.console import Reporter, duration
 from recon.data.scene import Scene
 from recon.errors import DataError, Interrupted, ReconError
 from recon.evaluate import evaluate
+from recon.evaluation.truth import GroundTruth
 from recon.exporting import export_mesh
 from recon.geometry import Similarity
 from recon.methods.background import BackgroundKind
@@ -21,7 +22,6 @@ from recon.model import build_method
 from recon.preview import preview, render_orbit
 from recon.rendering.rays import PixelBank
 from recon.runs import Run, create_run
-from recon.surface.mesh import Mesh
 from recon.train import Progress, Watcher, train
 
 
@@ -50,14 +50,14 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
 
 
 def reconstruct(
-    run: Run, scene: Scene, truth: Mesh | None, reporter: Reporter, pictures: bool = True, watcher: Watcher | None = None
+    run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool = True, watcher: Watcher | None = None
 ) -> dict[str, Any]:
     """Train (or go on training) a run, then make everything from it.
 
     Args:
         run: A new run, or one that was interrupted.
         scene: Its data.
-        truth: True surface in world units, if known.
+        truth: What is known of the object.
         reporter: Where progress goes.
         pictures: Make the preview and the turntable too; batch evaluation does without.
         watcher: The live viewer, if there is one.

@@ -10,6 +10,7 @@ from PIL import Image
 from recon.data.scene import Camera, Scene
 from recon.evaluate import photograph
 from recon.evaluation.surfaces import point_to_mesh
+from recon.evaluation.truth import GroundTruth
 from recon.methods.base import Method
 from recon.rendering.image import normal_picture, render_view, to_uint8
 from recon.rendering.meshes import over, render_mesh
@@ -26,14 +27,14 @@ SIZE = 320
 JPEG_QUALITY = 88
 
 
-def make_panels(run: Run, method: Method, scene: Scene, truth: Mesh | None, folder: Path) -> dict:
+def make_panels(run: Run, method: Method, scene: Scene, truth: GroundTruth, folder: Path) -> dict:
     """Write JPEG pictures of a few held-out views (training views if none are held out) and ``pictures.json``.
 
     Args:
         run: Its exported mesh is shown if there is one.
         method: The trained model.
         scene: Its data.
-        truth: True surface in world units, if known.
+        truth: What is known of the object.
         folder: Where they go.
     Returns:
         What ``pictures.json`` holds: ``{"views": [{"view": name, "panels": {kind: file}}], "error_scale": greatest coloured distance in
@@ -45,8 +46,8 @@ def make_panels(run: Run, method: Method, scene: Scene, truth: Mesh | None, fold
     places = np.unique(np.linspace(0, len(views) - 1, VIEWS + 2)[1:-1].round().astype(int))
     mesh_path = run.exports / "mesh.ply"
     mesh = ray_scene(read_mesh(mesh_path)) if mesh_path.is_file() else None
-    known = None if truth is None else ray_scene(truth)
-    greatest = None if truth is None or mesh is None else ERROR_SHARE * truth.diagonal()
+    known = None if truth.surface is None else ray_scene(truth.surface)
+    greatest = None if known is None or mesh is None else ERROR_SHARE * known.mesh.diagonal()
     rows = []
     for number, view in enumerate(views[i] for i in places):
         camera = shrunk(view.camera)

@@ -18,6 +18,7 @@ from recon.geometry import Similarity
 STEP_SUFFIXES = (".step", ".stp")
 SUFFIXES = (".yml", ".yaml", ".json", ".ply", *STEP_SUFFIXES)
 _FOLDERS = ("", "groundtruth", "truth")
+_PATTERNS = ("*features*.yml", "curves.json", "*.step", "*.stp", "*.ply")
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,31 @@ def find_curve_truth(folder: Path) -> Path:
     Raises:
         DataError: If there is none, or more than one of the best kind.
     """
+    found = _candidates(folder)
+    if len(found) > 1:
+        raise DataError(f"{found[0].parent}: several files may be the truth", [p.name for p in found], "give the file itself")
+    if not found:
+        raise DataError(
+            f"{folder}: no true curves in it",
+            [f"looked for {', '.join(_PATTERNS)} (points) in {', '.join(n or '.' for n in _FOLDERS)}"],
+            "give the file itself",
+        )
+    return found[0]
+
+
+def has_curve_truth(folder: Path) -> bool:
+    """Whether a folder holds anything that :func:`find_curve_truth` would look at."""
+    return bool(_candidates(folder))
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Files of the best kind that there is."""
     for name in _FOLDERS:
-        place = folder / name if name else folder
-        for pattern in ("*features*.yml", "curves.json", "*.step", "*.stp", "*.ply"):
-            found = sorted(p for p in place.glob(pattern) if p.is_file())
-            if pattern == "*.ply":
-                found = [p for p in found if not _has_faces(p)]
-            if len(found) > 1:
-                raise DataError(f"{place}: several files may be the truth", [p.name for p in found], "give the file itself")
+        for pattern in _PATTERNS:
+            found = sorted(p for p in (folder / name).glob(pattern) if p.is_file() and not (p.suffix == ".ply" and has_faces(p)))
             if found:
-                return found[0]
-    raise DataError(
-        f"{folder}: no true curves in it",
-        [f"looked for *features*.yml, curves.json, STEP and point .ply in {', '.join(n or '.' for n in _FOLDERS)}"],
-        "give the file itself",
-    )
+                return found
+    return []
 
 
 def read_points(path: Path) -> CurveTruth:
@@ -145,7 +156,7 @@ def read_points(path: Path) -> CurveTruth:
     return CurveTruth(str(path), None, (points,), normalisation(points.min(0), points.max(0)), "curves")
 
 
-def _has_faces(path: Path) -> bool:
+def has_faces(path: Path) -> bool:
     """Whether a .ply's header announces faces."""
     with path.open("rb") as file:
         header = file.read(4096).split(b"end_header")[0]

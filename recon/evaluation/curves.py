@@ -107,11 +107,18 @@ def harmonic(a: float, b: float) -> float:
     return 2 * a * b / (a + b) if a + b > 0 else 0.0
 
 
-def voxel_average(points: np.ndarray, cell: float, origin: float) -> np.ndarray:
-    """The mean of the points in each occupied cell of a grid that has a corner at ``(origin, origin, origin)``. [N, 3] -> [M, 3]"""
+def voxel_average(points: np.ndarray, cell: float, origin: np.ndarray | float | None = None) -> np.ndarray:
+    """The mean of the points in each occupied cell of a grid. [N, 3] -> [M, 3]
+
+    Args:
+        points: [N, 3]
+        cell: Side of the cells.
+        origin: A corner of the grid; default: the lowest corner of the points' box.
+    """
     if len(points) == 0:
         return points
-    _, inverse, count = np.unique(np.floor((points - origin) / cell).astype(np.int64), axis=0, return_inverse=True, return_counts=True)
+    corner = points.min(0) if origin is None else origin
+    _, inverse, count = np.unique(np.floor((points - corner) / cell).astype(np.int64), axis=0, return_inverse=True, return_counts=True)
     total = np.zeros((len(count), 3))
     np.add.at(total, inverse.reshape(-1), points)
     return total / count[:, None]
@@ -146,7 +153,7 @@ def _emap_truth(truth: CurveTruth) -> np.ndarray:
 
 
 def _nef(predicted: Wireframe, truth: CurveTruth) -> dict[str, Any]:
-    points = voxel_average(even_parameters(predicted, [NEF_SAMPLES] * len(predicted.curves)), NEF_CELL, 0.0)
+    points = voxel_average(even_parameters(predicted, [NEF_SAMPLES] * len(predicted.curves)), NEF_CELL)
     if truth.polylines:
         known = truth.normalised_from_world.apply(np.concatenate(truth.polylines))
     else:
