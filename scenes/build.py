@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 def build(entry: Entry, folder: Path) -> Solid:
     """Model one CAD scene and write ``mesh.npz``, ``curves.json`` and ``part.step`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    from scenes.cad import solid_from_shape, write_step
+    from recon.curves.occ import write_step
+    from scenes.cad import solid_from_shape
     from scenes.parts import PARTS
 
     shape = PARTS[entry.name]()

@@ -1,76 +1,24 @@
-"""From a boundary representation (OpenCASCADE, extra ``[cad]``) to a :class:`Solid`: fine welded mesh, exact feature curves, STEP.
+"""From a boundary representation (OpenCASCADE, extra ``[cad]``) to a :class:`Solid`: fine welded mesh and exact feature curves.
 
-Only building and reading STEP needs this module; the scenes that are shipped do not.
+Only building scenes and reading STEP needs this module; the scenes that are shipped do not.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recon.errors import DataError, require_extra
+from recon.curves.occ import box_diagonal, occ, static, subshapes
+from recon.curves.step import feature_curves
+from recon.errors import DataError
 from scenes.solid import Solid, edge_counts, signed_volume
 
 CHORD = 1e-4
 """Largest distance between a facet and the surface, as a part of the diagonal of the bounding box."""
 FACET_RAD = 0.12
 """Largest angle between neighbouring facets of a curved face, radians."""
-
-
-def occ(module: str) -> Any:
-    """One of OpenCASCADE's modules, e.g. ``occ("gp")``; a :class:`CapabilityError` names the extra when it is absent."""
-    return require_extra(f"OCP.{module}", "cad", "Working with STEP and CAD solids")
-
-
-def quiet() -> None:
-    """Keep OpenCASCADE from writing its own progress to the terminal."""
-    messages = occ("Message")
-    messenger = static(messages.Message, "DefaultMessenger")()
-    messenger.RemovePrinters(static(messages.Message_PrinterOStream, "get_type_descriptor")())
-
-
-def static(owner: Any, name: str) -> Any:
-    """A static method, under the name that this release of the binding gives it (``Name`` or ``Name_s``)."""
-    return getattr(owner, name + "_s", None) or getattr(owner, name)
-
-
-def subshapes(shape: Any, kind: str) -> list[Any]:
-    """All sub-shapes of a kind ("FACE", "EDGE", "VERTEX", "SOLID"), downcast, one entry for each use."""
-    top = occ("TopoDS").TopoDS
-    explorer = occ("TopExp").TopExp_Explorer(shape, getattr(occ("TopAbs"), f"TopAbs_{kind}"))
-    found = []
-    while explorer.More():
-        found.append(static(top, kind.capitalize())(explorer.Current()))
-        explorer.Next()
-    return found
-
-
-def distinct(shapes: list[Any]) -> tuple[list[Any], list[int]]:
-    """Sub-shapes that are the same up to orientation, once each, in order of appearance, and the number of each input."""
-    buckets: dict[int, list[int]] = {}
-    unique: list[Any] = []
-    number = []
-    for shape in shapes:
-        bucket = buckets.setdefault(hash(shape), [])
-        index = next((k for k in bucket if unique[k].IsSame(shape)), None)
-        if index is None:
-            index = len(unique)
-            unique.append(shape)
-            bucket.append(index)
-        number.append(index)
-    return unique, number
-
-
-def box_diagonal(shape: Any) -> float:
-    box = occ("Bnd").Bnd_Box()
-    static(occ("BRepBndLib").BRepBndLib, "AddOptimal")(shape, box, False, False)
-    if box.IsVoid():
-        return 0.0
-    low, high = box.CornerMin(), box.CornerMax()
-    return low.Distance(high)
 
 
 def tessellate(shape: Any, diagonal: float, source: str) -> Solid:
@@ -143,8 +91,6 @@ def solid_from_shape(shape: Any, source: str, must_close: bool = True) -> tuple[
     Raises:
         DataError: If it is empty, not finite, or open although ``must_close``.
     """
-    from scenes.cad_curves import feature_curves
-
     diagonal = box_diagonal(shape)
     if not (math.isfinite(diagonal) and diagonal > 0):
         raise DataError(f"{source}: it is empty or infinite", hint="Export a solid, not a sketch or an empty assembly.")
@@ -160,36 +106,3 @@ def solid_from_shape(shape: Any, source: str, must_close: bool = True) -> tuple[
     vertices, curves, tangent_curves = feature_curves(shape, diagonal)
     arrays = (mesh.vertices, mesh.faces, mesh.normals, mesh.normal_faces, mesh.patches)
     return Solid(*arrays, curve_vertices=vertices, curves=curves, tangent_curves=tangent_curves), problems
-
-
-def read_step(path: Path) -> Any:
-    """The solids of a STEP file as one shape, millimetres.
-
-    Raises:
-        CapabilityError: Without OpenCASCADE.
-        DataError: If the file is missing, is no STEP, or holds no faces.
-    """
-    control = occ("STEPControl")
-    if not path.is_file():
-        raise DataError(f"{path} does not exist")
-    quiet()
-    reader = control.STEPControl_Reader()
-    status = reader.ReadFile(str(path))
-    if status != occ("IFSelect").IFSelect_ReturnStatus.IFSelect_RetDone:
-        raise DataError(f"{path}: not a STEP file, or a damaged one", hint="Export it again as STEP AP203 or AP214.")
-    reader.TransferRoots()
-    shape = reader.OneShape()
-    if shape is None or shape.IsNull() or not subshapes(shape, "FACE"):
-        raise DataError(f"{path}: no solid in it", hint="Export the solid, not only sketches or annotations.")
-    return shape
-
-
-def write_step(path: Path, shape: Any) -> None:
-    """Write a shape as STEP AP214, millimetres."""
-    control = occ("STEPControl")
-    quiet()
-    writer = control.STEPControl_Writer()
-    writer.Transfer(shape, control.STEPControl_StepModelType.STEPControl_AsIs)
-    status = writer.Write(str(path))
-    if status != occ("IFSelect").IFSelect_ReturnStatus.IFSelect_RetDone:
-        raise DataError(f"{path}: could not be written as STEP", hint="Check that the folder exists and is writable.")

@@ -46,7 +46,8 @@ def truth_from_file(path: Path, material: Material | None = None, allow_open: bo
         raise DataError(f"{path} does not exist")
     chosen = material or Material()
     if suffix in STEP_SUFFIXES:
-        from scenes.cad import read_step, solid_from_shape
+        from recon.curves.occ import read_step
+        from scenes.cad import solid_from_shape
 
         solid, _ = solid_from_shape(read_step(path), str(path), must_close=not allow_open)
         return Truth(path.stem, solid, "mm", chosen, path)

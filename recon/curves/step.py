@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recon.curves.curve import Curve, ellipse, line
-from scenes.cad import distinct, occ, static, subshapes
+from recon.curves.occ import box, box_diagonal, distinct, occ, read_step, static, subshapes
+from recon.curves.truth import CurveTruth, from_wireframe
+from recon.curves.wireframe import Wireframe
+from recon.errors import DataError
 
 SHARP_RAD = math.radians(5.0)
 """An edge is sharp when the normals of its faces differ by more than this anywhere along it."""
@@ -209,3 +213,18 @@ def _side(edge: Any, face: Any) -> tuple[np.ndarray, np.ndarray]:
         normals.append(normal)
         curvatures.append(float(normal @ (a * a * duu + 2 * a * b * duv + b * b * dvv)))
     return np.array(normals), np.array(curvatures)
+
+
+def read_step_curves(path: Path) -> CurveTruth:
+    """The sharp edges of a STEP file's solid as truth; its unit is the millimetre (OpenCASCADE converts).
+
+    Raises:
+        CapabilityError: Without OpenCASCADE.
+        DataError: If the file is no STEP, or has no solid or no sharp edge.
+    """
+    shape = read_step(path)
+    diagonal = box_diagonal(shape)
+    if not (math.isfinite(diagonal) and diagonal > 0):
+        raise DataError(f"{path}: it is empty or infinite", hint="Export a solid, not a sketch or an empty assembly.")
+    vertices, curves, _ = feature_curves(shape, diagonal)
+    return from_wireframe(Wireframe(vertices, curves, "mm"), str(path), box(shape))
