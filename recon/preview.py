@@ -1,32 +1,26 @@
-"""Pictures of a run: the overview that compares photograph and result, the turntable, and renders of a split."""
+"""Pictures of a run: the overview that compares photograph and result, and the turntable."""
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 from pathlib import Path
-from typing import Literal
 
-import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageDraw
 
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
-from recon.evaluate import photograph, view_stem
+from recon.evaluate import photograph
+from recon.films import FRAMES_PER_SECOND, usual_film
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import depth_picture, normal_picture, render_view, to_uint8
 from recon.rendering.meshes import over, render_mesh
-from recon.rendering.orbit import orbit_cameras
+from recon.renders import draw_field, orbit_shots, write_shots
 from recon.runs import Run
 from recon.surface.raycast import ray_scene
 from recon.surface.reading import read_mesh
 
-FRAMES_PER_SECOND = 24
 CAPTION_HEIGHT = 18
-
-_log = logging.getLogger(__name__)
 
 
 def preview(run: Run, method: Method, scene: Scene, reporter: Reporter, rows: int = 3, size: int = 320) -> Path:
@@ -74,43 +68,12 @@ def render_orbit(run: Run, method: Method, frames: int, size: int, reporter: Rep
         size: Longer side, pixels.
         reporter: Where progress goes.
     """
-    info = run.scene_info()
-    world_from_scene = Similarity.from_json(info["world_from_scene"])
-    cameras = [Camera.from_json(v["camera"]) for v in info["views"] if v["split"] == "train"]
-    pictures = []
-    for i, camera in enumerate(orbit_cameras(cameras, world_from_scene.translation, frames, size)):
-        pictures.append(to_uint8(render_view(method, camera, world_from_scene.inverse()).rgb))
-        reporter.progress("turntable", (i + 1) / frames, f"frame {i + 1}/{frames}")
-    return write_film(run.renders / "orbit", np.stack(pictures))
-
-
-def write_film(stem: Path, frames: np.ndarray) -> Path:
-    """Write frames [N, H, W, 3] uint8 as ``stem.mp4``, or as ``stem.gif`` if imageio-ffmpeg is not installed."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    if importlib.util.find_spec("imageio_ffmpeg") is not None:
-        path = stem.with_suffix(".mp4")
-        iio.imwrite(path, frames, plugin="FFMPEG", fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=2, quality=8)
-        return path
-    _log.info("no ffmpeg: writing a .gif; pip install 'formfield[viewer]' for .mp4")
-    path = stem.with_suffix(".gif")
-    iio.imwrite(path, frames, duration=1000 / FRAMES_PER_SECOND, loop=0)
-    return path
-
-
-def render_split(run: Run, method: Method, scene: Scene, split: Literal["train", "test"], reporter: Reporter) -> Path:
-    """Write colour, normals and depth of every view of a split to ``renders/<split>/``; returns the folder."""
-    folder = run.renders / split
-    folder.mkdir(parents=True, exist_ok=True)
-    views = scene.split(split)
-    for i, view in enumerate(views):
-        rendered = render_view(method, view.camera, scene.scene_from_world)
-        pictures = {"color": to_uint8(rendered.rgb), "depth": depth_picture(rendered.depth, rendered.opacity)}
-        if rendered.normal is not None:
-            pictures["normal"] = normal_picture(rendered.normal)
-        for kind, picture in pictures.items():
-            Image.fromarray(picture).save(folder / f"{view_stem(view.name)}-{kind}.png")
-        reporter.progress("render", (i + 1) / len(views), f"view {i + 1}/{len(views)}")
-    return folder
+    world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
+    draw = draw_field(method, world_from_scene, ("color",), (0.0, 1.0))
+    path = usual_film(run.renders / "orbit")
+    if path.suffix == ".gif":
+        reporter.say("no ffmpeg: the turntable is a .gif; pip install 'formfield[viewer]' for .mp4")
+    return write_shots(orbit_shots(run, frames, size), ("color",), draw, path, FRAMES_PER_SECOND, reporter)[0]
 
 
 def _shrunk(camera: Camera, size: int) -> Camera:

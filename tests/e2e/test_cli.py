@@ -82,7 +82,7 @@ def test_results_say_how_they_were_measured(finished):
     "command",
     [
         ("evaluate", "{run}", "--json"),
-        ("render", "{run}", "--what", "test"),
+        ("render", "{run}", "--split", "test", "--modes", "color", "depth", "normal", "opacity", "error"),
         ("export", "{run}", "mesh", "--resolution", "24"),
         ("export", "{run}", "cameras"),
     ],

@@ -1,0 +1,68 @@
+"""What a run has to show: its surface with colours, and its curves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from recon.curves import Wireframe, load
+from recon.errors import DataError
+from recon.runs import Run
+from recon.surface.mesh import Mesh
+from recon.surface.reading import read_mesh
+
+
+def surface_file(run: Run) -> Path | None:
+    """The exported mesh to look at: ``mesh.glb`` (simplified, textured) before ``mesh.ply`` (all faces, vertex colours)."""
+    return next((p for p in (run.exports / "mesh.glb", run.exports / "mesh.ply") if p.is_file()), None)
+
+
+def curves_file(run: Run) -> Path | None:
+    """The exported curves."""
+    path = run.exports / "curves.json"
+    return path if path.is_file() else None
+
+
+def load_surface(run: Run) -> Mesh:
+    """The exported mesh with its texture or vertex colours, world units.
+
+    Raises:
+        DataError: If the run has none.
+    """
+    path = surface_file(run)
+    if path is None:
+        raise DataError(f"{run.folder}: this run has no mesh", hint="make one: recon export RUN mesh")
+    return read_surface(path)
+
+
+def load_wireframe(run: Run) -> Wireframe:
+    """The exported curves, world units.
+
+    Raises:
+        DataError: If the run has none.
+    """
+    path = curves_file(run)
+    if path is None:
+        raise DataError(f"{run.folder}: this run has no curves", hint="train with --method nef, or make them: recon export RUN curves")
+    return load(path)
+
+
+def read_surface(path: Path) -> Mesh:
+    """A mesh file with its colours; of a .glb also the texture and the normals.
+
+    Raises:
+        DataError: See :func:`recon.surface.reading.read_mesh`.
+    """
+    mesh = read_mesh(path)
+    if path.suffix.lower() != ".glb":
+        return mesh
+    loaded = trimesh.load_mesh(path, process=False)
+    visual = loaded.visual
+    picture = getattr(getattr(visual, "material", None), "baseColorTexture", None)
+    if picture is None or getattr(visual, "uv", None) is None:
+        return mesh
+    uv = np.asarray(visual.uv, np.float64)  # pyright: ignore[reportAttributeAccessIssue]
+    return replace(mesh, colors=None, uv=uv, texture=np.asarray(picture.convert("RGB")))
