@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from recon.curves.ridges import (
     KIND_INTENSITY,
@@ -31,11 +31,15 @@ LOWEST_STEP, SURE_STEP = 1.6 / 255, 3.5 / 255
 LOWEST_NOISE, SURE_NOISE = 3.0, 6.0
 # From this step on a point has full weight.
 FULL_STEP = 24 / 255
+# Factor of the thresholds for faint edges.
+FAINT = 0.5
 SILHOUETTE_SIGMA = 0.6
 SHORTEST_PX = 6
 
 
-def detect(image: np.ndarray, coverage: np.ndarray | None, exact_coverage: bool, region: np.ndarray | None = None) -> EdgePoints:
+def detect(
+    image: np.ndarray, coverage: np.ndarray | None, exact_coverage: bool, region: np.ndarray | None = None, faint: bool = False
+) -> EdgePoints:
     """Edge points of a picture.
 
     Args:
@@ -44,6 +48,7 @@ def detect(image: np.ndarray, coverage: np.ndarray | None, exact_coverage: bool,
         exact_coverage: ``coverage`` is alpha: its level line is the silhouette, and colours outside mean nothing. Otherwise it is a
             mask that somebody drew or computed: edges of the picture near its outline are the silhouette.
         region: Where edges are wanted at all. [H, W] bool
+        faint: Find weaker edges too, and with them much that is none: for when a surface tells which are.
     Returns:
         About one point per pixel along each edge.
     """
@@ -59,7 +64,7 @@ def detect(image: np.ndarray, coverage: np.ndarray | None, exact_coverage: bool,
     silhouette = _silhouette(cover) if cover is not None and exact_coverage else no_points()
     # Colours of pixels that are half covered are rounded to few levels and mixed by some renderers with what is behind.
     weight = np.where(cover > 0.6, cover, 0).astype(np.float32) if cover is not None and exact_coverage else None
-    inside = inner_edges(part, weight, wanted[box])
+    inside = inner_edges(part, weight, wanted[box], FAINT if faint else 1.0)
     if len(silhouette) and len(inside):
         inside = inside[~near_parallel(inside, silhouette, 1.6, 30.0)]
     if cover is not None and not exact_coverage:
@@ -70,13 +75,14 @@ def detect(image: np.ndarray, coverage: np.ndarray | None, exact_coverage: bool,
     return EdgePoints(found.points + origin, found.normals, found.weights, found.kinds)[keep]
 
 
-def inner_edges(image: np.ndarray, weight: np.ndarray | None, wanted: np.ndarray) -> EdgePoints:
+def inner_edges(image: np.ndarray, weight: np.ndarray | None, wanted: np.ndarray, thresholds: float = 1.0) -> EdgePoints:
     """Ridges of the colour gradient, with thresholds from the picture itself.
 
     Args:
         image: [H, W, 3] float32 in [0, 1]
         weight: As in :func:`recon.curves.ridges.gradient`. [H, W] float32
         wanted: Where points may be. [H, W] bool
+        thresholds: Multiplies them.
     """
     sigma = 0.9
     g = gradient(image, weight, sigma)
@@ -88,7 +94,7 @@ def inner_edges(image: np.ndarray, weight: np.ndarray | None, wanted: np.ndarray
         g = gradient(image, weight, sigma)
         usable = wanted & g.valid if weight is None else wanted & g.valid & (weight > 0)
         noise = step_noise(g.curvature[usable], sigma)
-    low, high = max(LOWEST_STEP, LOWEST_NOISE * noise), max(SURE_STEP, SURE_NOISE * noise)
+    low, high = thresholds * max(LOWEST_STEP, LOWEST_NOISE * noise), thresholds * max(SURE_STEP, SURE_NOISE * noise)
     per_step = 1 / (np.sqrt(2 * np.pi) * np.hypot(sigma, PICTURE_BLUR))
     ridge = ridge_points(g.magnitude, g.direction, low * per_step, usable, side_px=3 * sigma)
     # A step stands out against both sides; the steepest place of a smooth shade does not.
@@ -104,7 +110,8 @@ def inner_edges(image: np.ndarray, weight: np.ndarray | None, wanted: np.ndarray
 def step_noise(curvature: np.ndarray, sigma: float) -> float:
     """Standard deviation of the height of steps that noise feigns, from the median Laplacian, which few edges and no smooth shade change.
 
-    For white noise of standard deviation s the Gaussian derivative scaled to a step has ``s / (2 sigma) ``, the Laplacian ``0.4 s / sigma^3``.
+    For white noise of standard deviation s the Gaussian derivative scaled to a step has ``s / (2 sigma)``,
+    the Laplacian ``0.4 s / sigma^3``.
     """
     if not len(curvature):
         return 0.0
@@ -124,7 +131,7 @@ def nearest_parallel(points: EdgePoints, others: EdgePoints, reach_px: float, an
     if not len(points) or not len(others):
         return np.full(len(points), -1)
     count = min(8, len(others))
-    distance, index = cKDTree(others.points).query(points.points, k=count, distance_upper_bound=reach_px)
+    distance, index = KDTree(others.points).query(points.points, k=count, distance_upper_bound=reach_px)
     distance, index = distance.reshape(len(points), count), index.reshape(len(points), count)
     safe = np.minimum(index, len(others) - 1)
     aligned = np.abs((points.normals[:, None] * others.normals[safe]).sum(-1)) >= np.cos(np.radians(angle_deg))

@@ -205,7 +205,7 @@ def map_points(strength: np.ndarray, region: np.ndarray | None = None) -> EdgePo
         return no_points()
     sigma = 1.0
     smooth = ndimage.gaussian_filter(strength, sigma)
-    xx, yy, xy = (ndimage.gaussian_filter(strength, sigma, order=o) for o in ((0, 2), (2, 0), (1, 1)))
+    xx, yy, xy = _second(strength, sigma, 0, 2), _second(strength, sigma, 2, 0), _second(strength, sigma, 1, 1)
     # eigenvector of the Hessian's most negative eigenvalue
     half, difference = (xx + yy) / 2, (xx - yy) / 2
     sharpest = half - np.sqrt(difference**2 + xy**2)
@@ -218,6 +218,12 @@ def map_points(strength: np.ndarray, region: np.ndarray | None = None) -> EdgePo
     full = max(float(np.quantile(ridge.values, 0.9)), 1e-6) if len(ridge.values) else 1.0
     weights = np.clip(ridge.values / full, 0.05, 1)
     return edge_points(ridge.points[chained], ridge.normals[chained], weights[chained], KIND_GIVEN)
+
+
+def _second(image: np.ndarray, sigma: float, rows: int, columns: int) -> np.ndarray:
+    """Derivative of the smoothed image, of the given orders along each axis."""
+    along = ndimage.gaussian_filter1d(image, sigma, axis=0, order=rows)
+    return ndimage.gaussian_filter1d(along, sigma, axis=1, order=columns)
 
 
 def undistorted(scene: Scene) -> bool:

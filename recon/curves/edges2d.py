@@ -15,6 +15,7 @@ from recon.console import Reporter
 from recon.curves.detector import detect
 from recon.curves.edge_maps import draw_edges, find_map_folders, given_folder, map_points, read_maps, undistorted
 from recon.curves.ridges import KIND_CREASE, KIND_GIVEN, KIND_INTENSITY, KIND_SILHOUETTE, KIND_STEP, EdgePoints, no_points
+from recon.curves.surface_edges import explained, guide_from, surface_points
 from recon.data.scene import Camera, Scene, View
 from recon.data.silhouettes import masks_are_silhouettes, silhouettes_of
 from recon.errors import DataError, UsageError
@@ -99,24 +100,22 @@ def find_edges(scene: Scene, choice: str | None = None, reporter: Reporter | Non
     if kind not in ("", "given", "auto", "surface") or (kind == "auto" and rest) or (kind == "surface" and not rest):
         raise UsageError(f"there are no edges {choice!r}", "Use --edges auto, given, given:FOLDER or surface:RUN.")
     if kind == "surface":
-        from recon.curves.surface_edges import surface_edges  # needs ray casting, the others do not
-
-        return _checked(surface_edges(scene, views, rest, reporter))
+        return _checked(_guided(scene, views, rest, reporter))
     if kind == "given" or (kind == "" and find_map_folders(scene.source, views) and not undistorted(scene)):
         return _checked(_given(scene, views, rest, reporter))
     made = each_view("edges", views, lambda k: view_edges(views[k], detect_view(scene, views[k])), reporter)
     return _checked(Edges(tuple(made), "auto", False, ()))
 
 
-def detect_view(scene: Scene, view: View) -> EdgePoints:
+def detect_view(scene: Scene, view: View, faint: bool = False) -> EdgePoints:
     """The detector on one photograph, with what the scene knows of its background, within the bounds of the scene."""
     region = in_bounds(scene, view.camera)
     if scene.background == "alpha":
-        return detect(view.image, view.image[..., 3].astype(np.float32) / 255, True, region)
+        return detect(view.image, view.image[..., 3].astype(np.float32) / 255, True, region, faint)
     if view.mask is not None and (scene.background == "masks" or masks_are_silhouettes([view])):
-        return detect(view.image, view.mask.astype(np.float32) / 255, False, region)
+        return detect(view.image, view.mask.astype(np.float32) / 255, False, region, faint)
     silhouettes = silhouettes_of([view], scene.background)
-    return detect(view.image, None if silhouettes is None else silhouettes[0].astype(np.float32), False, region)
+    return detect(view.image, None if silhouettes is None else silhouettes[0].astype(np.float32), False, region, faint)
 
 
 def in_bounds(scene: Scene, camera: Camera) -> np.ndarray:
@@ -178,6 +177,25 @@ def _given(scene: Scene, views: Sequence[View], choice: str, reporter: Reporter 
         return view_edges(views[k], map_points(strength, region), np.where(region, strength, 0).astype(np.float32), camera)
 
     return Edges(tuple(each_view("edges", views, work, reporter)), f"given: {folder.label}", True, given.warnings)
+
+
+def _guided(scene: Scene, views: Sequence[View], path: str, reporter: Reporter | None) -> Edges:
+    guide, file = guide_from(path)
+    radius = scene.world_from_scene.scale
+    if np.linalg.norm(guide.rays.center - scene.world_from_scene.translation) > 2 * radius or not 0.02 < guide.diagonal / radius < 6:
+        raise UsageError(
+            f"{file} is not a surface of this scene: its bounding box (centre {np.round(guide.rays.center, 4).tolist()}, diagonal "
+            f"{guide.diagonal:.4g}) does not fit the scene's bounds",
+            "Give a run of the same data, or a mesh in the same world units.",
+        )
+
+    def work(k: int) -> EdgeView:
+        surface = surface_points(guide, views[k].camera, in_bounds(scene, views[k].camera))
+        seen = detect_view(scene, views[k], faint=True)
+        outline = (seen.kinds == KIND_SILHOUETTE) & (scene.background == "alpha")
+        return view_edges(views[k], explained(surface, seen, outline))
+
+    return Edges(tuple(each_view("edges", views, work, reporter)), f"surface: {path}", False, (), file)
 
 
 def _checked(edges: Edges) -> Edges:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 KIND_INTENSITY, KIND_SILHOUETTE, KIND_CREASE, KIND_STEP, KIND_GIVEN = range(5)
 
-# A picture of a sharp edge is itself blurred by the pixel and by the renderer's or the lens's filter: about this standard deviation, pixels.
+# A picture of a sharp edge is itself blurred, by the pixel and by the renderer's or the lens's filter: standard deviation, about, pixels.
 PICTURE_BLUR = 0.4
 
 
@@ -185,7 +185,7 @@ def ridge_points(height: np.ndarray, direction: np.ndarray, lowest: float, valid
 
     top = (here >= linear(1.0)) & (here >= linear(-1.0))
     rows, columns, normals = rows[top], columns[top], normals[top]
-    spline = ndimage.spline_filter(height, order=3, output=np.float32)
+    spline = _spline(height)
 
     def cubic(along: np.ndarray | float) -> np.ndarray:
         at = [rows + along * normals[:, 1], columns + along * normals[:, 0]]
@@ -204,6 +204,11 @@ def ridge_points(height: np.ndarray, direction: np.ndarray, lowest: float, valid
     return Ridge(points[keep], normals[keep], values[keep], np.maximum(sides[keep], 0), np.stack([rows, columns], 1)[keep])
 
 
+def _spline(image: np.ndarray) -> np.ndarray:
+    """Coefficients of the cubic spline through the pixels, for map_coordinates. [H, W] float32"""
+    return ndimage.spline_filter(image, order=3).astype(np.float32)
+
+
 def connected_to_strong(cells: np.ndarray, values: np.ndarray, shape: tuple[int, int], high: float, shortest: int) -> np.ndarray:
     """Hysteresis: points of 8-connected chains that reach ``high`` somewhere and have at least ``shortest`` pixels. [N] bool
 
@@ -216,7 +221,8 @@ def connected_to_strong(cells: np.ndarray, values: np.ndarray, shape: tuple[int,
         return np.zeros(0, bool)
     mask = np.zeros(shape, bool)
     mask[cells[:, 0], cells[:, 1]] = True
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    labels = np.zeros(shape, np.int32)
+    count = int(ndimage.label(mask, np.ones((3, 3)), output=labels))  # pyright: ignore[reportArgumentType]
     own = labels[cells[:, 0], cells[:, 1]]
     strongest = np.zeros(count + 1)
     np.maximum.at(strongest, own, values)
@@ -245,7 +251,7 @@ def level_points(values: np.ndarray, sigma: float, level: float = 0.5) -> tuple[
     rows, columns = np.nonzero(border)
     if not len(rows):
         return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2), np.int64)
-    spline = ndimage.spline_filter(smooth, order=3, output=np.float32)
+    spline = _spline(smooth)
     gx, gy = _central(smooth, 1)[rows, columns], _central(smooth, 0)[rows, columns]
     steep = np.maximum(np.hypot(gx, gy), 1e-9)
     nx, ny = (gx / steep).astype(np.float64), (gy / steep).astype(np.float64)
