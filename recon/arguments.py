@@ -47,7 +47,8 @@ class TrainOptions:
     method: MethodName = "volsdf"
     """volsdf: a surface. radiance: views only."""
     field: FieldName = "hashgrid"
-    """How the function is represented: a hash grid (fast), or VolSDF's 8 x 256 network (very slow on a CPU)."""
+    """How the function is represented: hashgrid (fast), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian neurons over a
+    grid), or mlp (VolSDF's 8 x 256 network, very slow on a CPU)."""
     preset: PresetName = "fast"
     """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
     out: Path = Path("runs")
@@ -117,16 +118,30 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Render:
-    """Render a run: a turntable, or every view of a split."""
+    """Pictures and films of a run without a display: a turntable, a camera path, or the views of a split."""
 
     run: tyro.conf.Positional[Path]
     """A run folder."""
-    what: Literal["orbit", "test", "train"] = "orbit"
-    """orbit: a turntable as .mp4 (.gif without ffmpeg). test, train: the views of that split as .png."""
-    frames: int = 48
-    """Frames of the orbit."""
-    size: int = 400
-    """Longer side of the pictures, pixels."""
+    of: tuple[Literal["field", "mesh", "curves"], ...] = ("field",)
+    """field: the trained model. mesh, curves, or both: what was exported (needs the extra [viewer])."""
+    orbit: bool = False
+    """A turn about the object; so it is without --path and --split, too."""
+    path: Path | None = None
+    """A camera path made in the viewer, or nerfstudio's camera_path.json."""
+    split: Literal["test", "train"] | None = None
+    """The cameras of a split."""
+    modes: tuple[Literal["color", "depth", "normal", "opacity", "edge", "error", "clay"], ...] = ()
+    """What is shown; default: color (of an edge field: edge). error: against the photographs of a split. clay: a lit mesh."""
+    size: int | None = None
+    """Longer side, pixels; default: 400, for a split the size of the photographs."""
+    frames: int | None = None
+    """Pictures of the turn (default 48) or along the path."""
+    fps: float | None = None
+    """Frames per second of a film; default: the path's, else 24."""
+    depth_range: tuple[float, float] | None = None
+    """Nearest and farthest distance of the colours of depth, world units; default: the bounds of the object."""
+    out: Path | None = None
+    """A film (.mp4, .gif), or a folder for .png; default: in the run's folder renders."""
 
 
 @dataclass(frozen=True)

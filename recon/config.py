@@ -18,8 +18,8 @@ import yaml
 
 from recon.errors import UsageError
 
-MethodName = Literal["volsdf", "radiance"]
-FieldName = Literal["hashgrid", "mlp"]
+MethodName = Literal["volsdf", "radiance", "nef"]
+FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
 PresetName = Literal["fast", "balanced", "paper"]
 
 
@@ -63,6 +63,64 @@ class MLPConfig:
     depth: int = 8
     skip: int = 4
     frequencies: int = 6
+
+
+@dataclass(frozen=True)
+class NeuRBFConfig:
+    """Adaptive radial basis functions beside a hash grid (NeuRBF). The defaults are for scenes: continuous, and smooth."""
+
+    functions: int = 40000
+    """Number of radial functions."""
+    features: int = 16
+    """Features of a function."""
+    neighbors: int = 6
+    """Nearest functions that count at a point."""
+    kernel: Literal["iq", "gauss", "hat"] = "iq"
+    """Inverse quadratic, Gaussian, or N-linear hat."""
+    shape: Literal["isotropic", "diagonal", "full"] = "isotropic"
+    normalize: bool = True
+    """Divide a function's value by the sum over the neighbours."""
+    taper: bool = True
+    """Fade functions out towards the next neighbour: without it the field jumps where the set of neighbours changes."""
+    frequencies: tuple[float, float] | None = (1.0, 8.0)
+    """Least and greatest frequency of the sine on the functions' values, radians; None: no sine."""
+    trunk_frequencies: tuple[float, float] | None = None
+    """The same for the sine on the network's first layer."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the network's hidden layers, at least one; at least two with trunk frequencies."""
+    levels: int = 14
+    grid_features: int = 1
+    log2_table_size: int = 17
+    base_resolution: int = 16
+    finest_resolution: int = 1024
+    interpolation: Literal["linear", "smoothstep"] = "linear"
+    feature_lr_factor: float = 1.0
+    """Learning rate of grid and features, relative to the network's."""
+    warmup_steps: int = 300
+    """Scenes: steps of the grid alone before the functions are placed by what it has learnt."""
+
+
+@dataclass(frozen=True)
+class RBFNetConfig:
+    """One layer of Gaussian neurons over the features of a grid (Gaussian RBFNet)."""
+
+    neurons: int = 64
+    linear: bool = True
+    """Add a linear term in the features beside the neurons."""
+    init: Literal["default", "paper"] = "default"
+    """default: neurons spread over the features; paper: as released, all nearly alike at the start."""
+    levels: int = 14
+    features: int = 2
+    log2_table_size: int = 17
+    base_resolution: int = 16
+    finest_resolution: int = 1024
+    interpolation: Literal["linear", "smoothstep"] = "linear"
+    grid_init: float = 0.1
+    """Default initialisation: table entries are uniform in plus and minus this."""
+    least_spread: float = 0.05
+    """Default initialisation: a feature's spread counts as at least this when the neurons' widths are chosen."""
+    neuron_lr_factor: float = 1.0
+    """Learning rate of the neurons' centres and widths, relative to the rest."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +173,34 @@ class RadianceConfig:
 
 
 @dataclass(frozen=True)
+class NEFConfig:
+    """Neural edge field (Ye et al. 2023): a view-independent edge probability learnt from 2D edge maps."""
+
+    edges: str | None = None
+    """Where the 2D edges come from: "given", "given:FOLDER", "auto", "surface:RUN"; None: given where the dataset has maps, else auto."""
+    map_size: int = 400
+    """Edge maps are averaged down until their longer side is at most this, pixels (NEF trains at 400)."""
+    importance: float = 0.5
+    """Share of the rays that is drawn by importance rather than uniformly (EMAP's half)."""
+    sampling: Literal["occupancy", "hierarchical"] = "occupancy"
+    """occupancy: march where the edge probability is not small. hierarchical: NEF's coarse and fine models over dense samples."""
+    coarse_samples: int = 64
+    fine_samples: int = 64
+    """Samples per ray of the hierarchical sampling."""
+    features: int = 15
+    """Length of the feature handed to the grey network."""
+    step: float = 0.006
+    """Marching step, scene units."""
+    beta_init: float = 0.1
+    """Initial value of the learnt scale of the density."""
+    beta_lr_factor: float = 1.0
+    consistency_weight: float = 1.0
+    """Weight of the mean of (c - e)^2."""
+    sparsity_weight: float = 0.01
+    """Weight of the Cauchy term on samples of rays without an edge."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """The optimisation loop."""
 
@@ -158,10 +244,13 @@ class RunConfig:
     seed: int = 0
     data: DataConfig = DataConfig()
     hashgrid: HashGridConfig = HashGridConfig()
+    neurbf: NeuRBFConfig = NeuRBFConfig()
+    rbfnet: RBFNetConfig = RBFNetConfig()
     mlp: MLPConfig = MLPConfig()
     background: BackgroundConfig = BackgroundConfig()
     volsdf: VolSDFConfig = VolSDFConfig()
     radiance: RadianceConfig = RadianceConfig()
+    nef: NEFConfig = NEFConfig()
     train: TrainConfig = TrainConfig()
     export: ExportConfig = ExportConfig()
 

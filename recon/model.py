@@ -8,6 +8,8 @@ from recon.config import RunConfig
 from recon.fields.base import Field
 from recon.fields.hashgrid import HashGridField
 from recon.fields.mlp import MLPField
+from recon.fields.neurbf import NeuRBFField
+from recon.fields.rbfnet import RBFNetField
 from recon.methods.background import Background, BackgroundKind
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
@@ -34,7 +36,12 @@ def _sdf_field(config: RunConfig, generator: torch.Generator) -> Field:
     outputs, radius = 1 + config.volsdf.features, config.volsdf.init_radius
     if config.field == "mlp":
         return MLPField(config.mlp, outputs, radius, generator)
-    field = HashGridField(config.hashgrid, outputs, "softplus", include_input=True, generator=generator)
+    if config.field == "neurbf":
+        field = NeuRBFField(config.neurbf, outputs, "softplus", include_input=True, generator=generator)
+    elif config.field == "rbfnet":
+        field = RBFNetField(config.rbfnet, outputs, include_input=True, generator=generator)
+    else:
+        field = HashGridField(config.hashgrid, outputs, "softplus", include_input=True, generator=generator)
     field.init_sphere(radius, generator)
     return field
 
@@ -43,4 +50,8 @@ def _density_field(config: RunConfig, generator: torch.Generator) -> Field:
     outputs = 1 + config.radiance.features
     if config.field == "mlp":
         return MLPField(config.mlp, outputs, None, generator)
+    if config.field == "neurbf":
+        return NeuRBFField(config.neurbf, outputs, "relu", include_input=False, generator=generator)
+    if config.field == "rbfnet":
+        return RBFNetField(config.rbfnet, outputs, include_input=False, generator=generator)
     return HashGridField(config.hashgrid, outputs, "relu", include_input=False, generator=generator)

@@ -22,14 +22,21 @@ class HashGridField(nn.Module):
         activation: "relu" for densities, "softplus" (beta 100) where the spatial gradient is used.
         include_input: Feed the position, scaled to [-1, 1], beside the encoding; needed by the sphere initialisation.
         generator: Source of the initial values.
+        dims: 2 or 3.
     """
 
     def __init__(
-        self, config: HashGridConfig, outputs: int, activation: Literal["relu", "softplus"], include_input: bool, generator: torch.Generator
+        self,
+        config: HashGridConfig,
+        outputs: int,
+        activation: Literal["relu", "softplus"],
+        include_input: bool,
+        generator: torch.Generator,
+        dims: int = 3,
     ):
         super().__init__()
         self.grid = kernels.HashGridSpec(
-            dims=3,
+            dims=dims,
             levels=config.levels,
             features=config.features,
             log2_table_size=config.log2_table_size,
@@ -37,7 +44,7 @@ class HashGridField(nn.Module):
             finest_resolution=config.finest_resolution,
             interpolation=config.interpolation,
         )
-        inputs = self.grid.out_features + (3 if include_input else 0)
+        inputs = self.grid.out_features + (dims if include_input else 0)
         self.mlp = kernels.MLPSpec(inputs=inputs, hidden=tuple(config.hidden), outputs=outputs, activation=activation, beta=100.0)
         self.outputs = outputs
         self.include_input = include_input
@@ -63,18 +70,7 @@ class HashGridField(nn.Module):
     @torch.no_grad()
     def init_sphere(self, radius: float, generator: torch.Generator) -> None:
         """Make the first output the signed distance of a sphere, about (SAL's geometric initialisation; VolSDF's constants)."""
-        layers = self.mlp.unpack(self.params.data)
-        for i, (weight, bias) in enumerate(layers):
-            fan_out, fan_in = weight.shape
-            assert bias is not None
-            if i < len(layers) - 1:
-                weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
-                bias.zero_()
-            else:
-                weight[1:].normal_(0.0, math.sqrt(1.0 / fan_in), generator=generator)
-                weight[0].normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
-                bias.zero_()
-                bias[0] = -radius
+        init_sphere_mlp(self.mlp, self.params.data, radius, generator)
 
 
 def mlp_init(spec: kernels.MLPSpec, generator: torch.Generator) -> Tensor:
@@ -84,3 +80,19 @@ def mlp_init(spec: kernels.MLPSpec, generator: torch.Generator) -> Tensor:
         bound = math.sqrt(6.0 / weight.shape[1])
         weight.uniform_(-bound, bound, generator=generator)
     return params
+
+
+def init_sphere_mlp(spec: kernels.MLPSpec, params: Tensor, radius: float, generator: torch.Generator) -> None:
+    """Geometric initialisation in place: the network's first output is |x| - radius, about, x being its first inputs. [spec.params]"""
+    layers = spec.unpack(params)
+    for i, (weight, bias) in enumerate(layers):
+        fan_out, fan_in = weight.shape
+        assert bias is not None
+        if i < len(layers) - 1:
+            weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
+            bias.zero_()
+        else:
+            weight[1:].normal_(0.0, math.sqrt(1.0 / fan_in), generator=generator)
+            weight[0].normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
+            bias.zero_()
+            bias[0] = -radius

@@ -19,13 +19,14 @@ class MLPField(nn.Module):
         outputs: Number of values; the first is the signed distance or raw density.
         radius: Radius of the sphere that the first value is the signed distance of at the start, scene units; None for a plain start.
         generator: Source of the initial values.
+        dims: 2 or 3.
     """
 
-    def __init__(self, config: MLPConfig, outputs: int, radius: float | None, generator: torch.Generator):
+    def __init__(self, config: MLPConfig, outputs: int, radius: float | None, generator: torch.Generator, dims: int = 3):
         super().__init__()
         self.outputs = outputs
         self.skip = config.skip
-        encoded = 3 + 6 * config.frequencies
+        encoded = dims * (1 + 2 * config.frequencies)
         self.register_buffer("frequencies", 2.0 ** torch.arange(config.frequencies), persistent=False)
         self.frequencies: Tensor
         widths = [encoded] + [config.width] * config.depth + [outputs]
@@ -39,9 +40,9 @@ class MLPField(nn.Module):
                 layer.bias.zero_()
                 if radius is not None:
                     if i == 0:
-                        layer.weight[:, 3:] = 0.0
+                        layer.weight[:, dims:] = 0.0
                     elif i == config.skip:
-                        layer.weight[:, -(encoded - 3) :] = 0.0
+                        layer.weight[:, -(encoded - dims) :] = 0.0
                     elif i == len(widths) - 2:
                         layer.weight.normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
                         layer.bias.fill_(-radius)
@@ -59,7 +60,7 @@ class MLPField(nn.Module):
         return (values, gradient) if keep_graph else (values.detach(), gradient.detach())
 
     def _forward(self, points: Tensor) -> Tensor:
-        angles = points[:, None, :] * self.frequencies[:, None]  # [N, frequencies, 3]
+        angles = points[:, None, :] * self.frequencies[:, None]  # [N, frequencies, dims]
         encoded = torch.cat([points, torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)], dim=-1)
         h = encoded
         for i, layer in enumerate(self.layers):

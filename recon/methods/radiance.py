@@ -8,6 +8,7 @@ from torch import Tensor, nn
 import kernels
 from recon.config import RadianceConfig
 from recon.fields.base import Field, ParameterGroup
+from recon.fields.distill import place_by_density, wants_functions
 from recon.methods.background import Background, BackgroundKind, behind
 from recon.methods.base import Losses, Rendering
 from recon.methods.density import DensityModel
@@ -95,6 +96,8 @@ class Radiance(nn.Module):
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         refresh_by_density(self.grid, self.running, self.model.density, self.config.step, step < 256, generator)
+        if wants_functions(self.model.field, step):
+            place_by_density(self.model.field, self.grid, lambda p: 1.0 - torch.exp(-self.model.density(p) * self.config.step), generator)
         if self.background is not None:
             self.background.refresh_occupancy(step, generator)
 

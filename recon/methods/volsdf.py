@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import kernels
 from recon.config import VolSDFConfig
 from recon.fields.base import Field, ParameterGroup
+from recon.fields.distill import place_by_distance, wants_functions
 from recon.fields.hashgrid import mlp_init
 from recon.methods.background import Background, BackgroundKind, behind
 from recon.methods.base import Losses, Rendering
@@ -144,6 +145,8 @@ class VolSDF(nn.Module):
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         refresh_by_sdf(self.grid, self.sdf, float(self.beta().detach()), self.step_length())
+        if wants_functions(self.field, step):
+            place_by_distance(self.field, self.grid, float(self.beta().detach()), generator)
         if self.background is not None:
             self.background.refresh_occupancy(step, generator)
 

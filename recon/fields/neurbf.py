@@ -1,0 +1,197 @@
+"""NeuRBF: adaptive radial basis functions beside a grid, through a small network (Chen et al. 2023, arXiv 2309.15426)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+from recon.config import NeuRBFConfig
+from recon.fields.base import ParameterGroup
+from recon.fields.hashgrid import init_sphere_mlp, mlp_init
+from recon.fields.kmeans import shapes_from, sine_frequencies, weighted_kmeans
+
+
+def shape_columns(config: NeuRBFConfig, dims: int) -> int:
+    """Shape parameters of one radial function."""
+    return {"isotropic": 1, "diagonal": dims, "full": dims * (dims + 1) // 2}[config.shape]
+
+
+def grid_spec(config: NeuRBFConfig, dims: int) -> kernels.HashGridSpec:
+    """The grid beside the functions."""
+    return kernels.HashGridSpec(
+        dims=dims,
+        levels=config.levels,
+        features=config.grid_features,
+        log2_table_size=config.log2_table_size,
+        base_resolution=config.base_resolution,
+        finest_resolution=config.finest_resolution,
+        interpolation=config.interpolation,
+    )
+
+
+class NeuRBFField(nn.Module):
+    """``mlp([x, grid(x), sum_k w_k sin(m phi_k(x))] + b)``; the functions' centres and shapes follow the signal and are not trained.
+
+    Until :meth:`place` has been called the functions give zeros and the field is its grid. The network's first layer h becomes
+    ``h + sin(m0 h)`` where the configuration has trunk frequencies, else the activation follows it.
+
+    Args:
+        config: Sizes.
+        outputs: Number of values.
+        activation: "relu", or "softplus" (beta 100) where the spatial gradient is used.
+        include_input: Feed the position beside the encoding; needed by the sphere initialisation.
+        generator: Source of the initial values.
+        dims: 2 or 3.
+    """
+
+    def __init__(
+        self,
+        config: NeuRBFConfig,
+        outputs: int,
+        activation: Literal["relu", "softplus"],
+        include_input: bool,
+        generator: torch.Generator,
+        dims: int = 3,
+    ):
+        super().__init__()
+        self.config = config
+        self.dims = dims
+        self.outputs = outputs
+        self.include_input = include_input
+        self.grid = grid_spec(config, dims)
+        self.active_levels = config.levels
+        inputs = self.grid.out_features + config.features + (dims if include_input else 0)
+        self.mlp = kernels.MLPSpec(inputs, tuple(config.hidden), outputs, activation, beta=100.0)
+        self.rest = kernels.MLPSpec(config.hidden[0], tuple(config.hidden[1:]), outputs, activation, beta=100.0)
+        self.table = nn.Parameter(torch.empty(self.grid.entries, self.grid.features).uniform_(-1e-4, 1e-4, generator=generator))
+        self.weights = nn.Parameter(torch.empty(config.functions, config.features).uniform_(-1e-4, 1e-4, generator=generator))
+        self.bias = nn.Parameter(torch.empty(inputs).uniform_(-1e-4, 1e-4, generator=generator))
+        self.params = nn.Parameter(mlp_init(self.mlp, generator))
+        self.register_buffer("centers", torch.zeros(config.functions, dims))
+        self.register_buffer("shapes", torch.ones(config.functions, shape_columns(config, dims)))
+        self.register_buffer("placed", torch.zeros(1, dtype=torch.uint8))
+        self.register_buffer("frequencies", sine_frequencies(config.frequencies, config.features), persistent=False)
+        self.register_buffer("trunk_frequencies", sine_frequencies(config.trunk_frequencies, config.hidden[0]), persistent=False)
+        self.centers: Tensor
+        self.shapes: Tensor
+        self.placed: Tensor
+        self.frequencies: Tensor | None
+        self.trunk_frequencies: Tensor | None
+        self._index: tuple[int, kernels.KnnIndex] | None = None
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the functions have their places."""
+        return bool(self.placed.item())
+
+    @torch.no_grad()
+    def place(
+        self, points: Tensor, weights: Tensor, generator: torch.Generator, least_width: float, most_width: float
+    ) -> tuple[float, ...]:
+        """Put the functions where the weights are, by weighted k-means.
+
+        Args:
+            points: Candidates in [-1, 1]^D. [P, D]
+            weights: Not negative. [P]
+            generator: Source of the first centres.
+            least_width, most_width: Bounds on a function's width.
+        Returns:
+            The clustering's objective over the iterations.
+        """
+        clusters = weighted_kmeans(points, weights, self.config.functions, generator)
+        self.centers.copy_(clusters.centers)
+        columns = self.shapes.shape[1]
+        self.shapes.copy_(shapes_from(clusters.covariance, self.config.kernel, columns, least_width, most_width))
+        self.placed.fill_(1)
+        return clusters.objective
+
+    def find_neighbors(self, points: Tensor) -> Tensor:
+        """Functions that count at each point, for :meth:`query`; worth keeping where points come again. [N, D] -> int32 [N, K]"""
+        # Loading a state writes into the buffer in place, which raises its version: the index is then built anew.
+        if self._index is None or self._index[0] != self.centers._version:
+            self._index = (self.centers._version, kernels.knn_index(self.centers))
+        # With the taper the last neighbour only says where the others end.
+        return kernels.knn(self._index[1], points.detach(), self.config.neighbors + int(self.config.taper))[0]
+
+    def query(self, points: Tensor, order: int = 0, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """See :class:`~recon.fields.base.Field`; ``neighbors`` from :meth:`find_neighbors` of the same points saves the search."""
+        if order == 0:
+            return self._decode(self._features(points, neighbors), differentiable_twice=False), None
+        keep_graph = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = points.detach().requires_grad_(True)
+            values = self._decode(self._features(x, neighbors), differentiable_twice=keep_graph)
+            (gradient,) = torch.autograd.grad(values[:, 0].sum(), x, create_graph=keep_graph)
+        return (values, gradient) if keep_graph else (values.detach(), gradient.detach())
+
+    def _features(self, points: Tensor, neighbors: Tensor | None) -> Tensor:
+        parts = [points] if self.include_input else []
+        parts.append(kernels.hash_encode(points * 0.5 + 0.5, self.table, self.grid, active_levels=self.active_levels))
+        if self.is_placed:
+            near = self.find_neighbors(points) if neighbors is None else neighbors
+            c = self.config
+            parts.append(
+                kernels.rbf_encode(
+                    points,
+                    self.centers,
+                    self.shapes,
+                    self.weights,
+                    near,
+                    frequencies=self.frequencies,
+                    kernel=c.kernel,
+                    normalize=c.normalize,
+                    taper=c.taper,
+                )
+            )
+        else:
+            parts.append(points.new_zeros(points.shape[0], self.config.features))
+        return torch.cat(parts, 1) + self.bias
+
+    def _decode(self, features: Tensor, differentiable_twice: bool) -> Tensor:
+        # The fused network has no second derivative; the plain one has.
+        options: dict[str, Any] = {"backend": "reference"} if differentiable_twice else {}
+        if self.trunk_frequencies is None:
+            return kernels.field_mlp(features, self.params, self.mlp, **options)
+        first = self.config.hidden[0] * (self.mlp.inputs + 1)
+        weight, bias = self.mlp.unpack(self.params)[0]
+        h = nn.functional.linear(features, weight, bias)
+        h = h + torch.sin(h * self.trunk_frequencies) if differentiable_twice else _AddSine.apply(h, self.trunk_frequencies)
+        return kernels.field_mlp(h, self.params[first:], self.rest, **options)  # pyright: ignore[reportArgumentType]
+
+    def set_active_levels(self, share: float) -> None:
+        self.active_levels = max(1, min(self.grid.levels, math.ceil(share * self.grid.levels - 1e-9)))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        factor = self.config.feature_lr_factor
+        return [
+            ParameterGroup("table", self.table, factor, sparse=True),
+            ParameterGroup("weights", self.weights, factor, sparse=True),
+            ParameterGroup("bias", self.bias, factor),
+            ParameterGroup("params", self.params),
+        ]
+
+    @torch.no_grad()
+    def init_sphere(self, radius: float, generator: torch.Generator) -> None:
+        """Make the first output the signed distance of a sphere, about. Needs the position as input and no sine in the trunk."""
+        init_sphere_mlp(self.mlp, self.params.data, radius, generator)
+        self.bias.data.zero_()
+
+
+class _AddSine(torch.autograd.Function):
+    """``h + sin(m h)`` [N, W] with one stored tensor; its derivative is ``1 + m cos(m h)``."""
+
+    @staticmethod
+    def forward(ctx, h: Tensor, m: Tensor) -> Tensor:
+        angle = h * m
+        ctx.save_for_backward(angle, m)
+        return torch.sin(angle).add_(h)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        angle, m = ctx.saved_tensors
+        return torch.cos(angle).mul_(m).add_(1.0).mul_(grads[0]), None
