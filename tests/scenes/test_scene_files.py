@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 import scenes
-from recon.curves import occ
+from recon.curves.occ import read_step, static
 from recon.errors import CapabilityError, DataError, UsageError
 from scenes.library import DATA, SceneOptions
 from scenes.render import RenderOptions
@@ -131,12 +131,12 @@ def test_shipped_step_gives_the_shipped_curves(occ, name):
     for a, b in ((shipped.curves, read.curves), (shipped.tangent_curves, read.tangent_curves)):
         assert Counter(c.type for c in a) == Counter(c.type for c in b)
         np.testing.assert_allclose(sorted(c.length for c in a), sorted(c.length for c in b), rtol=1e-4)
-    shape = occ.read_step(DATA / name / "part.step")
+    shape = read_step(DATA / name / "part.step")
     import OCP.BRepGProp
     import OCP.GProp
 
     properties = OCP.GProp.GProp_GProps()
-    occ.static(OCP.BRepGProp.BRepGProp, "VolumeProperties")(shape, properties)
+    static(OCP.BRepGProp.BRepGProp, "VolumeProperties")(shape, properties)
     volume = trimesh.Trimesh(shipped.vertices, shipped.faces, process=False).volume
     assert volume == pytest.approx(properties.Mass(), rel=1e-3)
 
