@@ -1,0 +1,196 @@
+"""What stands in the page's scene beside the field: cameras, bounds, sparse points, the exported mesh, the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import viser
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from recon.curves import Wireframe
+from recon.curves.curve import CURVE_TYPES
+from recon.data.scene import Camera, View
+from recon.geometry import Similarity
+from recon.rendering.colormaps import CURVE_COLORS, curve_rgb
+from viewer.painter import Crop
+from viewer.picking import CurveLines, curve_lines
+
+MOST_FRUSTA = 100
+"""With more cameras, all are one node of lines: thousands of nodes make a page slow."""
+THUMBNAIL = 96
+FRUSTUM = 0.16
+"""Length of a camera's pyramid, scene units."""
+TRAIN, TEST = (40, 90, 200), (235, 120, 20)
+PICKED = (255, 215, 0)
+
+_CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
+_EDGES = np.array([(i, i ^ bit) for i in range(8) for bit in (1, 2, 4) if i < i ^ bit])
+
+
+def box_segments(low: Sequence[float], high: Sequence[float]) -> np.ndarray:
+    """The twelve edges of a box. [12, 2, 3] float32"""
+    corners = np.asarray(low) + _CORNERS * (np.asarray(high) - np.asarray(low))
+    return corners[_EDGES].astype(np.float32)
+
+
+def frustum_segments(camera: Camera, scene_from_world: Similarity, length: float = FRUSTUM) -> np.ndarray:
+    """The eight edges of a camera's pyramid, and a mark on its upper side; scene units. [10, 2, 3] float32"""
+    corners = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], np.float64)
+    top = np.array([[0.35 * camera.width, 0], [0.65 * camera.width, 0], [0.5 * camera.width, -0.2 * camera.height]])
+    _, directions = camera.rays(np.concatenate([corners, top]))
+    directions = directions / (directions @ camera.world_from_camera[:, 2])[:, None]
+    eye = scene_from_world.apply(camera.center)
+    p = eye + length * scene_from_world.rotate(directions)
+    pairs = [(eye, p[k]) for k in range(4)] + [(p[k], p[(k + 1) % 4]) for k in range(4)] + [(p[4], p[6]), (p[5], p[6])]
+    return np.array(pairs, np.float32)
+
+
+def thumbnail(view: View) -> np.ndarray:
+    """A small picture of a photograph, over light grey where it is transparent. [h, w, 3] uint8"""
+    picture = Image.fromarray(view.image)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    if picture.mode == "RGBA":
+        paper = Image.new("RGBA", picture.size, (225, 225, 225, 255))
+        paper.alpha_composite(picture)
+        picture = paper
+    return np.asarray(picture.convert("RGB"))
+
+
+def quaternion(rotation: np.ndarray) -> np.ndarray:
+    """Real part first. [3, 3] -> [4]"""
+    return Rotation.from_matrix(rotation).as_quat()[[3, 0, 1, 2]]
+
+
+class Layers:
+    """The nodes of the page's scene, each layer under one parent that can be hidden.
+
+    Args:
+        server: Where nodes go.
+        scene_from_world: The run's similarity.
+        on_camera: Called with the index of a camera whose frustum was clicked, and the visitor.
+    """
+
+    def __init__(self, server: viser.ViserServer, scene_from_world: Similarity, on_camera: Callable[[int, viser.ClientHandle], None]):
+        self._scene, self._from_world, self._on_camera = server.scene, scene_from_world, on_camera
+        self.parents: dict[str, Any] = {
+            name: server.scene.add_frame(f"/{name}", show_axes=False) for name in ("cameras", "bounds", "points", "mesh", "curves", "axes")
+        }
+        self.present: set[str] = set()
+        self.lines: CurveLines | None = None
+        self.wireframe: Wireframe | None = None
+
+    def show(self, name: str, visible: bool) -> None:
+        """Switch a layer."""
+        self.parents[name].visible = visible
+
+    def bounds(self) -> None:
+        """The box around the unit sphere, and the world's axes from its centre."""
+        self._lines("/bounds/box", box_segments((-1, -1, -1), (1, 1, 1)), (130, 130, 130), 1.0)
+        rotation = quaternion(self._from_world.rotation)
+        self._scene.add_frame("/axes/world", axes_length=0.35, axes_radius=0.006, wxyz=rotation)
+        self.parents["axes"].visible = False
+        self.present |= {"bounds", "axes"}
+
+    def crop(self, crop: Crop | None) -> None:
+        """Outline the crop box, or take it away."""
+        if crop is None:
+            self._scene.remove_by_name("/bounds/crop")
+        else:
+            self._lines("/bounds/crop", box_segments(crop.low, crop.high), (220, 60, 160), 2.0)
+
+    def cameras(self, cameras: Sequence[Camera], splits: Sequence[str], views: Sequence[View] | None) -> None:
+        """All cameras; with photographs as thumbnails if they are here."""
+        if len(cameras) > MOST_FRUSTA:
+            segments = np.concatenate([frustum_segments(c, self._from_world) for c in cameras])
+            colors = np.repeat(np.array([TRAIN if s == "train" else TEST for s in splits], np.uint8), 10, axis=0)
+            self._lines("/cameras/all", segments, np.repeat(colors[:, None], 2, axis=1), 1.0)
+        else:
+            for i, (camera, split) in enumerate(zip(cameras, splits, strict=True)):
+                pose = self._from_world.apply_to_pose(camera.world_from_camera)
+                handle = self._scene.add_camera_frustum(
+                    f"/cameras/{i:03d}",
+                    fov=2.0 * float(np.arctan(0.5 * camera.height / camera.fy)),
+                    aspect=camera.width / camera.height * camera.fy / camera.fx,
+                    scale=FRUSTUM,
+                    thickness=1.0,
+                    thickness_units="screen",
+                    color=TRAIN if split == "train" else TEST,
+                    image=None if views is None else thumbnail(views[i]),
+                    jpeg_quality=70,
+                    wxyz=quaternion(pose[:, :3]),
+                    position=pose[:, 3],
+                    cast_shadow=False,
+                    receive_shadow=False,
+                )
+                handle.on_click(lambda event, i=i: self._on_camera(i, event.client))
+        self.present.add("cameras")
+
+    def points(self, points: np.ndarray, colors: np.ndarray) -> None:
+        """Sparse points: world units [N, 3], and their colours [N, 3] uint8."""
+        shown = self._from_world.apply(points).astype(np.float32)
+        self._scene.add_point_cloud("/points/sparse", shown, colors, point_size=0.006, point_shape="circle", precision="float32")
+        self.present.add("points")
+
+    def mesh(self, path: Path) -> None:
+        """The exported .glb itself, as it is."""
+        s = self._from_world
+        self._scene.add_glb(
+            "/mesh/exported",
+            path.read_bytes(),
+            scale=s.scale,
+            wxyz=quaternion(s.rotation),
+            position=s.translation,
+            cast_shadow=False,
+            receive_shadow=False,
+        )
+        self.present.add("mesh")
+
+    def curves(self, wireframe: Wireframe) -> None:
+        """All curves in one node, coloured by type."""
+        self.wireframe, self.lines = wireframe, curve_lines(wireframe, self._from_world)
+        self.highlight(None)
+        if len(self.lines.segments) == 0:
+            self._scene.remove_by_name("/curves/all")
+            return
+        table = np.array([np.array(curve_rgb(c.type)) * 255 for c in wireframe.curves]).round().astype(np.uint8)
+        self._lines("/curves/all", self.lines.segments, np.repeat(table[self.lines.curve][:, None], 2, axis=1), 3.0)
+        self.present.add("curves")
+
+    def highlight(self, curve: int | None) -> None:
+        """Draw one curve thick, with a label; None takes it away."""
+        if curve is None or self.lines is None or self.wireframe is None:
+            for name in ("/curves/picked", "/curves/label"):
+                self._scene.remove_by_name(name)
+            return
+        segments = self.lines.segments[self.lines.curve == curve]
+        self._lines("/curves/picked", segments, PICKED, 8.0)
+        picked = self.wireframe.curves[curve]
+        middle = segments[len(segments) // 2].mean(0)
+        text = f"{picked.type} {curve}: {picked.length:.4g} {self.wireframe.unit or ''}".rstrip()
+        self._scene.add_label("/curves/label", text, position=middle)
+
+    def _lines(self, name: str, segments: np.ndarray, colors: Any, thickness: float) -> None:
+        self._scene.add_line_segments(name, segments, colors, thickness=thickness, thickness_units="screen")
+
+
+def legend(wireframe: Wireframe) -> str:
+    """How many curves of each type there are, as Markdown with the colours."""
+    counts = {t: sum(c.type == t for c in wireframe.curves) for t in CURVE_TYPES}
+    return ", ".join(f'<span style="color:{CURVE_COLORS[t]}">&#9632;</span> {n} {t}' for t, n in counts.items() if n)
+
+
+def describe_curve(wireframe: Wireframe, index: int) -> str:
+    """What is known about a curve, as Markdown."""
+    c, unit = wireframe.curves[index], wireframe.unit or "world units"
+    rows = [("type", c.type), ("length", f"{c.length:.5g} {unit}"), ("support", f"{c.support} views")]
+    if c.rmse_px is not None:
+        rows.append(("error in the images", f"{c.rmse_px:.3f} px"))
+    if "radius" in c.parameters:
+        rows.append(("radius", f"{c.parameters['radius']:.5g} {unit}"))
+    if c.vertices is not None:
+        rows.append(("joins vertices", f"{c.vertices[0]} and {c.vertices[1]}"))
+    return f"**Curve {index}**\n\n" + "\n".join(f"- {name}: {value}" for name, value in rows)

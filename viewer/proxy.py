@@ -1,0 +1,227 @@
+"""A small proxy in front of the viewer's server: nothing reaches that, and nothing leaves it, before :mod:`viewer.guard` agreed."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import threading
+from dataclasses import dataclass, field
+
+from recon.errors import CapabilityError, UsageError
+from viewer.guard import MOST_HEAD_BYTES, Access, FrameLimit, Head, Refused, check, parse_head
+
+SECRET_HEADER = "x-formfield-secret"
+HEAD_SECONDS = 10.0
+"""How long a connection may take to say what it wants."""
+MOST_CONNECTIONS = 64
+PORT_TRIES = 20
+
+_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
+_REASONS |= {413: "Content Too Large", 502: "Bad Gateway", 503: "Service Unavailable"}
+
+# The page is one file that unpacks itself: it needs inline scripts, and data: and blob: addresses, but nothing from elsewhere.
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; worker-src 'self' blob: data:; "
+    "style-src 'self' 'unsafe-inline' blob: data:; img-src 'self' data: blob:; font-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_SAFE_HEADERS = (
+    f"Content-Security-Policy: {CONTENT_POLICY}\r\n"
+    "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n"
+    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n"
+)
+_LOGIN_PAGE = b"<!doctype html><meta charset=utf-8><meta http-equiv=refresh content='0;url=/'><title>Formfield</title>"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Proxy:
+    """Runs in a thread of its own.
+
+    Attributes:
+        host, port: Where visitors connect.
+        access: What they must show.
+        inner_port: Where the viewer's server listens, on the loopback.
+        secret: What the viewer's server asks of whoever connects; only this proxy knows it.
+    """
+
+    host: str
+    port: int
+    access: Access
+    inner_port: int
+    secret: str
+    _sockets: list = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _done: asyncio.Event | None = None
+    _thread: threading.Thread | None = None
+    _connections: int = 0
+
+    def start(self, sockets: list) -> None:
+        """Serve on listening sockets (see :func:`listen`)."""
+        self._sockets = sockets
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="viewer-proxy", daemon=True)
+        self._thread.start()
+        ready.wait()
+
+    def stop(self) -> None:
+        """Close all connections and end the thread."""
+        if self._loop is None or self._done is None or self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join(timeout=5.0)
+        self._loop = None
+
+    def _run(self, ready: threading.Event) -> None:
+        asyncio.run(self._serve(ready))
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
+        tasks: set[asyncio.Task] = set()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            tasks.add(task)
+            try:
+                await self._connection(reader, writer)
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+                _log.debug("connection lost: %s", error)
+            finally:
+                tasks.discard(task)
+                writer.close()
+
+        servers = [await asyncio.start_server(accept, sock=s, limit=MOST_HEAD_BYTES) for s in self._sockets]
+        ready.set()
+        await self._done.wait()
+        for server in servers:
+            server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        try:
+            if self._connections > MOST_CONNECTIONS:
+                raise Refused(503, "too many connections")
+            try:
+                data = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
+            except asyncio.LimitOverrunError as error:
+                raise Refused(413, "the request head is too large") from error
+            except TimeoutError as error:
+                raise Refused(400, "no request came") from error
+            head = parse_head(data)
+            if not check(head, self.access):
+                await self._login(writer)
+            elif head.is_upgrade:
+                await self._websocket(head, reader, writer)
+            else:
+                await self._page(head, writer)
+        except Refused as refusal:
+            _log.info("refused (%d): %s", refusal.status, refusal.reason)
+            await _answer(writer, refusal.status, "text/plain; charset=utf-8", refusal.reason.encode())
+        finally:
+            self._connections -= 1
+
+    async def _login(self, writer: asyncio.StreamWriter) -> None:
+        # A page that goes on by itself, not a redirect: a strict cookie is not sent on redirects that began on another site.
+        cookie = f"Set-Cookie: {self.access.cookie}={self.access.cookie_value}; HttpOnly; SameSite=Strict; Path=/\r\n"
+        await _answer(writer, 200, "text/html; charset=utf-8", _LOGIN_PAGE, cookie)
+
+    async def _page(self, head: Head, writer: asyncio.StreamWriter) -> None:
+        inner, request = await self._inner(), [f"GET {head.path} HTTP/1.1", f"Host: 127.0.0.1:{self.inner_port}", "Connection: close"]
+        try:
+            if "gzip" in head.headers.get("accept-encoding", ""):
+                request.append("Accept-Encoding: gzip")
+            inner[1].write(("\r\n".join(request) + "\r\n\r\n").encode())
+            answer = await inner[0].readuntil(b"\r\n\r\n")
+            status, *headers = answer.decode("latin-1").split("\r\n")
+            kept = [h for h in headers if h.lower().startswith(("content-type:", "content-encoding:", "content-length:"))]
+            writer.write((status + "\r\n" + "\r\n".join(kept) + "\r\n" + _SAFE_HEADERS + "\r\n").encode("latin-1"))
+            await _copy(inner[0], writer)
+        finally:
+            inner[1].close()
+
+    async def _websocket(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await self._inner()
+        request = ["GET / HTTP/1.1", f"Host: 127.0.0.1:{self.inner_port}", "Upgrade: websocket", "Connection: Upgrade"]
+        request += [
+            f"{n}: {head.headers[n]}" for n in ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol") if n in head.headers
+        ]
+        inner[1].write(("\r\n".join([*request, f"{SECRET_HEADER}: {self.secret}"]) + "\r\n\r\n").encode())
+        directions = [
+            asyncio.create_task(_copy(inner[0], writer)),
+            asyncio.create_task(_copy(reader, inner[1], FrameLimit())),
+        ]
+        try:
+            done, _ = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if isinstance(error, Refused):
+                    _log.info("connection closed: %s", error.reason)
+        finally:
+            for task in directions:
+                task.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
+            inner[1].close()
+
+    async def _inner(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_connection("127.0.0.1", self.inner_port, limit=1 << 18)
+        except OSError as error:
+            raise Refused(502, "the viewer is not running any more") from error
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, limit: FrameLimit | None = None) -> None:
+    """Copy until the end; at most 256 KiB wait in memory."""
+    while data := await source.read(1 << 16):
+        if limit is not None:
+            limit.feed(data)
+        target.write(data)
+        await target.drain()
+
+
+async def _answer(writer: asyncio.StreamWriter, status: int, kind: str, body: bytes, more: str = "") -> None:
+    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}{_SAFE_HEADERS}\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+
+
+def listen(host: str, port: int | None, first_port: int = 8080) -> tuple[list, int]:
+    """Listening sockets.
+
+    Args:
+        host: Address or name.
+        port: The port, or None for the first free one from ``first_port`` on.
+    Returns:
+        The sockets and their port.
+    Raises:
+        UsageError: If the port is taken, or the host is not an address of this machine.
+        CapabilityError: If no port of the range is free.
+    """
+    import socket
+
+    for candidate in [port] if port is not None else range(first_port, first_port + PORT_TRIES):
+        sockets = []
+        try:
+            for family, kind, protocol, _, address in socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+                s = socket.socket(family, kind, protocol)
+                sockets.append(s)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                s.bind((address[0], sockets[0].getsockname()[1] if len(sockets) > 1 else candidate, *address[2:]))
+                s.listen(64)
+                s.setblocking(False)
+            return sockets, sockets[0].getsockname()[1]
+        except OSError as error:
+            for s in sockets:
+                s.close()
+            if error.errno != errno.EADDRINUSE:
+                raise UsageError(f"cannot listen on {host}: {error}", "give --host an address of this machine") from error
+            if port is not None:
+                raise UsageError(f"port {port} of {host} is taken", "leave --port out to use the next free one") from error
+    raise CapabilityError(f"no free port from {first_port} to {first_port + PORT_TRIES - 1}", "give one with --port")
