@@ -21,7 +21,7 @@ from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.meshes import Shading
 from recon.surface.mesh import Mesh, vertex_normals
 
-TUBE_SHARE = 0.003
+TUBE_SHARE = 0.007
 """Radius of a curve's tube over the radius of everything shown."""
 SAMPLES = 400
 """Points along a curve as long as that radius."""
@@ -71,7 +71,7 @@ def stage(
         wireframe_world: Drawn as tubes coloured by type, junctions as dark balls; or None.
         shadings: How the mesh is coloured: "color" (texture, else vertex colours, else clay; without light), "clay" (lit), "normals".
         supersample: Samples per pixel along each axis, fewer for pictures of more than 1.8 million pixels.
-        tube_radius: World units; default 0.3 % of the radius of everything shown.
+        tube_radius: World units; default 0.7 % of the radius of everything shown.
     Raises:
         CapabilityError: If pyvista is missing or cannot draw on this machine.
         DataError: If there is nothing to show.
