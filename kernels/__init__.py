@@ -4,6 +4,13 @@ The public face; everything else in this package is an implementation. Every op 
 tensor's device) or the name of one; ``kernels.backend(op, device)`` says which it would be.
 """
 
+import os
+
+# Both are read once, when torch is loaded, and only set where the user has not: threads of torch that wait go to sleep instead of
+# spinning on the cores that the native kernels then need, and big tensors lie in huge pages, which the system hands out much faster.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 from .backends import available_backends, backend, backend_report
 from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step

@@ -197,6 +197,9 @@ INLINE void add_entry(float* to, const float* from) {
         memcpy(&b, from, 8);
         const d2 sum = (d2)((v4)a + (v4)b);
         memcpy(to, &sum, 8);
+    } else if constexpr (F % 4 == 0) {  // written out: a loop over single numbers is not made into vectors here
+        typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
+        UNROLL for (int f = 0; f < F; f += 4) *reinterpret_cast<v4*>(to + f) += *reinterpret_cast<const v4*>(from + f);
     } else {
         UNROLL for (int f = 0; f < F; ++f) to[f] += from[f];
     }
