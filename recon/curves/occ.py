@@ -92,12 +92,25 @@ def read_step(path: Path) -> Any:
     return shape
 
 
-def write_step(path: Path, shape: Any) -> None:
-    """Write a shape as STEP AP214, millimetres."""
-    control = occ("STEPControl")
+def write_step(path: Path, shape: Any, one_part: bool = False) -> None:
+    """Write a shape as STEP AP214, millimetres.
+
+    Args:
+        path: File to write.
+        shape: OpenCASCADE shape.
+        one_part: Write the members of a compound as one part; else they become parts of an assembly.
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    control, settings = occ("STEPControl"), occ("Interface").Interface_Static
     quiet()
     writer = control.STEPControl_Writer()
-    writer.Transfer(shape, control.STEPControl_StepModelType.STEPControl_AsIs)
+    usual = static(settings, "IVal")("write.step.assembly")
+    static(settings, "SetIVal")("write.step.assembly", 0 if one_part else usual)
+    try:
+        writer.Transfer(shape, control.STEPControl_StepModelType.STEPControl_AsIs)
+    finally:
+        static(settings, "SetIVal")("write.step.assembly", usual)
     status = writer.Write(str(path))
     if status != occ("IFSelect").IFSelect_ReturnStatus.IFSelect_RetDone:
         raise DataError(f"{path}: could not be written as STEP", hint="Check that the folder exists and is writable.")

@@ -1,4 +1,4 @@
-"""Wireframes as STEP (extra ``[cad]``): true lines, circles, ellipses and B-splines that share their vertices."""
+"""Wireframes as STEP (extra ``[cad]``): true lines, circles, ellipses and B-splines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "dm": 100.0, "um": 1e-3, "in"
 
 
 def write_step_curves(wireframe: Wireframe, path: Path) -> None:
-    """Write one compound of edges (AP214), millimetres; see :data:`MILLIMETRES`.
+    """Write one part made of trimmed curves (AP214 wireframe), millimetres; see :data:`MILLIMETRES`.
 
     Raises:
         CapabilityError: Without OpenCASCADE.
@@ -35,7 +35,7 @@ def write_step_curves(wireframe: Wireframe, path: Path) -> None:
     for number, curve in enumerate(scaled.curves):
         builder.Add(compound, _edge(curve, number, vertices))
     temporary = path.with_name(path.stem + ".tmp" + path.suffix)
-    write_step(temporary, compound)
+    write_step(temporary, compound, one_part=True)
     os.replace(temporary, path)
 
 
