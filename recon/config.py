@@ -189,8 +189,8 @@ class NEFConfig:
     """Samples per ray of the hierarchical sampling."""
     features: int = 15
     """Length of the feature handed to the grey network."""
-    step: float = 0.006
-    """Marching step, scene units."""
+    step: float = 0.008
+    """Marching step of the occupancy sampling, scene units: a line two pixels wide in a map of 400 is about 0.02 across."""
     beta_init: float = 0.1
     """Initial value of the learnt scale of the density."""
     beta_lr_factor: float = 1.0
@@ -198,6 +198,14 @@ class NEFConfig:
     """Weight of the mean of (c - e)^2."""
     sparsity_weight: float = 0.01
     """Weight of the Cauchy term on samples of rays without an edge."""
+
+
+@dataclass(frozen=True)
+class CurvesConfig:
+    """From an edge field and 2D edges to parametric curves."""
+
+    keep_silhouettes: bool = False
+    """Keep outlines of smooth surfaces, which lie at another place of the object in every view."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +227,12 @@ class TrainConfig:
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     log_every: int = 20
+    lr_halvings: tuple[float, ...] | None = None
+    """Shares of the run after which the learning rate is halved, instead of the exponential decay."""
+    beta2: float = 0.99
+    """Decay of Adam's average of squared gradients."""
+    eps: float = 1e-15
+    """Adam's epsilon; tiny because gradients of table entries are tiny."""
 
 
 @dataclass(frozen=True)
@@ -251,12 +265,20 @@ class RunConfig:
     volsdf: VolSDFConfig = VolSDFConfig()
     radiance: RadianceConfig = RadianceConfig()
     nef: NEFConfig = NEFConfig()
+    curves: CurvesConfig = CurvesConfig()
     train: TrainConfig = TrainConfig()
     export: ExportConfig = ExportConfig()
 
 
-def preset_config(method: MethodName, field_name: FieldName, preset: PresetName) -> RunConfig:
-    """The values of a preset: fast (about 5 minutes on two cores), balanced (about 20), paper (the published settings; hours)."""
+def preset_config(method: MethodName, field_name: FieldName | None, preset: PresetName) -> RunConfig:
+    """The values of a preset: fast (about 5 minutes on two cores), balanced (about 20), paper (the published settings; hours).
+
+    Without a field it is the hash grid, or for NEF as published its own coordinate network.
+    """
+    if field_name is None:
+        field_name = "mlp" if method == "nef" and preset == "paper" else "hashgrid"
+    if method == "nef":
+        return _edge_preset(field_name, preset)
     config = RunConfig(method=method, field=field_name, preset=preset)
     if preset == "fast":
         # A sample costs a surface twice what it costs a radiance field: second-order gradients.
@@ -285,6 +307,33 @@ def preset_config(method: MethodName, field_name: FieldName, preset: PresetName)
         ),
         export=replace(config.export, texture_size=4096),
     )
+
+
+def _edge_preset(field_name: FieldName, preset: PresetName) -> RunConfig:
+    """NEF's. Published: 6 epochs of 1024 rays over 50 views of 400 x 400, halvings after 2 and 4 epochs."""
+    config = RunConfig(method="nef", field=field_name, preset=preset, mlp=MLPConfig(frequencies=10))
+    if preset == "paper":
+        return replace(
+            config,
+            nef=replace(config.nef, sampling="hierarchical", importance=0.0),
+            train=replace(
+                config.train,
+                steps=46878,
+                samples_per_step=1 << 20,  # never reached: the number of rays is fixed by max_rays
+                max_rays=1024,
+                lr=5e-4,
+                warmup_steps=0,
+                lr_halvings=(1 / 3, 2 / 3),
+                beta2=0.999,
+                eps=1e-8,
+            ),
+        )
+    # An edge field is small beside a surface: few levels, and cells no finer than the lines of the maps are wide.
+    grid = replace(config.hashgrid, levels=10, finest_resolution=512, hidden=(32,))
+    steps = 1000 if preset == "fast" else 3000
+    lr = 5e-4 if field_name == "mlp" else 1e-2
+    train = replace(config.train, steps=steps, samples_per_step=32768, lr=lr)
+    return replace(config, hashgrid=grid, train=train)
 
 
 def to_dict(config: Any) -> dict:

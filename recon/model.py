@@ -11,11 +11,13 @@ from recon.fields.mlp import MLPField
 from recon.fields.neurbf import NeuRBFField
 from recon.fields.rbfnet import RBFNetField
 from recon.methods.background import Background, BackgroundKind
+from recon.methods.nef import NEF
+from recon.methods.nef_network import EdgeModel, FieldEdges, NEFNetwork
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
 
 
-def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF | Radiance:
+def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF | Radiance | NEF:
     """A freshly initialised model; the same configuration always gives the same bits.
 
     Args:
@@ -23,12 +25,16 @@ def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF |
         background_kind: ``Scene.background`` of the data it will be trained on.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    background = Background(config.background, generator) if background_kind == "unknown" else None
+    background = Background(config.background, generator) if background_kind == "unknown" and config.method != "nef" else None
     resolution = config.train.occupancy_resolution
     if config.method == "volsdf":
         field = _sdf_field(config, generator)
         return VolSDF(config.volsdf, field, background_kind, background, resolution, generator)
-    field = _density_field(config, generator)
+    if config.method == "nef":
+        model = _edge_model(config, generator)
+        coarse = _edge_model(config, generator) if config.nef.sampling == "hierarchical" else None
+        return NEF(config.nef, model, coarse, resolution)
+    field = _density_field(config, 1 + config.radiance.features, generator)
     return Radiance(config.radiance, field, background_kind, background, resolution, generator)
 
 
@@ -46,8 +52,14 @@ def _sdf_field(config: RunConfig, generator: torch.Generator) -> Field:
     return field
 
 
-def _density_field(config: RunConfig, generator: torch.Generator) -> Field:
-    outputs = 1 + config.radiance.features
+def _edge_model(config: RunConfig, generator: torch.Generator) -> EdgeModel:
+    """NEF's own network where a coordinate network is asked for, else the field with a small head."""
+    if config.field == "mlp":
+        return NEFNetwork(config.mlp, generator)
+    return FieldEdges(_density_field(config, 1 + config.nef.features, generator), generator)
+
+
+def _density_field(config: RunConfig, outputs: int, generator: torch.Generator) -> Field:
     if config.field == "mlp":
         return MLPField(config.mlp, outputs, None, generator)
     if config.field == "neurbf":

@@ -14,9 +14,11 @@ import torch
 
 from recon.checkpoint import Checkpoint, save_checkpoint
 from recon.errors import DivergedError, Interrupted
+from recon.methods.nef import NEF
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
 from recon.optimizer import Adam, learning_rate
+from recon.rendering.edge_rays import EdgeBank
 from recon.rendering.rays import PixelBank
 from recon.runs import Run
 
@@ -39,7 +41,7 @@ class Progress:
 class Watcher(Protocol):
     """Somebody who looks at a run while it trains: the live viewer."""
 
-    def began(self, method: VolSDF | Radiance, step: int) -> None:
+    def began(self, method: VolSDF | Radiance | NEF, step: int) -> None:
         """Training starts, or goes on from ``step``. The method may be rendered whenever ``between_steps`` lets it be."""
         ...
 
@@ -58,8 +60,8 @@ class Watcher(Protocol):
 
 def train(
     run: Run,
-    method: VolSDF | Radiance,
-    pixels: PixelBank,
+    method: VolSDF | Radiance | NEF,
+    pixels: PixelBank | EdgeBank,
     resumed: Checkpoint | None,
     report: Callable[[Progress], None],
     between_steps: Callable[[int], bool] | None = None,
@@ -80,7 +82,7 @@ def train(
         Interrupted: On Ctrl-C or SIGTERM, after saving a checkpoint.
     """
     config = run.config.train
-    optimizer = Adam(method.parameter_groups())
+    optimizer = Adam(method.parameter_groups(), config.beta2, config.eps)
     generator = torch.Generator().manual_seed(run.config.seed + 1)
     step, rays_per_step, seconds_before = 0, START_RAYS, 0.0
     if resumed is not None:

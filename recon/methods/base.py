@@ -57,14 +57,6 @@ class Method(Protocol):
         """Render rays without gradients and without randomness."""
         ...
 
-    def surface_value(self, points: Tensor) -> Tensor:
-        """A function that is negative inside the surface and positive outside, at scene points [N, 3] -> [N]; no gradients."""
-        ...
-
-    def surface_color(self, points: Tensor, normals: Tensor) -> Tensor:
-        """Colour of surface points seen along their normals: [N, 3], [N, 3] -> [N, 3] in [0, 1]; no gradients."""
-        ...
-
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         """Look again where there is something; called every ``occupancy_every`` steps."""
         ...

@@ -41,12 +41,10 @@ class Targets:
     Attributes:
         rgb: Straight colour in [0, 1]. [R, 3]; for edge maps their strength. [R, 1]
         alpha: Coverage by the object in [0, 1], 1 everywhere if neither alpha nor masks are used. [R]
-        weight: Uniform over actual probability of each ray's pixel; None where pixels are drawn uniformly. [R]
     """
 
     rgb: Tensor
     alpha: Tensor
-    weight: Tensor | None = None
 
 
 def unit_sphere_interval(rays: Rays) -> tuple[Tensor, Tensor]:
