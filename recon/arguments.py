@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from recon.config import FieldName, MethodName, PresetName
+from recon.config import CurveFormat, FieldName, MethodName, PresetName
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,35 @@ class TrainOptions:
     """What is trained and how."""
 
     method: MethodName = "volsdf"
-    """volsdf: a surface. radiance: views only."""
-    field: FieldName = "hashgrid"
-    """How the function is represented: hashgrid (fast), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian neurons over a
-    grid), or mlp (VolSDF's 8 x 256 network, very slow on a CPU)."""
+    """volsdf: a surface. radiance: views only. nef: a wireframe of parametric curves, by an edge field."""
+    field: FieldName | None = None
+    """How the function is represented: hashgrid (fast; the default), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian
+    neurons over a grid), or mlp (the method's own 8 x 256 network, very slow on a CPU; the default of nef with the preset paper)."""
     preset: PresetName = "fast"
     """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
     out: Path = Path("runs")
     """Where run folders are made."""
     seed: int = 0
     """Everything random follows from it."""
+    edges: str | None = None
+    """For nef, where 2D edges come from. given or given:FOLDER: edge maps, one per photograph; auto: found in the photographs; surface:RUN:
+    guided by the mesh of a finished volsdf run. Default: given where the dataset has maps, else auto."""
+    keep_silhouettes: bool = False
+    """For nef: keep curves that are only outlines of smooth surfaces."""
     set: tuple[str, ...] = ()
     """Change any value of the configuration: --set train.steps=500 hashgrid.levels=12. See config.yaml of a run for all names."""
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """Where the live viewer listens."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Beyond this machine it needs --token."""
+    port: int | None = None
+    """Port; default: the first free one from 8080 on."""
+    token: str | None = None
+    """Secret in the page's address, at least 16 characters; default: a random one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,10 @@ class Reconstruct:
     train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
     images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
     truth: Path | None = None
-    """A mesh to compare the result with, in world units; built-in scenes bring their own."""
+    """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
+    view: bool = False
+    """Watch it in the browser while it trains; the page stays open at the end, until Ctrl-C (needs the extra [viewer])."""
+    page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
 
 
 @dataclass(frozen=True)
@@ -101,7 +121,7 @@ class Resume:
     run: tyro.conf.Positional[Path]
     """A run folder."""
     truth: Path | None = None
-    """A mesh to compare the result with, in world units."""
+    """Mesh, curves or a folder of both to compare the result with, in world units."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +129,9 @@ class Evaluate:
     """Render the held-out views of a run and compare: PSNR, SSIM, silhouettes, and geometry where there is truth."""
 
     run: tyro.conf.Positional[Path]
-    """A run folder."""
+    """A run folder; or a curves.json or parametric_edges.json to compare with --truth."""
     truth: Path | None = None
-    """A mesh to compare with, in world units; built-in scenes bring their own."""
+    """Mesh, curves.json, ABC features, STEP, sampled .ply, or a folder that holds them, in world units; built-in scenes bring their own."""
     json: bool = False
     """Print the results as JSON."""
 
@@ -146,17 +166,31 @@ class Render:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a run's mesh (.glb with texture, .obj, .ply, .stl) or its cameras, in world units."""
+    """Write a run's mesh (.glb with texture, .obj, .ply, .stl), its curves or its cameras, in world units."""
 
     run: tyro.conf.Positional[Path]
     """A run folder."""
-    what: tyro.conf.Positional[Literal["mesh", "cameras"]] = "mesh"
+    what: tyro.conf.Positional[Literal["mesh", "cameras", "curves"]] = "mesh"
     resolution: int | None = None
     """Cells along the longest axis; default: the run's configuration."""
     faces: int | None = None
     """Face budget of the textured mesh; default: the run's configuration."""
     keep_all: bool = False
     """Keep all components, not only the largest."""
+    formats: tuple[CurveFormat, ...] = ()
+    """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at a run, or at a dataset, in the browser: field, mesh, curves and cameras together (needs the extra [viewer])."""
+
+    what: tyro.conf.Positional[str]
+    """A run folder, a folder or file of posed images, or scenes:NAME."""
+    page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    export: Path | None = None
+    """Do not serve: write one .html with mesh, curves and cameras that opens without this program."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from recon.arguments import (
     Resume,
     Train,
     TrainOptions,
+    View,
 )
 from recon.config import RunConfig, preset_config, with_overrides
 from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconError, UsageError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from recon.console import Reporter
     from recon.data.scene import Scene
     from recon.evaluation.truth import GroundTruth
+    from recon.runs import Run
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
 
@@ -43,6 +45,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[MakeScene, tyro.conf.subcommand("scene")]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
@@ -51,8 +54,17 @@ Command = (
 
 def run_config(train: TrainOptions, images: DataOptions) -> RunConfig:
     """The preset with everything that the command line changes."""
-    settings = [f"seed={train.seed}", *images.settings(), *train.set]
-    return with_overrides(preset_config(train.method, train.field, train.preset), settings)
+    settings = [f"seed={train.seed}", *images.settings()]
+    if train.method != "nef" and (train.edges is not None or train.keep_silhouettes):
+        raise UsageError(f"--edges and --keep-silhouettes are for edge fields, not for {train.method}", "add --method nef")
+    if train.edges is not None:
+        kind, colon, path = train.edges.partition(":")
+        # Another working directory must not change what a run was made from; maps may be named by their folder in the dataset.
+        edges = f"surface:{Path(path).resolve()}" if kind == "surface" and colon else train.edges
+        settings.append(f"nef.edges={json.dumps(edges)}")
+    if train.keep_silhouettes:
+        settings.append("curves.keep_silhouettes=true")
+    return with_overrides(preset_config(train.method, train.field, train.preset), [*settings, *train.set])
 
 
 def open_data(source: str, config: RunConfig) -> Scene:
@@ -83,7 +95,8 @@ def open_data(source: str, config: RunConfig) -> Scene:
         max_size=d.max_size,
         holdout=d.holdout,
         use_masks=d.use_masks,
-        skip_bad_frames=d.skip_bad_frames,
+        # A wireframe can do without some views; they are named in warnings.
+        skip_bad_frames=d.skip_bad_frames or config.method == "nef",
         world_from_scene=bounds,
     )
 
@@ -123,15 +136,34 @@ def tell_scene(scene: Scene, reporter: Reporter) -> None:
 def reconstruct(command: Reconstruct) -> None:
     from recon import pipeline
     from recon.console import Reporter
+    from recon.errors import require_extra
 
+    if command.view:
+        require_extra("viser", "viewer", "the live viewer")
     config = run_config(command.train, command.images)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
         scene = open_data(command.data, config)
         tell_scene(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
+        if command.view:
+            reconstruct_watched(command, run, scene, truth, reporter)
+            return
         results = pipeline.reconstruct(run, scene, truth, reporter)
     print_results(run.folder, results)
+
+
+def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter) -> None:
+    """With the live viewer, which stays open when everything is done."""
+    from recon import pipeline
+    from viewer.command import opened, wait
+    from viewer.subject import data_subject
+
+    page = command.page
+    with opened(data_subject(scene, command.data, run), page.host, page.port, page.token, reporter) as viewer:
+        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer)
+        print_results(run.folder, results)
+        wait(reporter)
 
 
 def train(command: Train) -> None:
@@ -160,6 +192,9 @@ def resume(command: Resume) -> None:
 
 
 def evaluate(command: Evaluate) -> None:
+    if command.run.suffix == ".json":
+        evaluate_curve_file(command)
+        return
     from recon import pipeline
     from recon.console import Reporter
     from recon.runs import open_run
@@ -173,6 +208,20 @@ def evaluate(command: Evaluate) -> None:
         print(json.dumps(results, indent=1))
     else:
         print_results(run.folder, results)
+
+
+def evaluate_curve_file(command: Evaluate) -> None:
+    """Curves without a run, this program's or in EMAP's form, against the truth."""
+    from recon.curves.polylines import read_curves
+    from recon.curves.truth import read_curve_truth
+    from recon.evaluate import curve_lines
+    from recon.evaluation.curves import evaluate_curves
+    from recon.evaluation.report import to_plain
+
+    if command.truth is None:
+        raise UsageError(f"{command.run}: compared with what?", "give --truth, or a run of a built-in scene")
+    results = to_plain(evaluate_curves(read_curves(command.run), read_curve_truth(command.truth)))
+    print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(results)))
 
 
 def render(command: Render) -> None:
@@ -206,13 +255,21 @@ def export(command: Export) -> None:
 
     from recon import pipeline
     from recon.console import Reporter
-    from recon.exporting import export_cameras, export_mesh
+    from recon.exporting import export_again, export_cameras, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
+    if command.formats and command.what != "curves":
+        raise UsageError(
+            f"--formats are those of the curves; the {command.what} come in all of theirs", "recon export RUN curves --formats"
+        )
     with Reporter() as reporter:
         if command.what == "cameras":
             print(export_cameras(run))
+            return
+        if command.what == "curves":
+            for path in export_again(run, command.formats or None, reporter):
+                print(path)
             return
         settings = run.config.export
         settings = replace(
@@ -221,7 +278,7 @@ def export(command: Export) -> None:
             texture_faces=command.faces or settings.texture_faces,
             keep="all" if command.keep_all else settings.keep,
         )
-        export_mesh(run, pipeline.load_method(run, reporter), settings, reporter)
+        export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter)
     for path in sorted(run.exports.glob("mesh.*")):
         print(path)
 
@@ -277,6 +334,34 @@ def benchmark(command: Benchmark) -> None:
         raise ReconError(f"{len(failed)} of {len(summary['rows'])} jobs failed: {', '.join(failed)}", f"see {folder / 'summary.md'}")
 
 
+def view(command: View) -> None:
+    from recon.console import Reporter
+    from recon.errors import require_extra
+    from recon.runs import open_run
+
+    if command.export is not None:
+        if not Path(command.what).is_dir():
+            raise UsageError(f"{command.what}: not a run folder", "--export writes the mesh, curves and cameras of a run")
+        from viewer.page import write_page
+
+        print(write_page(open_run(Path(command.what)), command.export))
+        return
+    require_extra("viser", "viewer", "the live viewer")
+    from viewer.command import opened, subject_of, wait
+
+    config = with_overrides(RunConfig(), command.images.settings())
+    with Reporter() as reporter:
+        subject = subject_of(
+            command.what,
+            lambda run: open_data(run.scene_info()["source"], run.config),
+            lambda: open_data(command.what, config),
+            reporter,
+        )
+        page = command.page
+        with opened(subject, page.host, page.port, page.token, reporter):
+            wait(reporter)
+
+
 def make_scene(command: MakeScene) -> None:
     import scenes
 
@@ -313,6 +398,8 @@ def main(args: Sequence[str] | None = None) -> None:
                 render(command)
             case Export():
                 export(command)
+            case View():
+                view(command)
             case MakeScene():
                 make_scene(command)
             case Benchmark():

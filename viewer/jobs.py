@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from recon.console import Reporter
 from recon.errors import Interrupted, ReconError
+
+TELL_SECONDS = 0.2
+"""Least time between two progress lines."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +28,7 @@ class PageReporter(Reporter):
         super().__init__(quiet=True)
         self._tell, self._cancelled, self._share = tell, cancelled, 0.0
         self.warnings: list[str] = []
+        self._told_at = -1.0
 
     def say(self, text: str) -> None:
         self._tell(self._share, text)
@@ -36,19 +41,21 @@ class PageReporter(Reporter):
         if self._cancelled():
             raise Interrupted(f"{stage} was cancelled")
         self._share = min(max(share, 0.0), 1.0)
-        self._tell(self._share, f"{stage}: {text}")
+        now = time.monotonic()
+        if now - self._told_at >= TELL_SECONDS:
+            self._told_at = now
+            self._tell(self._share, f"{stage}: {text}")
 
 
 class Jobs:
     """At most one job at a time; nothing runs, and no thread exists, in between.
 
     Args:
-        tell: Called with the share that is done and a line, whenever there is something to say.
         notice: Called with a title and a text when a job fails.
     """
 
-    def __init__(self, tell: Callable[[float, str], None], notice: Callable[[str, str], None]):
-        self._tell, self._notice = tell, notice
+    def __init__(self, notice: Callable[[str, str], None]):
+        self._notice = notice
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()
@@ -58,12 +65,13 @@ class Jobs:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
-    def start(self, title: str, work: Callable[[PageReporter], str]) -> bool:
+    def start(self, title: str, work: Callable[[PageReporter], str], tell: Callable[[float, str], None]) -> bool:
         """Begin a job unless another one runs.
 
         Args:
             title: For messages.
-            work: Does it; returns the line that is shown at its end.
+            work: Does it; returns the text that is shown at its end.
+            tell: Called with the share that is done and a text; at the job's end with 1.0, or 0.0 if it failed.
         Returns:
             Whether it began.
         """
@@ -71,7 +79,7 @@ class Jobs:
             if self.busy:
                 return False
             self._cancel.clear()
-            self._thread = threading.Thread(target=self._run, args=(title, work), name="viewer-job", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(title, work, tell), name="viewer-job", daemon=True)
             self._thread.start()
             return True
 
@@ -85,18 +93,18 @@ class Jobs:
         if self._thread is not None:
             self._thread.join(timeout=10.0)
 
-    def _run(self, title: str, work: Callable[[PageReporter], str]) -> None:
-        reporter = PageReporter(self._tell, self._cancel.is_set)
+    def _run(self, title: str, work: Callable[[PageReporter], str], tell: Callable[[float, str], None]) -> None:
+        reporter = PageReporter(tell, self._cancel.is_set)
         try:
-            self._tell(0.0, f"{title} ...")
+            tell(0.0, f"{title} ...")
             done = work(reporter)
-            self._tell(1.0, "\n\n".join([done, *(f"warning: {w}" for w in reporter.warnings)]))
+            tell(1.0, "\n\n".join([done, *(f"warning: {w}" for w in reporter.warnings)]))
         except Interrupted as stopped:
-            self._tell(0.0, stopped.message)
+            tell(0.0, stopped.message)
         except ReconError as error:
-            self._tell(0.0, f"{title} failed: {error.message}")
+            tell(0.0, f"{title} failed: {error.message}")
             self._notice(f"{title} failed", str(error))
         except Exception as error:
             _log.warning("%s failed", title, exc_info=True)
-            self._tell(0.0, f"{title} failed: {error}")
+            tell(0.0, f"{title} failed: {error}")
             self._notice(f"{title} failed", f"{type(error).__name__}: {error}")

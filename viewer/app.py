@@ -1,0 +1,294 @@
+"""The live viewer: one page with the field, the mesh, the curves and the cameras, for a run, for data, or while a run trains."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import viser
+from scipy.spatial.transform import Rotation
+
+from recon import pipeline
+from recon.console import Reporter
+from recon.curves import Wireframe
+from recon.curves import load as load_curves
+from recon.data.scene import Camera
+from recon.rendering.modes import method_modes
+from recon.train import Progress
+from viewer.gate import Gate
+from viewer.jobs import Jobs
+from viewer.layers import Layers
+from viewer.loop import Frame, RenderLoop
+from viewer.painter import Look, Order, Painter, picture_size, window_camera
+from viewer.panels import Panels
+from viewer.picking import pick
+from viewer.points import sparse_points
+from viewer.server import start_server
+from viewer.subject import Subject
+
+if TYPE_CHECKING:
+    from recon.methods.radiance import Radiance
+    from recon.methods.volsdf import VolSDF
+
+WATCH_SECONDS = 1.0
+"""How often files of the run are looked at, and pictures of a model in training are drawn again."""
+QUALITY = {"moving": 50, "still": 75, "full": 88}
+"""Of the JPEG, by level."""
+DEPTH_STEP = {"moving": 2.56e-3, "still": 6.4e-4, "full": 6.4e-4}
+"""Rounding of the depth that is sent, scene units: fewer digits make smaller files."""
+DEPTH_BEHIND = 0.012
+"""The field is put this much further away than it is, scene units, so that curves and meshes on its surface are not hidden by it."""
+
+_log = logging.getLogger(__name__)
+
+
+class Viewer:
+    """Serves the page until it is closed. Also a :class:`recon.train.Watcher`.
+
+    Args:
+        subject: What is looked at.
+        host, port, token: See :func:`viewer.server.start_server`.
+    """
+
+    def __init__(self, subject: Subject, host: str = "127.0.0.1", port: int | None = None, token: str | None = None):
+        self.subject = subject
+        self.server = start_server(host, port, token)
+        self.gate = Gate()
+        self.painter = Painter(subject.world_from_scene, subject.data, subject.unit)
+        self.loop: RenderLoop[Order] = RenderLoop(
+            self.painter.paint, picture_size, self.gate.turn, lambda: self.gate.training and not self.gate.paused
+        )
+        self.look = Look()
+        self.field_visible = True
+        self.hide_by_depth = True
+        self._visitors: dict[int, viser.ClientHandle] = {}
+        self._lock = threading.Lock()
+        self._seen: dict[str, float] = {}
+        self._trained_here = False
+        self.step = -1
+        self._closed = threading.Event()
+        self.layers = Layers(self.server.viser, subject.scene_from_world, self.go_to_view)
+        self.jobs = Jobs(self.notify)
+        self._dress()
+        self.panels = Panels(self)
+        self._look_at_files()
+        self.server.viser.on_client_connect(self._arrive)
+        self.server.viser.on_client_disconnect(self._leave)
+        self.server.viser.scene.on_click()(self._click)  # pyright: ignore[reportArgumentType]  # viser awaits coroutines
+        self._watch_thread = threading.Thread(target=self._watch, name="viewer-watch", daemon=True)
+        self._watch_thread.start()
+
+    @property
+    def address(self) -> str:
+        """To open in a browser; holds the token."""
+        return self.server.address
+
+    def close(self) -> None:
+        """Disconnect everybody and end all threads."""
+        self._closed.set()
+        self.gate.end()
+        self.jobs.close()
+        self.loop.close()
+        self._watch_thread.join(timeout=10.0)
+        self.server.stop()
+
+    def use_model(self, method: VolSDF | Radiance) -> None:
+        """Show a model."""
+        with self.gate.turn():
+            self.painter.method = method
+        self.panels.model_changed()
+        self.redraw()
+
+    def modes(self) -> tuple[str, ...]:
+        """What the field can be shown as."""
+        run = self.subject.run
+        if run is None or self.painter.method is None:
+            return ("color",)
+        modes: tuple[str, ...] = method_modes(run.config.method)
+        if not self.painter.has_photographs:
+            return tuple(m for m in modes if m != "error")
+        return (*modes, "photograph", "blend")
+
+    def set_look(self, look: Look) -> None:
+        """Show the field another way, to everybody."""
+        self.look = look
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw everybody's picture again."""
+        for client in self.visitors():
+            self._order(client)
+
+    def visitors(self) -> list[viser.ClientHandle]:
+        with self._lock:
+            return list(self._visitors.values())
+
+    def notify(self, title: str, text: str) -> None:
+        """A notice on everybody's page."""
+        for client in self.visitors():
+            client.add_notification(title, text, auto_close_seconds=15.0, color="red")
+
+    def camera_of(self, client: viser.ClientHandle) -> Camera:
+        """A visitor's camera in the world, at the size of their window."""
+        camera = self._window(client)
+        pose = self.subject.world_from_scene.apply_to_pose(camera.world_from_camera)
+        return Camera(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy, pose)
+
+    def go_to_view(self, index: int, client: viser.ClientHandle) -> None:
+        """Put a visitor where a photograph was taken."""
+        camera = self.subject.cameras[index]
+        pose = self.subject.scene_from_world.apply_to_pose(camera.world_from_camera)
+        distance = max(float(-pose[:, 3] @ pose[:, 2]), 0.2)  # turns are about the point of the axis that is nearest to the object's centre
+        with client.atomic():
+            client.camera.up_direction = -pose[:, 1]
+            client.camera.position = pose[:, 3]
+            client.camera.look_at = pose[:, 3] + distance * pose[:, 2]
+            client.camera.fov = 2.0 * float(np.arctan(0.5 * camera.height / camera.fy))
+        self.panels.view_reached(index)
+
+    # Watcher: called by the training thread.
+
+    def began(self, method: VolSDF | Radiance, step: int) -> None:
+        self._trained_here, self.step = True, step
+        self.gate.begin()
+        self.painter.method = method
+        self.panels.model_changed()
+        self.redraw()
+
+    def between_steps(self, step: int) -> bool:
+        self.step = step
+        return self.gate.between_steps()
+
+    def report(self, progress: Progress) -> None:
+        self.panels.training(progress)
+
+    def ended(self) -> None:
+        self.gate.end()
+        self.panels.training_ended()
+        self.redraw()
+
+    # Visitors. These run in the server's event loop and only hand on, so that no visitor needs a thread.
+
+    async def _arrive(self, client: viser.ClientHandle) -> None:
+        with self._lock:
+            self._visitors[client.client_id] = client
+        self.loop.add(client.client_id, lambda frame: self._show(client, frame), lambda t, x: self._tell(client, t, x))
+
+        async def moved(_: viser.CameraHandle) -> None:
+            self._order(client)
+
+        client.camera.on_update(moved)
+        self._order(client)
+
+    async def _leave(self, client: viser.ClientHandle) -> None:
+        self.loop.remove(client.client_id)
+        with self._lock:
+            self._visitors.pop(client.client_id, None)
+
+    async def _click(self, event: viser.SceneClickEvent) -> None:
+        lines = self.layers.lines
+        if lines is None or not self.layers.parents["curves"].visible:
+            return
+        index = pick(lines, np.array(event.ray_origin), np.array(event.ray_direction))
+        self.layers.highlight(index)
+        self.panels.picked(index)
+
+    def _order(self, client: viser.ClientHandle) -> None:
+        if self.painter.method is None or not self.field_visible:
+            self.loop.look(client.client_id, None)
+            client.scene.set_background_image(None)
+            return
+        self.loop.look(client.client_id, Order(self._window(client), self.look))
+
+    def _window(self, client: viser.ClientHandle) -> Camera:
+        c = client.camera
+        return window_camera(c.position, c.wxyz, c.fov, max(c.image_width, 1), max(c.image_height, 1))
+
+    def _show(self, client: viser.ClientHandle, frame: Frame) -> None:
+        depth = None
+        if frame.depth_z is not None and self.hide_by_depth:
+            step = DEPTH_STEP[frame.level]
+            depth = np.ceil((frame.depth_z + DEPTH_BEHIND) / step) * step
+        client.scene.set_background_image(frame.image, format="jpeg", jpeg_quality=QUALITY[frame.level], depth=depth)
+        client.flush()
+        self.panels.drawn(frame)
+
+    def _tell(self, client: viser.ClientHandle, title: str, text: str) -> None:
+        client.add_notification(title, text, auto_close_seconds=15.0, color="red")
+
+    # The scene.
+
+    def _dress(self) -> None:
+        page, subject = self.server.viser, self.subject
+        page.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        page.scene.set_up_direction(subject.up())
+        page.scene.configure_environment_map(None)
+        page.scene.add_light_ambient("/light", intensity=1.5)
+        first, up = subject.cameras[0], subject.up()
+        eye = subject.scene_from_world.apply(first.center)
+        # Between the cameras and the object, so that no camera stands in the way; turned a little, so that it is none of the photographs.
+        turned = Rotation.from_rotvec(0.35 * up).apply(eye / max(float(np.linalg.norm(eye)), 1e-6))
+        page.initial_camera.position = turned * min(max(0.7 * float(np.linalg.norm(eye)), 1.6), 3.0)
+        page.initial_camera.look_at = np.zeros(3)
+        page.initial_camera.up = up
+        page.initial_camera.fov = np.radians(50.0)
+        page.initial_camera.near = 0.01
+        self.layers.bounds()
+        views = None if subject.data is None else {v.name: v for v in subject.data.views}
+        self.layers.cameras(subject.cameras, subject.splits, None if views is None else [views[n] for n in subject.names])
+        points = None if subject.data is None else sparse_points(subject.data)
+        if points is not None:
+            self.layers.points(*points)
+
+    def _watch(self) -> None:
+        """Look at the run's files every second, and keep pictures of a model in training up to date."""
+        drawn_step = -1
+        while not self._closed.wait(WATCH_SECONDS):
+            try:
+                self._look_at_files()
+                if self.gate.training and self.step != drawn_step:
+                    drawn_step = self.step
+                    self.loop.refresh()
+                self.panels.tick()
+            except Exception as error:
+                # A file that is being written, or a broken one: said once a second at most, and looked at again.
+                _log.warning("the run's files cannot be read: %s", error)
+                self.notify("The run's files cannot be read", str(error))
+                self._closed.wait(10.0)
+
+    def _look_at_files(self) -> None:
+        run = self.subject.run
+        if run is None:
+            return
+        if not self._trained_here:
+            self._when_new("model", run.checkpoints / "latest.json", lambda _: self._load_model())
+        self._when_new("mesh", run.exports / "mesh.glb", self._mesh_came)
+        self._when_new("curves", run.exports / "curves.json", lambda path: self._curves_came(load_curves(path)))
+        self._when_new("results", run.eval / "results.json", lambda path: self.panels.results(json.loads(path.read_text())))
+        self._when_new("metrics", run.folder / "metrics.jsonl", self.panels.history)
+
+    def _mesh_came(self, path: Path) -> None:
+        self.layers.mesh(path)
+        self.panels.mesh_changed()
+
+    def _curves_came(self, wireframe: Wireframe) -> None:
+        self.layers.curves(wireframe)
+        self.panels.curves_changed()
+
+    def _load_model(self) -> None:
+        assert self.subject.run is not None
+        self.use_model(pipeline.load_method(self.subject.run, Reporter(quiet=True)))
+
+    def _when_new(self, name: str, path: Path, act: Callable[[Path], None]) -> None:
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if self._seen.get(name) != changed:
+            self._seen[name] = changed
+            act(path)

@@ -1,0 +1,220 @@
+"""The panels of the page: what is shown, and how. All visitors share them; each has a camera of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from recon.curves import Wireframe
+from recon.rendering.colormaps import MapName
+from recon.train import Progress
+from viewer.layers import describe_curve, legend
+from viewer.loop import Frame
+from viewer.painter import Crop
+from viewer.panel_export import ExportPanel
+from viewer.panel_path import PathPanel
+from viewer.panel_train import MetricsPanel, TrainPanel
+from viewer.panel_views import ViewsPanel
+
+if TYPE_CHECKING:
+    from viewer.app import Viewer
+
+LAYERS = ("cameras", "bounds", "points", "mesh", "curves", "axes")
+SIZES = (256, 384, 512, 640, 800, 1024, 1600)
+
+
+class ScenePanel:
+    """Switches of the layers, the picked curve, and the crop box."""
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        gui = viewer.server.viser.gui
+        self._field = gui.add_checkbox("field", True, hint="The trained model, rendered from your camera")
+        self._field.on_update(lambda _: self._field_changed())
+        self._boxes: dict[str, Any] = {}
+        for name in LAYERS:
+            box = gui.add_checkbox(name, name not in ("axes", "mesh"))
+            box.on_update(lambda _, name=name, box=box: viewer.layers.show(name, box.value))
+            viewer.layers.show(name, box.value)
+            self._boxes[name] = box
+        self._depth = gui.add_checkbox("hide behind the field", True, hint="Mesh, curves and cameras behind the field's surface are hidden")
+        self._depth.on_update(lambda _: self._depth_changed())
+        self._legend = gui.add_markdown("")
+        self._picked = gui.add_markdown("", visible=False)
+        with gui.add_folder("Crop", expand_by_default=False):
+            self._crop_on = gui.add_checkbox("crop", False, hint="Show only what is inside a box")
+            self._sides = [gui.add_multi_slider(f"crop {axis}", -1.0, 1.0, 0.01, (-1.0, 1.0)) for axis in "xyz"]
+            self._crop_text = gui.add_markdown("")
+        for control in (self._crop_on, *self._sides):
+            control.on_update(lambda _: self._crop_changed())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Layers came."""
+        present = self._viewer.layers.present
+        for name, box in self._boxes.items():
+            box.visible = name in present
+        self._field.visible = self._depth.visible = self._viewer.painter.method is not None
+        wireframe = self._viewer.layers.wireframe
+        self._legend.content = legend(wireframe) if wireframe is not None else ""
+
+    def picked(self, wireframe: Wireframe, index: int | None) -> None:
+        self._picked.visible = index is not None
+        if index is not None:
+            self._picked.content = describe_curve(wireframe, index)
+
+    def show_mesh(self) -> None:
+        """Without a field, the mesh is what there is to see."""
+        if self._viewer.painter.method is None:
+            self._boxes["mesh"].value = True
+            self._viewer.layers.show("mesh", True)
+
+    def _field_changed(self) -> None:
+        self._viewer.field_visible = self._field.value
+        self._viewer.redraw()
+
+    def _depth_changed(self) -> None:
+        self._viewer.hide_by_depth = self._depth.value
+        self._viewer.redraw()
+
+    def _crop_changed(self) -> None:
+        crop = None
+        if self._crop_on.value:
+            # Sliders may touch: a box without thickness would show nothing at all.
+            pairs = [(s.value[0], max(s.value[1], s.value[0] + 0.01)) for s in self._sides]
+            (x0, x1), (y0, y1), (z0, z1) = pairs
+            crop = Crop((x0, y0, z0), (x1, y1, z1))
+        viewer = self._viewer
+        viewer.layers.crop(crop)
+        viewer.set_look(replace(viewer.look, crop=crop))
+        if crop is not None:
+            s = viewer.subject.world_from_scene
+            low, high = s.apply(np.array(crop.low)), s.apply(np.array(crop.high))
+            corners = [", ".join(f"{v:.4g}" for v in corner) for corner in (low, high)]
+            self._crop_text.content = f"from ({corners[0]}) to ({corners[1]}) {viewer.painter.unit}"
+
+
+class RenderPanel:
+    """Mode, colours, range and size of the field's picture."""
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        gui = viewer.server.viser.gui
+        self._mode = gui.add_dropdown("mode", list(viewer.modes()))
+        self._colors = gui.add_dropdown("colour map", ["usual", "viridis", "magma", "gray"], hint="Of depth, opacity, edge and error")
+        self._auto = gui.add_checkbox("depth range from what is seen", True)
+        distance = viewer.subject.world_from_scene.scale
+        self._near = gui.add_number("near", 0.0, min=0.0, step=distance / 50, visible=False)
+        self._far = gui.add_number("far", 4.0 * distance, min=0.0, step=distance / 50, visible=False)
+        self._side = gui.add_dropdown("longest side", [f"{s} px" for s in SIZES], initial_value="640 px")
+        self._caption = gui.add_markdown("")
+        self._speed = gui.add_markdown("")
+        for control in (self._mode, self._colors, self._auto, self._near, self._far, self._side):
+            control.on_update(lambda _: self._changed())
+
+    def choose(self, mode: str) -> None:
+        """Another panel asks for a mode."""
+        self._mode.value = mode
+        self._changed()
+
+    def refresh(self) -> None:
+        """A model came: it may have other modes."""
+        modes = self._viewer.modes()
+        if tuple(self._mode.options) != modes:
+            self._mode.options = modes
+            self._changed()
+
+    def drawn(self, frame: Frame, rays_per_second: float) -> None:
+        if self._caption.content != frame.caption:
+            self._caption.content = frame.caption
+        text = f"{frame.level}: {frame.image.shape[1]} x {frame.image.shape[0]}, {rays_per_second / 1e3:.0f} k rays/s"
+        if frame.level != "moving" and self._speed.content != text:
+            self._speed.content = text
+
+    def _changed(self) -> None:
+        auto, look = self._auto.value, self._viewer.look
+        self._near.visible = self._far.visible = not auto
+        depth_range = None if auto or self._far.value <= self._near.value else (float(self._near.value), float(self._far.value))
+        colors = cast(MapName, self._colors.value)
+        side = int(self._side.value.split()[0])
+        self._viewer.set_look(replace(look, mode=self._mode.value, colors=colors, depth_range=depth_range, side=side))
+
+
+class Panels:
+    """All panels, and what the rest of the viewer tells them."""
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        gui = viewer.server.viser.gui
+        gui.set_panel_label(f"Formfield: {viewer.subject.title}")
+        tabs = gui.add_tab_group()
+        with tabs.add_tab("Scene"):
+            self.scene = ScenePanel(viewer)
+        with tabs.add_tab("Render"):
+            self.render = RenderPanel(viewer)
+        with tabs.add_tab("Views"):
+            self.views = ViewsPanel(viewer)
+        has_run = viewer.subject.run is not None
+        self.train: TrainPanel | None = None
+        self.path: PathPanel | None = None
+        self.export: ExportPanel | None = None
+        self.metrics: MetricsPanel | None = None
+        if has_run:
+            with tabs.add_tab("Train"):
+                self.train = TrainPanel(viewer)
+            with tabs.add_tab("Path"):
+                self.path = PathPanel(viewer)
+            with tabs.add_tab("Export"):
+                self.export = ExportPanel(viewer)
+            with tabs.add_tab("Metrics"):
+                self.metrics = MetricsPanel(viewer)
+
+    def model_changed(self) -> None:
+        self.scene.refresh()
+        self.render.refresh()
+        if self.train is not None:
+            self.train.refresh()
+        if self.path is not None:
+            self.path.refresh()
+
+    def curves_changed(self) -> None:
+        self.scene.refresh()
+        self.picked(None)
+
+    def mesh_changed(self) -> None:
+        self.scene.refresh()
+        self.scene.show_mesh()
+
+    def picked(self, index: int | None) -> None:
+        wireframe = self._viewer.layers.wireframe
+        if wireframe is not None:
+            self.scene.picked(wireframe, index)
+
+    def drawn(self, frame: Frame) -> None:
+        self.render.drawn(frame, self._viewer.loop.rays_per_second)
+
+    def view_reached(self, index: int) -> None:
+        self.views.reached(index)
+
+    def training(self, progress: Progress) -> None:
+        if self.train is not None:
+            self.train.report(progress)
+
+    def training_ended(self) -> None:
+        if self.train is not None:
+            self.train.refresh()
+
+    def history(self, path: Path) -> None:
+        if self.train is not None:
+            self.train.history(path)
+
+    def results(self, results: dict[str, Any]) -> None:
+        if self.metrics is not None:
+            self.metrics.show(results)
+
+    def tick(self) -> None:
+        if self.train is not None:
+            self.train.tick()

@@ -1,0 +1,57 @@
+"""Sparse points that come with a dataset: the .ply that a transforms.json names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from recon.data.scene import Scene
+from recon.errors import DataError
+
+MOST_POINTS = 200_000
+"""More are thinned out evenly."""
+
+
+def sparse_points(scene: Scene) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points of a dataset in world units [N, 3] and their colours [N, 3] uint8; None if it has none.
+
+    Raises:
+        DataError: If the file that should hold them is broken.
+    """
+    folder = scene.source if scene.source.is_dir() else scene.source.parent
+    named = _named_ply(folder)
+    return None if named is None else _thinned(*read_ply(named))
+
+
+def _named_ply(folder: Path) -> Path | None:
+    file = folder / "transforms.json"
+    if not file.is_file():
+        return None
+    name = json.loads(file.read_text(encoding="utf-8")).get("ply_file_path")
+    if not isinstance(name, str):
+        return None
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
+def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Points and colours of a .ply; grey where it has none."""
+    try:
+        cloud = trimesh.load(path, process=False)
+        points = np.asarray(cloud.vertices, np.float64)  # pyright: ignore[reportAttributeAccessIssue]
+        colors = np.asarray(cloud.visual.vertex_colors)[:, :3] if hasattr(cloud, "visual") else None  # pyright: ignore[reportAttributeAccessIssue]
+    except (ValueError, IndexError, AttributeError, KeyError) as error:
+        raise DataError(f"{path}: not a point cloud ({error})") from error
+    return points, _colors(colors, len(points))
+
+
+def _colors(given: np.ndarray | None, count: int) -> np.ndarray:
+    return np.full((count, 3), 120, np.uint8) if given is None or len(given) != count else given.astype(np.uint8)
+
+
+def _thinned(points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    step = max(1, -(-len(points) // MOST_POINTS))
+    return (points[::step], colors[::step]) if len(points) else None
