@@ -49,7 +49,8 @@ def evaluate(run: Run, method: Method, scene: Scene, truth: GroundTruth, reporte
         "preset": run.config.preset,
         "unit": scene.unit,
         "training_seconds": training_seconds(run),
-        "images": _images(run, method, scene, reporter),
+        # An edge field shows edges: there is no photograph to compare them with.
+        "images": None if run.config.method == "nef" else _images(run, method, scene, reporter),
     }
     mesh_path = run.exports / "mesh.ply"
     if mesh_path.is_file():

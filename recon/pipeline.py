@@ -9,20 +9,24 @@ from typing import Any
 from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config import RunConfig
 from recon.console import Reporter, duration
+from recon.curves.edges2d import Edges
 from recon.data.scene import Scene
-from recon.errors import DataError, Interrupted, ReconError
+from recon.errors import DataError, Interrupted, ReconError, UsageError
 from recon.evaluate import evaluate
 from recon.evaluation.truth import GroundTruth
 from recon.exporting import export_mesh
 from recon.geometry import Similarity
 from recon.methods.background import BackgroundKind
+from recon.methods.nef import NEF
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
 from recon.model import build_method
 from recon.preview import preview, render_orbit
+from recon.rendering.edge_rays import EdgeBank
 from recon.rendering.rays import PixelBank
 from recon.runs import Run, create_run
 from recon.train import Progress, Watcher, train
+from recon.wireframing import edge_pixels, make_wireframe, run_edges
 
 
 def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
@@ -64,10 +68,13 @@ def reconstruct(
     Returns:
         The contents of ``eval/results.json``.
     """
-    method = fit(run, scene, reporter, watcher)
+    edges = run_edges(run, scene, reporter) if run.config.method == "nef" else None
+    method = fit(run, scene, reporter, watcher, edges)
     try:
         if isinstance(method, VolSDF):
             export_mesh(run, method, run.config.export, reporter)
+        if isinstance(method, NEF) and edges is not None:
+            make_wireframe(run, method, edges, scene, reporter)
         results = evaluate(run, method, scene, truth, reporter)
         if pictures:
             preview(run, method, scene, reporter)
@@ -79,8 +86,11 @@ def reconstruct(
     return results
 
 
-def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None) -> VolSDF | Radiance:
-    """Train a run from its newest whole checkpoint, or from the start, to its last step."""
+def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None, edges: Edges | None = None) -> VolSDF | Radiance | NEF:
+    """Train a run from its newest whole checkpoint, or from the start, to its last step.
+
+    An edge field is trained on ``edges``; None finds them as the run is configured.
+    """
     run.claim()
     check_same_scene(run, scene)
     method = build_method(run.config, scene.background)
@@ -92,12 +102,13 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
         method.load_state_dict(resumed.model)
         reporter.say(f"going on from step {resumed.step}")
     run.set_status("running", resumed.step if resumed else 0)
-    began = time.perf_counter()
     try:
+        pixels = edge_pixels(run, scene, edges or run_edges(run, scene, reporter)) if isinstance(method, NEF) else PixelBank(scene)
+        began = time.perf_counter()
         if watcher is None:
-            train(run, method, PixelBank(scene), resumed, reporter.training)
+            train(run, method, pixels, resumed, reporter.training)
         else:
-            _train_watched(run, method, PixelBank(scene), resumed, reporter, watcher)
+            _train_watched(run, method, pixels, resumed, reporter, watcher)
     except Interrupted:
         raise
     except (ReconError, Exception) as error:
@@ -108,7 +119,12 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
 
 
 def _train_watched(
-    run: Run, method: VolSDF | Radiance, pixels: PixelBank, resumed: Checkpoint | None, reporter: Reporter, watcher: Watcher
+    run: Run,
+    method: VolSDF | Radiance | NEF,
+    pixels: PixelBank | EdgeBank,
+    resumed: Checkpoint | None,
+    reporter: Reporter,
+    watcher: Watcher,
 ) -> None:
     def report(progress: Progress) -> None:
         reporter.training(progress)
@@ -121,7 +137,7 @@ def _train_watched(
         watcher.ended()
 
 
-def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance:
+def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance | NEF:
     """The model of a run's newest whole checkpoint."""
     checkpoint, skipped = load_checkpoint(run.checkpoints)
     for line in skipped:
@@ -131,6 +147,18 @@ def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance:
     method = build_method(run.config, kind)
     method.load_state_dict(checkpoint.model)
     method.set_progress(checkpoint.step / run.config.train.steps)
+    return method
+
+
+def load_surface(run: Run, reporter: Reporter) -> VolSDF | Radiance:
+    """The same for a run that has a surface.
+
+    Raises:
+        UsageError: It is an edge field.
+    """
+    method = load_method(run, reporter)
+    if isinstance(method, NEF):
+        raise UsageError(f"{run.folder}: an edge field has no surface", "recon export RUN curves, or reconstruct with --method volsdf")
     return method
 
 

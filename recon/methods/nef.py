@@ -145,8 +145,8 @@ class NEF(nn.Module):
             edge, grey = query_dense(model.edge_and_grey, rays, t)
             w = dense_weights(range_limited_density(edge, self.beta), t)
             number = torch.arange(len(rays)).repeat_interleave(t.shape[1])
-            sums = ((w * v).sum(-1) for v in (grey, torch.ones_like(t), t))
-            passes.append(_Pass(*sums, edge.reshape(-1), grey.reshape(-1), number, count=edge.numel()))
+            value, opacity, along = (w * grey).sum(-1), w.sum(-1), (w * t).sum(-1)
+            passes.append(_Pass(value, opacity, along, edge.reshape(-1), grey.reshape(-1), number, count=edge.numel()))
             if model is coarse:
                 t = refined(t, w, self.config.fine_samples, generator)
         return passes
