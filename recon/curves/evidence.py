@@ -112,6 +112,7 @@ class Matches:
         point, view, edge: Indices of the pair and of its edge point. [M] int64
         residual_px: Signed distance of the projected point from the edge's line. [M]
         plane: Derivative of the residual by the scene point. [M, 3], pixels per scene unit
+        anchor: The scene point that was matched. [M, 3]
         weight: The edge's own weight times the agreement of directions. [M]
     """
 
@@ -120,6 +121,7 @@ class Matches:
     edge: np.ndarray
     residual_px: np.ndarray
     plane: np.ndarray
+    anchor: np.ndarray
     weight: np.ndarray
 
 
@@ -164,7 +166,7 @@ def match(
     columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else []
     if not columns:
         none = np.zeros(0, np.int64)
-        return Matches(none, none, none, np.zeros(0), np.zeros((0, 3)), np.zeros(0))
+        return Matches(none, none, none, np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
     return Matches(*columns)
 
 
@@ -191,7 +193,7 @@ def _match_pairs(
     a = evidence.projections[view]
     plane = (np.einsum("ni,nij->nj", normal, a[:, :2, :3]) - (normal * uv).sum(1)[:, None] * a[:, 2, :3]) / z[:, None]
     agreement = 1.0 - (sine / np.sin(MAX_ANGLE_RAD)) ** 2
-    return point, view, edge, residual, plane, evidence.weights[edge] * agreement
+    return point, view, edge, residual, plane, points[point], evidence.weights[edge] * agreement
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ def judge(
     m = match(evidence, points, tangents, inlier_px, visible=visible)
     support = np.bincount(m.point, minlength=n)
     unit = m.plane / np.maximum(np.linalg.norm(m.plane, axis=1, keepdims=True), 1e-12)
-    moments, _ = _accumulate(n, Matches(m.point, m.view, m.edge, m.residual_px, unit, m.weight), np.ones(len(m.point)))
+    moments, _ = _accumulate(n, replace(m, plane=unit), np.ones(len(m.point)))
     values = np.linalg.eigvalsh(moments)
     squares = np.bincount(m.point, m.residual_px**2, minlength=n)
     with np.errstate(divide="ignore", invalid="ignore"):

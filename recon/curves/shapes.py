@@ -150,7 +150,7 @@ def _cox_de_boor(knots: np.ndarray, count: int, t: np.ndarray) -> np.ndarray:
 
 
 def _points(shape: Shape, t: np.ndarray) -> Callable[[Tensor], Tensor]:
-    s = torch.from_numpy(np.asarray(t, np.float64))
+    s = torch.from_numpy(np.ascontiguousarray(t, np.float64))
     if shape.kind == "arc":
         return lambda x: _arc(x, s)
     if shape.kind == "conic":
