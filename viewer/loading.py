@@ -61,8 +61,10 @@ def read_surface(path: Path) -> Mesh:
         return mesh
     loaded = trimesh.load_mesh(path, process=False)
     visual = loaded.visual
-    picture = getattr(getattr(visual, "material", None), "baseColorTexture", None)
-    if picture is None or getattr(visual, "uv", None) is None:
+    picture, coordinates = getattr(getattr(visual, "material", None), "baseColorTexture", None), getattr(visual, "uv", None)
+    if picture is None or coordinates is None:
         return mesh
-    uv = np.asarray(visual.uv, np.float64)  # pyright: ignore[reportAttributeAccessIssue]
-    return replace(mesh, colors=None, uv=uv, texture=np.asarray(picture.convert("RGB")))
+    uv = np.asarray(coordinates, np.float64)
+    # Its own normals: computed again they would break at the seams of the texture.
+    normals = np.asarray(loaded.vertex_normals, np.float64)
+    return replace(mesh, colors=None, uv=uv, normals=normals, texture=np.asarray(picture.convert("RGB")))

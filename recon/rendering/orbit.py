@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recon.data.scene import Camera
@@ -15,6 +17,13 @@ def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
     return np.stack([x, np.cross(z, x), z, eye], axis=1)
 
 
+def common_up(cameras: Sequence[Camera]) -> np.ndarray:
+    """The direction that is up in most pictures, a unit vector in the world; +z if there is none, as of cameras all around. [3]"""
+    up = np.sum([-c.world_from_camera[:, 1] for c in cameras], axis=0)
+    length = np.linalg.norm(up)
+    return np.array([0.0, 0.0, 1.0]) if length < 0.05 * max(len(cameras), 1) else up / length
+
+
 def orbit_cameras(cameras: list[Camera], center: np.ndarray, frames: int, size: int) -> list[Camera]:
     """Evenly spaced cameras that look at the object from the photographs' usual distance and height.
 
@@ -24,10 +33,7 @@ def orbit_cameras(cameras: list[Camera], center: np.ndarray, frames: int, size: 
         frames: How many.
         size: Longer side of the pictures, pixels; their shape and field of view are the first camera's.
     """
-    up = np.sum([-c.world_from_camera[:, 1] for c in cameras], axis=0)
-    if np.linalg.norm(up) < 0.05 * len(cameras):  # cameras all around, as on a sphere: no common up
-        up = np.array([0.0, 0.0, 1.0])
-    up = up / np.linalg.norm(up)
+    up = common_up(cameras)
     offsets = np.stack([c.center for c in cameras]) - center
     height = float(np.clip(np.median(offsets @ up / np.linalg.norm(offsets, axis=1)), -0.7, 0.7))  # sine of the elevation
     height = max(height, 0.35) if abs(height) < 0.1 else height
