@@ -21,6 +21,7 @@ from recon.errors import UsageError
 MethodName = Literal["volsdf", "radiance", "nef"]
 FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
 PresetName = Literal["fast", "balanced", "paper"]
+CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""From a trained run to the files a person opens: meshes and cameras, in world units."""
+"""From a trained run to the files a person opens: meshes, curves and cameras, in world units."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 import torch
 
 from recon.checkpoint import write_text_atomically
-from recon.config import ExportConfig
+from recon.config import CurveFormat, ExportConfig
 from recon.console import Reporter
+from recon.curves.exports import export_curves
+from recon.curves.wireframe import Wireframe, load
 from recon.data.scene import Camera
+from recon.errors import DataError
+from recon.evaluate import view_stem
 from recon.geometry import Similarity
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
@@ -20,6 +25,7 @@ from recon.runs import Run
 from recon.surface import export as writers
 from recon.surface.extract import extract_mesh
 from recon.surface.mesh import Mesh, check_mesh, largest_component, remove_small_components
+from recon.surface.reading import read_mesh
 from recon.surface.texture import color_vertices, textured_mesh
 
 SPHERE_RADIUS = 1.0
@@ -77,6 +83,40 @@ def export_mesh(run: Run, method: VolSDF | Radiance, settings: ExportConfig, rep
 def _write(mesh: Mesh, folder: Path, suffixes: tuple[str, ...], world_from_scene: Similarity, info: dict[str, Any]) -> None:
     for suffix in suffixes:
         writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"])
+
+
+def export_wireframe(
+    run: Run, wireframe: Wireframe, mesh: Mesh | None, formats: Sequence[CurveFormat] | None, reporter: Reporter
+) -> list[Path]:
+    """Write a run's curves; see :func:`recon.curves.exports.export_curves`.
+
+    Args:
+        run: Its cameras are drawn from, into ``exports``.
+        wireframe: World units.
+        mesh: Hides lines in the drawings, if there is one; world units.
+        formats: Which; None for all whose packages are installed.
+        reporter: Hears what is left out.
+    Returns:
+        Files written.
+    """
+    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in run.scene_info()["views"]}
+    written, notes = export_curves(run.exports, wireframe, cameras, mesh, formats)
+    for note in notes:
+        reporter.say(note)
+    reporter.say(f"curves: {len(wireframe.curves)}, {len(wireframe.vertices)} vertices, in {run.exports}")
+    return written
+
+
+def export_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter) -> list[Path]:
+    """Write the curves that a run has found in other formats too; its mesh, if it has one, hides lines.
+
+    Raises:
+        DataError: If the run has no curves.
+    """
+    path, mesh = run.exports / "curves.json", run.exports / "mesh.ply"
+    if not path.is_file():
+        raise DataError(f"{run.folder}: this run has no curves", hint="curves come from --method nef; recon resume RUN finishes a run")
+    return export_wireframe(run, load(path), read_mesh(mesh) if mesh.is_file() else None, formats, reporter)
 
 
 def export_cameras(run: Run) -> Path:

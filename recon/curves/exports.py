@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from recon.config import CurveFormat
 from recon.curves.dxf import write_dxf
 from recon.curves.polylines import write_obj, write_parametric_edges, write_ply
 from recon.curves.step_export import write_step_curves
@@ -16,7 +17,6 @@ from recon.data.scene import Camera
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
 
-CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
 FORMATS: tuple[CurveFormat, ...] = get_args(CurveFormat)
 _EXTRA_MODULES: dict[CurveFormat, str] = {"dxf": "ezdxf", "step": "OCP"}
 _FILES: dict[CurveFormat, str] = {

@@ -10,10 +10,10 @@ import numpy as np
 from recon.checkpoint import write_text_atomically
 from recon.curves.curve import Curve, line
 from recon.curves.projection import TYPE_COLORS
-from recon.curves.wireframe import Wireframe, from_curves
+from recon.curves.wireframe import Wireframe, from_curves, load
 from recon.errors import DataError
 
-SEGMENT_SHARE = 0.004
+SEGMENT_SHARE = 0.01
 """Longest segment on a bent curve, as a share of the wireframe's largest side; at least eight a piece."""
 CUBIC_SHARE = 1e-5
 """Rational pieces are split until polynomial cubics are nearer than this share of the wireframe's largest side."""
@@ -128,3 +128,16 @@ def read_parametric_edges(path: Path) -> Wireframe:
     curves = [line(a, b, vertices=open_ended) for a, b in ends]
     curves += [Curve("bezier", c, np.ones(4), None if np.array_equal(c[0], c[3]) else open_ended) for c in cubics]
     return from_curves(curves)
+
+
+def read_curves(path: Path) -> Wireframe:
+    """Curves from a file of either form: ``curves.json`` or EMAP's ``parametric_edges.json``.
+
+    Raises:
+        DataError: If it is neither.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})", hint="give a curves.json or a parametric_edges.json") from error
+    return read_parametric_edges(path) if isinstance(data, dict) and "curves_ctl_pts" in data else load(path)
