@@ -344,7 +344,8 @@ def view(command: View) -> None:
             raise UsageError(f"{command.what}: not a run folder", "--export writes the mesh, curves and cameras of a run")
         from viewer.page import write_page
 
-        print(write_page(open_run(Path(command.what)), command.export))
+        size = write_page(open_run(Path(command.what)), command.export)
+        print(f"{command.export}: {size.total / 1e6:.1f} MB, of which the surface takes {size.mesh * 4 / 3 / 1e6:.1f} MB")
         return
     require_extra("viser", "viewer", "the live viewer")
     from viewer.command import opened, subject_of, wait
