@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import viser
@@ -18,6 +17,7 @@ from recon.console import Reporter
 from recon.curves import Wireframe
 from recon.curves import load as load_curves
 from recon.data.scene import Camera
+from recon.methods.base import Method
 from recon.rendering.modes import method_modes
 from recon.train import Progress
 from viewer.gate import Gate
@@ -30,10 +30,6 @@ from viewer.picking import pick
 from viewer.points import sparse_points
 from viewer.server import start_server
 from viewer.subject import Subject
-
-if TYPE_CHECKING:
-    from recon.methods.radiance import Radiance
-    from recon.methods.volsdf import VolSDF
 
 WATCH_SECONDS = 1.0
 """How often files of the run are looked at, and pictures of a model in training are drawn again."""
@@ -97,7 +93,7 @@ class Viewer:
         self._watch_thread.join(timeout=10.0)
         self.server.stop()
 
-    def use_model(self, method: VolSDF | Radiance) -> None:
+    def use_model(self, method: Method) -> None:
         """Show a model."""
         with self.gate.turn():
             self.painter.method = method
@@ -153,7 +149,7 @@ class Viewer:
 
     # Watcher: called by the training thread.
 
-    def began(self, method: VolSDF | Radiance, step: int) -> None:
+    def began(self, method: Method, step: int) -> None:
         self._trained_here, self.step = True, step
         self.gate.begin()
         self.painter.method = method
@@ -226,6 +222,7 @@ class Viewer:
     def _dress(self) -> None:
         page, subject = self.server.viser, self.subject
         page.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        page.gui.main_panel.dock_right()
         page.scene.set_up_direction(subject.up())
         page.scene.configure_environment_map(None)
         page.scene.add_light_ambient("/light", intensity=1.5)
