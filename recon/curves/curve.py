@@ -225,7 +225,7 @@ def from_json(data: dict, source: str) -> tuple[np.ndarray, tuple[Curve, ...], t
     groups: list[tuple[Curve, ...]] = []
     for key in ("curves", "tangent_curves"):
         found = []
-        for number, item in enumerate(data.get(key, [])):
+        for number, item in enumerate(data[key] if key == "curves" else data.get(key, [])):
             where = f"{key}[{number}]"
             points = np.asarray(item["control_points"], np.float64)
             weights = np.asarray(item["weights"], np.float64)

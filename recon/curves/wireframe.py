@@ -96,17 +96,21 @@ class Wireframe:
 def from_curves(curves: Sequence[Curve], unit: str | None = None) -> Wireframe:
     """A wireframe of curves whose vertices are not known: ends at one place (to :data:`END_TOLERANCE`) become one vertex.
 
-    Whether a curve is closed is taken from ``vertices is None`` together with its ends being at one place.
+    Args:
+        curves: ``vertices`` is None for closed ones; what else it says is replaced.
+        unit: Name of the unit.
     """
-    open_curves = [
-        k for k, c in enumerate(curves) if c.vertices is not None or not np.array_equal(c.control_points[0], c.control_points[-1])
-    ]
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
+    open_curves = [k for k, c in enumerate(curves) if c.vertices is not None]
     ends = np.array([curves[k].control_points[e] for k in open_curves for e in (0, -1)]).reshape(-1, 3)
     size = max(1.0, float(np.abs(ends).max(initial=0.0)))
-    key = np.round(ends / (END_TOLERANCE * size))
-    _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    pairs = inverse.reshape(-1, 2)
-    place = {k: (int(a), int(b)) for k, (a, b) in zip(open_curves, pairs, strict=True)}
+    a, b = KDTree(ends).query_pairs(END_TOLERANCE * size / 2, output_type="ndarray").T if len(ends) else np.zeros((2, 0), int)
+    _, label = connected_components(coo_matrix((np.ones(len(a)), (a, b)), shape=(len(ends),) * 2), directed=False)
+    _, first, number = np.unique(label, return_index=True, return_inverse=True)
+    place = {k: (int(i), int(j)) for k, (i, j) in zip(open_curves, number.reshape(-1, 2), strict=True)}
     return Wireframe(ends[first].reshape(-1, 3), tuple(replace(c, vertices=place.get(k)) for k, c in enumerate(curves)), unit)
 
 
