@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from recon.console import Reporter
+from recon.curves.build import build_wireframe
+from recon.curves.calibration import mark_silhouettes
 from recon.curves.drawing import contact_sheet
 from recon.curves.edge_maps import write_map
 from recon.curves.edges2d import Edges, find_edges
@@ -62,11 +64,11 @@ def make_wireframe(
         formats: Of the files; None for all whose packages are installed.
     """
 
-    from recon.curves.build import build_wireframe
-
     def edge(points: np.ndarray) -> np.ndarray:
         return method.edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
 
+    if edges.offset_free:
+        edges = mark_silhouettes(edges, scene)
     wireframe = build_wireframe(edges, edge, scene.world_from_scene, run.config.curves, reporter)
     if not wireframe.curves:
         reporter.warn("no curve was found: the edge field is empty; look at edges/ and preview.png, and at recon inspect DATA --edges auto")

@@ -54,9 +54,9 @@ def _marked(edges: EdgeView, view: View | None) -> EdgeView:
     height, width = mask.shape
     inside = np.asarray(mask) > 0
     # Signed distance to the outline in mask pixels, positive outside; half a pixel because the outline runs between pixel centres.
-    distance = np.where(inside, 0.5 - ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside) - 0.5)
-    smooth = ndimage.gaussian_filter(distance, 1.5)
-    outward = np.stack(np.gradient(smooth)[::-1], axis=-1)
+    distance = np.where(inside, 0.5 - _distance(inside), _distance(~inside) - 0.5)
+    down, right = np.gradient(ndimage.gaussian_filter(distance, 1.5))
+    outward = np.stack([right, down], axis=-1)
     scale = np.array([width / edges.camera.width, height / edges.camera.height])
     column, row = np.clip((edges.points * scale).astype(int), 0, [width - 1, height - 1]).T
     away = outward[row, column]
@@ -66,6 +66,11 @@ def _marked(edges: EdgeView, view: View | None) -> EdgeView:
     normals = np.where(outline[:, None], edges.normals * np.where(cosine < 0, -1.0, 1.0)[:, None], edges.normals)
     kinds = np.where(outline, KIND_SILHOUETTE, edges.kinds).astype(np.uint8)
     return replace(edges, normals=normals.astype(np.float32), kinds=kinds)
+
+
+def _distance(inside: np.ndarray) -> np.ndarray:
+    """Distance of each pixel to the nearest one that is not inside. [H, W]"""
+    return np.asarray(ndimage.distance_transform_edt(inside), np.float64)
 
 
 def calibrate(evidence: Evidence, points: EdgePoints, iterations: int = 8) -> tuple[Evidence, Calibration, EdgePoints]:

@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from recon.curves.edges2d import Edges
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 
 ANGLE_SCALE_PX = 4.0
-"""Two directions that differ by theta are as far apart as 2 * ANGLE_SCALE_PX * sin(theta) pixels when the nearest edge point is looked for."""
+"""Directions theta apart count as 2 ANGLE_SCALE_PX sin(theta) pixels when the nearest edge point is looked for."""
 MAX_ANGLE_RAD = np.radians(25.0)
 """Edge points whose direction differs by more than this from the projected direction are of another edge."""
 VIEW_GAP = 1e6
@@ -51,7 +51,7 @@ class Evidence:
     weights: np.ndarray
     kinds: np.ndarray
     view: np.ndarray
-    tree: cKDTree
+    tree: KDTree
     pixel: float
     calibration_free: bool
 
@@ -86,7 +86,7 @@ def gather_evidence(edges: Edges, scene_from_world: Similarity) -> Evidence:
         weights=np.concatenate([v.weights for v in edges.views]).astype(np.float64),
         kinds=np.concatenate([v.kinds for v in edges.views]),
         view=view,
-        tree=cKDTree(_lifted(points, np.stack([-normals[:, 1], normals[:, 0]], 1), view)),
+        tree=KDTree(_lifted(points, np.stack([-normals[:, 1], normals[:, 0]], 1), view)),
         pixel=pixel,
         calibration_free=edges.offset_free,
     )
@@ -95,7 +95,7 @@ def gather_evidence(edges: Edges, scene_from_world: Similarity) -> Evidence:
 def with_points(evidence: Evidence, points: np.ndarray) -> Evidence:
     """The same evidence with its edge points elsewhere. [E, 2]"""
     directions = np.stack([-evidence.normals[:, 1], evidence.normals[:, 0]], 1)
-    return replace(evidence, points=points, tree=cKDTree(_lifted(points, directions, evidence.view)))
+    return replace(evidence, points=points, tree=KDTree(_lifted(points, directions, evidence.view)))
 
 
 def _lifted(points: np.ndarray, directions: np.ndarray, view: np.ndarray) -> np.ndarray:
@@ -267,9 +267,7 @@ def polish(
     return judge(evidence, points, tangents, inlier_px, visible)
 
 
-def judge(
-    evidence: Evidence, points: np.ndarray, tangents: np.ndarray, inlier_px: float, visible: np.ndarray | None = None
-) -> EdgePoints:
+def judge(evidence: Evidence, points: np.ndarray, tangents: np.ndarray, inlier_px: float, visible: np.ndarray | None = None) -> EdgePoints:
     """Support, spread and residual of points as they are."""
     n = len(points)
     m = match(evidence, points, tangents, inlier_px, visible=visible)

@@ -142,7 +142,7 @@ def _fit_circle(points: np.ndarray) -> Fitted | None:
 
 
 def _fit_ellipse(points: np.ndarray) -> Fitted | None:
-    center, normal, _ = plane_circle(points)
+    center = plane_circle(points)[0]
     axes = np.linalg.svd(points - center, full_matrices=False)[2][:2]
     y = (points - center) @ axes.T
     angle = np.arctan2(y[:, 1] / np.std(y[:, 1]), y[:, 0] / np.std(y[:, 0]))

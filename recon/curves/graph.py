@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,7 @@ REACH_PX = 8.0
 MISS_PX = 1.6
 """Farthest that the meeting point may lie beside an end's tangent."""
 MIN_LENGTH_PX = 3.0
-STRAIGHT_RAD = np.radians(2.5)
+STUB_PX = 11.0
 
 
 def model_of_tracks(tracks: Sequence[Track]) -> Model:
@@ -36,7 +37,7 @@ def model_of_tracks(tracks: Sequence[Track]) -> Model:
         if not track.closed:
             fitted = _without_tails(fitted)
         ends = [f[1] for f in fitted]
-        corners = [ends[0][0], *((a[1] + b[0]) / 2 for a, b in zip(ends[:-1], ends[1:], strict=True)), ends[-1][1]]
+        corners = [ends[0][0], *((a[1] + b[0]) / 2 for a, b in pairwise(ends)), ends[-1][1]]
         if track.closed:
             corners[0] = (corners[0] + corners.pop()) / 2
         count = len(corners)
@@ -64,9 +65,7 @@ class _End:
 def snap(model: Model) -> Model:
     """Join ends whose curves, prolonged a little, meet in a point."""
     incident = model.incident()
-    places = [
-        _End(v, model.vertices[v], np.stack([model.outward(k, side) for k, side in ends])) for v, ends in sorted(incident.items())
-    ]
+    places = [_End(v, model.vertices[v], np.stack([model.outward(k, side) for k, side in ends])) for v, ends in sorted(incident.items())]
     if len(places) < 2:
         return model
     at = np.stack([p.position for p in places])
@@ -113,7 +112,9 @@ def _meeting(places: Sequence[_End]) -> tuple[np.ndarray, float] | None:
     origins = np.concatenate([np.repeat(p.position[None], len(p.directions), axis=0) for p in places])
     across = np.eye(3) - directions[:, :, None] * directions[:, None]
     pull = 0.05  # parallel ends meet half way
-    x = np.linalg.solve(across.sum(0) + pull * len(across) * np.eye(3), (across @ origins[:, :, None])[:, :, 0].sum(0) + pull * origins.sum(0))
+    x = np.linalg.solve(
+        across.sum(0) + pull * len(across) * np.eye(3), (across @ origins[:, :, None])[:, :, 0].sum(0) + pull * origins.sum(0)
+    )
     gap = x - origins
     miss = np.linalg.norm((across @ gap[:, :, None])[:, :, 0], axis=1).max()
     along = np.abs((gap * directions).sum(1)).max()
@@ -150,6 +151,19 @@ def drop_short(model: Model) -> Model:
         if size >= MIN_LENGTH_PX
     ]
     return _closed_rings(Model(model.vertices, tuple(kept)))
+
+
+def drop_stubs(model: Model) -> Model:
+    """Without short curves that hang on the rest with one end only: noise of the pictures around junctions."""
+    degrees, lengths = model.degrees(), model.lengths()
+
+    def is_stub(shape: Shape, size: float) -> bool:
+        if shape.ends is None or size >= STUB_PX:
+            return False
+        low, high = sorted(degrees[list(shape.ends)])
+        return bool(low == 1 < high)
+
+    return model.keep([not is_stub(s, size) for s, size in zip(model.shapes, lengths, strict=True)])
 
 
 def split_at_crossings(model: Model) -> Model:
@@ -233,7 +247,8 @@ def _united(model: Model, vertex: int, a: tuple[int, int], b: tuple[int, int]) -
     if model.outward(*a) @ model.outward(*b) > -np.cos(np.radians(20.0)):
         return None
     first, second = model.shapes[a[0]], model.shapes[b[0]]
-    assert first.ends is not None and second.ends is not None
+    assert first.ends is not None
+    assert second.ends is not None
     if {first.kind, second.kind} <= {"line", "arc"} and first.kind != second.kind:
         return None
     outer = first.ends[1 - a[1]], second.ends[1 - b[1]]

@@ -104,7 +104,9 @@ def _arc_residual(
     total_q = np.trace(second, axis1=1, axis2=2)
     # sum |y|^2 y = sum (q - 2 p.mean + mm)(p - mean)
     cubic = (
-        third - 2 * np.einsum("pij,pj->pi", second, mean) + (mm * count)[:, None] * mean
+        third
+        - 2 * np.einsum("pij,pj->pi", second, mean)
+        + (mm * count)[:, None] * mean
         - mean * (total_q - 2 * mm * count + mm * count)[:, None]
     )
     quartic = (
@@ -119,7 +121,8 @@ def _arc_residual(
     determinant = cov[:, 0, 0] * cov[:, 1, 1] - cov[:, 0, 1] ** 2
     safe = np.where(determinant > 1e-9 * np.maximum(trace, 1e-12) ** 2, determinant, np.inf)
     center = (
-        0.5 * np.stack([cov[:, 1, 1] * flat[:, 0] - cov[:, 0, 1] * flat[:, 1], cov[:, 0, 0] * flat[:, 1] - cov[:, 0, 1] * flat[:, 0]], 1)
+        0.5
+        * np.stack([cov[:, 1, 1] * flat[:, 0] - cov[:, 0, 1] * flat[:, 1], cov[:, 0, 0] * flat[:, 1] - cov[:, 0, 1] * flat[:, 0]], 1)
         / safe[:, None]
     )
     radius2 = (center**2).sum(1) + trace / count

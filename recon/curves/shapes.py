@@ -98,7 +98,7 @@ def sample(shape: Shape, vertices: np.ndarray, spacing: float, margin: float = 0
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(p, axis=0), axis=1))])
     total = s[-1]
     gap = min(margin, total / 4) if shape.ends is not None else 0.0
-    count = max(int(round((total - 2 * gap) / spacing)), 3)
+    count = max(round(float(total - 2 * gap) / spacing), 3)
     wanted = gap + (np.arange(count) + 0.5) / count * (total - 2 * gap)
     return np.interp(wanted, s, dense), np.full(count, (total - 2 * gap) / count)
 

@@ -1,0 +1,138 @@
+"""The wireframe from a trained edge field and the 2D edges: points on the field's ridges, tracks along them, a graph of curves, all refined
+together on the pictures.
+
+The field says where in space edges are, in one piece and without false ones that a few views would suggest; the pictures say exactly
+where. Lengths are in pixels at the scene's centre from here to the end, when the curves go back to the world.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recon.config import CurvesConfig
+from recon.console import Reporter
+from recon.curves.calibration import calibrate
+from recon.curves.contours import surface_radius
+from recon.curves.edge_grid import EdgeFunction, EdgeGrid, edge_grid
+from recon.curves.edges2d import Edges
+from recon.curves.evidence import EdgePoints, Evidence, gather_evidence, polish
+from recon.curves.graph import drop_short, drop_stubs, merge, model_of_tracks, snap, split_at_crossings
+from recon.curves.model import Model
+from recon.curves.points import ridge_points
+from recon.curves.prune import Support, support_of
+from recon.curves.refine import Visibility, refine
+from recon.curves.shapes import to_curve
+from recon.curves.trace import TraceSettings, trace
+from recon.curves.visibility import visibility
+from recon.curves.wireframe import Wireframe
+from recon.geometry import Similarity
+
+COARSE_GRID, FINE_GRID = 96, 256
+MIN_EDGE = 0.3
+"""Least edge probability (smoothed) of a point that is followed. The field is below it where nothing is."""
+SEEDS = 5000
+"""Points that are polished on the pictures; strongest first."""
+CALIBRATION_POINTS = 800
+ROUNDS = 2
+"""Refinements, each followed by edits of the graph."""
+CONTOUR_RADIUS_PX = 8.0
+"""A curve across which the surface is rounder than this is the contour of a smooth surface."""
+
+
+def build_wireframe(
+    edges: Edges, edge: EdgeFunction, world_from_scene: Similarity, settings: CurvesConfig, reporter: Reporter
+) -> Wireframe:
+    """Parametric curves of an object.
+
+    Args:
+        edges: The 2D edges of the training views.
+        edge: The trained field: edge probability at scene points.
+        world_from_scene: The scene's frame.
+        settings: What to keep.
+        reporter: Where progress goes.
+    Returns:
+        The wireframe in world units; empty when nothing is found.
+    """
+    scene_from_world = world_from_scene.inverse()
+    pixel = gather_evidence(edges, scene_from_world).pixel
+    s = scene_from_world
+    frame_from_world = Similarity(s.scale / pixel, s.rotation, s.translation / pixel)
+    evidence = gather_evidence(edges, frame_from_world)
+    min_support = int(np.clip(round(0.16 * evidence.views), 3, 12))
+
+    reporter.progress("curves", 0.0, "edge field")
+    seeds = _seeds(edge, pixel, evidence)
+    if len(seeds) == 0:
+        return Wireframe(np.zeros((0, 3)), (), None)
+    good = (seeds.support >= min_support) & (seeds.spread > 0.08)
+    if evidence.calibration_free and good.sum() >= 50:
+        reporter.progress("curves", 0.2, "calibration of the given maps")
+        some = np.random.default_rng(0).permutation(np.nonzero(good)[0])[:CALIBRATION_POINTS]
+        evidence, found, _ = calibrate(evidence, seeds[some])
+        reporter.say(
+            f"the given maps lie ({found.offset_px[0]:+.2f}, {found.offset_px[1]:+.2f}) px beside the true edges, "
+            f"silhouettes {found.outward_px:+.2f} px outside: corrected"
+        )
+        seeds = polish(evidence, seeds.points, seeds.tangents, radii_px=(2.5, 2.0))
+    reporter.progress("curves", 0.3, f"following {len(seeds)} points")
+    tracks = trace(evidence, seeds, TraceSettings(min_support, 0.08))
+    reporter.progress("curves", 0.6, f"{len(tracks)} tracks")
+    visible = None if edges.mesh is None else visibility(edges.mesh, frame_from_world, evidence)
+    model = _graph(model_of_tracks(tracks), evidence, min_support, visible, settings, reporter)
+    support = support_of(model, evidence, min_support, visible)
+    reporter.progress("curves", 1.0, f"{len(model.shapes)} curves")
+    return _wireframe(model, support).transformed(frame_from_world.inverse())
+
+
+def _seeds(edge: EdgeFunction, pixel: float, evidence: Evidence) -> EdgePoints:
+    """Points on the ridges of the field, moved to where the pictures show them; frame of the evidence."""
+    coarse = edge_grid(edge, COARSE_GRID, (np.full(3, -1.0), np.full(3, 1.0)))
+    box = _box(coarse)
+    if box is None:
+        empty = np.zeros((0, 3))
+        return EdgePoints(empty, empty, np.zeros(0, int), np.zeros(0), np.zeros(0))
+    points, tangents, _ = ridge_points(edge_grid(edge, FINE_GRID, box), MIN_EDGE)
+    if len(points) > SEEDS:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(points))[:SEEDS])
+        points, tangents = points[chosen], tangents[chosen]
+    return polish(evidence, points / pixel, tangents)
+
+
+def _box(grid: EdgeGrid) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where the field is not empty, with a margin of two cells."""
+    index = np.argwhere(grid.values > 0.5 * MIN_EDGE)
+    if len(index) == 0:
+        return None
+    return grid.points(np.maximum(index.min(0) - 2, 0)), grid.points(np.minimum(index.max(0) + 2, COARSE_GRID - 1))
+
+
+def _graph(
+    model: Model, evidence: Evidence, min_support: int, visible: Visibility | None, settings: CurvesConfig, reporter: Reporter
+) -> Model:
+    """Curves that explain the pictures, joined where they meet."""
+
+    def seen(candidate: Model) -> Model:
+        s = support_of(candidate, evidence, min_support, visible)
+        return candidate.keep((s.own >= 0.5 * min_support) & (s.spread > 0.05) & (s.share > 0.5))
+
+    def edited(candidate: Model) -> Model:
+        return merge(split_at_crossings(drop_short(snap(candidate))))
+
+    if not settings.keep_silhouettes:
+        model = model.keep(surface_radius(model, evidence) < CONTOUR_RADIUS_PX)
+    model = seen(model)
+    for k in range(ROUNDS):
+        reporter.progress("curves", 0.7 + 0.15 * k, f"refining {len(model.shapes)} curves")
+        model = refine(edited(model), evidence, visible)
+        if not settings.keep_silhouettes:
+            model = model.keep(surface_radius(model, evidence) < CONTOUR_RADIUS_PX)
+        model = drop_stubs(seen(model))
+    return refine(edited(model), evidence, visible, radii_px=(1.5, 1.5, 1.5, 1.2, 1.2))
+
+
+def _wireframe(model: Model, support: Support) -> Wireframe:
+    curves = [
+        to_curve(shape, model.vertices, support=round(float(support.views[k])), rmse_px=float(support.rmse_px[k]))
+        for k, shape in enumerate(model.shapes)
+    ]
+    return Wireframe(model.vertices, tuple(curves))
