@@ -1,8 +1,9 @@
 """The render loop: every visitor's picture, coarse while the camera moves, finer when it is still. Knows no browser and no model.
 
 A visitor's picture goes through :data:`LEVELS`: ``moving`` is drawn at once, at a size that the measured speed allows; ``still`` and
-``full`` follow when nothing has changed for a moment. A change of the camera or of a setting begins again at ``moving``; what is being
-drawn then is given up after its current chunk of rows. While a model is trained, ``refresh`` asks for finished pictures again.
+``full`` follow when nothing has changed for a moment. A change of the camera or of a setting begins again at ``moving``; a finer picture
+that is being drawn then is given up after its current chunk of rows. While a model is trained, ``refresh`` asks for finished pictures
+again.
 """
 
 from __future__ import annotations
@@ -195,13 +196,13 @@ class RenderLoop(Generic[O]):
                     break
                 finally:
                     busy += time.perf_counter() - began
-            if self._closed or not self._is_wanted(visit, version):
+            if self._closed or not self._is_wanted(visit, version, level):
                 painting.close()
                 self.frames_cancelled += 1
                 self._measure(rays, busy)
                 return None
         self._measure(rays, busy)
-        return frame if self._is_wanted(visit, version) else None
+        return frame if self._is_wanted(visit, version, level) else None
 
     def _frame_size(self, order: O, level: int) -> tuple[int, int]:
         """Pixels of a level's picture: as many as its time allows, at the shape of the full picture."""
@@ -215,9 +216,12 @@ class RenderLoop(Generic[O]):
         if rays >= 256 and seconds > 0.0:
             self.rays_per_second = 0.6 * self.rays_per_second + 0.4 * rays / seconds
 
-    def _is_wanted(self, visit: _Visit[O], version: int) -> bool:
+    def _is_wanted(self, visit: _Visit[O], version: int, level: int) -> bool:
+        """Whether to go on with a picture. A coarse one is finished even if the camera moved on: cameras report more often than pictures
+        can be drawn, and somebody who moves all the time would see none."""
         with self._changed:
-            return visit.version == version and any(v is visit for v in self._visits.values())
+            current = visit.version == version or (level == 0 and visit.order is not None)
+            return current and any(v is visit for v in self._visits.values())
 
     def _advance(self, visit: _Visit[O], version: int, level: int) -> None:
         with self._changed:

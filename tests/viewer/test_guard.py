@@ -127,13 +127,16 @@ def frame(payload: bytes, opcode: int = 2, fin: bool = True, masked: bool = True
     return bytes([opcode | (0x80 if fin else 0)]) + size + (b"\0\0\0\0" if masked else b"") + payload
 
 
+def feed(limit: FrameLimit, stream: bytes, piece: int) -> None:
+    for start in range(0, len(stream), piece):
+        limit.feed(stream[start : start + piece])
+
+
 @pytest.mark.parametrize("piece", [1, 3, 7, 1000, 10**9])
 def test_frames_within_the_limit_pass(piece: int):
     stream = b"".join(frame(bytes(n)) for n in (0, 1, 125, 126, 1000, 999)) + frame(bytes(500), fin=False) + frame(bytes(10), 9)
     stream += frame(bytes(500), 0)
-    limit = FrameLimit(1000)
-    for start in range(0, len(stream), piece):
-        limit.feed(stream[start : start + piece])
+    feed(FrameLimit(1000), stream, piece)
 
 
 @pytest.mark.parametrize(
@@ -149,10 +152,8 @@ def test_frames_within_the_limit_pass(piece: int):
 )
 def test_oversized_messages_are_refused(stream: bytes):
     for piece in (1, 10**9):
-        limit = FrameLimit(1000)
         with pytest.raises(Refused) as refused:
-            for start in range(0, len(stream), piece):
-                limit.feed(stream[start : start + piece])
+            feed(FrameLimit(1000), stream, piece)
         assert refused.value.status == 413
 
 
