@@ -16,8 +16,18 @@ from recon.surface.reading import read_mesh
 
 
 def surface_file(run: Run) -> Path | None:
-    """The exported mesh to look at: ``mesh.glb`` (simplified, textured) before ``mesh.ply`` (all faces, vertex colours)."""
-    return next((p for p in (run.exports / "mesh.glb", run.exports / "mesh.ply") if p.is_file()), None)
+    """The mesh to look at: the run's exported ``mesh.glb`` (simplified, textured) before ``mesh.ply`` (all faces, vertex colours).
+
+    Curves that were found on a surface (``--edges surface:RUN``) are shown with it: that run's mesh, where the run has none itself.
+    """
+    folders = [run.exports]
+    source = run.config.nef.edges
+    if run.config.method == "nef" and source is not None and source.startswith("surface:"):
+        given = Path(source.removeprefix("surface:"))
+        if given.is_file():
+            return given
+        folders.append(given / "exports")
+    return next((path for folder in folders for path in (folder / "mesh.glb", folder / "mesh.ply") if path.is_file()), None)
 
 
 def curves_file(run: Run) -> Path | None:

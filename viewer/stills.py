@@ -27,6 +27,8 @@ SAMPLES = 400
 """Points along a curve as long as that radius."""
 _PIXELS = 2**24
 """Most pixels of a drawing before it is averaged: about 200 MB with VTK's buffers."""
+CREASE_DEG = 35.0
+"""Of meshes that come without normals, for clay."""
 _CLAY = (0.78, 0.76, 0.73)
 
 
@@ -208,8 +210,10 @@ def _mesh_actor(pv: Any, plotter: Any, mesh: Mesh, local_from_world: Similarity,
     if shading == "color" and mesh.colors is not None:
         data["shown"] = mesh.colors
         return plotter.add_mesh(data, scalars="shown", rgb=True, name=f"mesh {shading}", **plain)
+    if mesh.normals is None:  # faces that meet at more than this angle are lit as two
+        data = data.compute_normals(split_vertices=True, feature_angle=CREASE_DEG, consistent_normals=False, auto_orient_normals=False)
     return plotter.add_mesh(
-        data, color=_CLAY, smooth_shading=True, ambient=0.18, diffuse=0.85, specular=0.06, specular_power=15, name=f"mesh {shading}"
+        data, color=_CLAY, smooth_shading=True, ambient=0.25, diffuse=0.9, specular=0.06, specular_power=15, name=f"mesh {shading}"
     )
 
 

@@ -1,5 +1,6 @@
 """`recon render`: what it writes for every kind of camera, subject and mode, and what it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -124,6 +125,15 @@ def test_textures_are_read_back(tmp_path: Path):
     np.testing.assert_allclose(back.uv, mesh.uv, atol=1e-6)
     np.testing.assert_array_equal(back.texture, picture)
     np.testing.assert_allclose(back.vertices, vertices, atol=1e-4)
+
+
+def test_curves_are_shown_with_the_surface_they_were_found_on(surface_run: Run, tmp_path: Path):
+    config = preset_config("nef", "hashgrid", "fast")
+    for source in (f"surface:{surface_run.folder}", f"surface:{surface_run.exports / 'mesh.ply'}"):
+        run = Run(tmp_path, replace(config, nef=replace(config.nef, edges=source)))
+        assert len(load_surface(run).faces) == 8
+    with pytest.raises(DataError, match="no mesh"):
+        load_surface(Run(tmp_path, config))
 
 
 @pytest.mark.parametrize(
