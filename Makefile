@@ -30,10 +30,16 @@ bench: setup
 sanitize: setup
 	kernels/native/sanitize.sh
 
-# The README's picture.
+# The README's pictures: a surface, the curves found on it, a turntable of both, and the page that holds them.
 pictures: setup
 	$(VENV)/bin/recon reconstruct scenes:bracket --out runs/pictures
-	cp "$$(ls -td runs/pictures/bracket/*/*/ | head -1)preview.png" docs/bracket.png
+	surface="$$(ls -td runs/pictures/bracket/volsdf-hashgrid/*/ | head -1)" && cp "$${surface}preview.png" docs/bracket.png && \
+	$(VENV)/bin/recon reconstruct scenes:bracket --method nef --edges "surface:$${surface}" --out runs/pictures
+	curves="$$(ls -td runs/pictures/bracket/nef-hashgrid/*/ | head -1)" && \
+	$(VENV)/bin/recon render "$${curves}" --of mesh curves --modes clay --size 360 --frames 40 --fps 15 --out docs/turntable.gif && \
+	$(VENV)/bin/recon render "$${curves}" --of curves --size 640 --frames 1 --out runs/pictures/wireframe && \
+	cp runs/pictures/wireframe/00000-color.png docs/wireframe.png && \
+	$(VENV)/bin/recon view "$${curves}" --export runs/pictures/bracket.html
 
 setup: $(VENV)/.ready
 
@@ -42,7 +48,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
 		{ echo "Cannot create a virtual environment with $(PYTHON). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,gpu,cad]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,gpu,cad,viewer]'
 	touch $@
 
 clean:
