@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from recon.curves.ridges import KIND_GIVEN, EdgePoints, connected_to_strong, edge_points, no_points, ridge_points
+from recon.curves.detector import nearest_parallel
+from recon.curves.ridges import KIND_GIVEN, EdgePoints, connected_to_strong, edge_points, joined, no_points, ridge_points
 from recon.data.images import decode
 from recon.data.listing import IMAGE_SUFFIXES, FrameProblem
 from recon.data.scene import Scene, View
@@ -19,6 +20,8 @@ from recon.errors import DataError, UsageError
 LINE_PX = 1.5
 # Of a given map's range: lower is background; a chain must reach the second somewhere.
 LOWEST_MAP, SURE_MAP = 0.1, 0.3
+# A point of a map stands for an edge of the photograph this near and this parallel.
+SNAP_PX, SNAP_DEG = 2.5, 25.0
 # Detectors are known by these folder names; the earlier in the list, the more accurate its maps are known to be.
 KNOWN_FOLDERS = ("edge_DexiNed", "edge_PidiNet")
 
@@ -218,6 +221,52 @@ def map_points(strength: np.ndarray, region: np.ndarray | None = None) -> EdgePo
     full = max(float(np.quantile(ridge.values, 0.9)), 1e-6) if len(ridge.values) else 1.0
     weights = np.clip(ridge.values / full, 0.05, 1)
     return edge_points(ridge.points[chained], ridge.normals[chained], weights[chained], KIND_GIVEN)
+
+
+def common_shift(points: EdgePoints, others: EdgePoints) -> np.ndarray:
+    """The displacement (dx, dy), pixels, that brings points nearest to parallel edges of the others, in the median. [2]
+
+    Only displacements across edges can be seen: they are solved for both axes by least squares, twice, without what lies far off.
+    """
+    shift = np.zeros(2)
+    for reach in (SNAP_PX, 0.6 * SNAP_PX):
+        moved = EdgePoints((points.points + shift).astype(np.float32), points.normals, points.weights, points.kinds)
+        partner = nearest_parallel(moved, others, reach, SNAP_DEG)
+        rows = np.flatnonzero(partner >= 0)
+        if len(rows) < 20:
+            return shift
+        normals = others.normals[partner[rows]].astype(np.float64)
+        off = ((others.points[partner[rows]] - moved.points[rows]) * normals).sum(1)
+        # outlines may all be displaced outwards, which is no shift: opposite sides cancel
+        shift = shift + np.linalg.solve(normals.T @ normals + 1e-3 * len(rows) * np.eye(2), normals.T @ off)
+    return shift
+
+
+def snapped(points: EdgePoints, seen: EdgePoints, shift: np.ndarray) -> tuple[EdgePoints, float]:
+    """Points of a map moved onto the photograph's edges that they stand for.
+
+    Detectors draw lines a pixel or so beside the edge (outwards along silhouettes, where they see the dark background), which is more than
+    the curves' accuracy. A map says which edges count, the photograph where they are.
+
+    Args:
+        points: From :func:`map_points`.
+        seen: The detector's, faint edges included.
+        shift: Common displacement of the maps, see :func:`common_shift`.
+    Returns:
+        The points: each at the nearest parallel edge of the photograph; where there is none, displaced by ``shift``. And the share of
+        points that found an edge.
+    """
+    if not len(points):
+        return points, 0.0
+    moved = EdgePoints((points.points + shift).astype(np.float32), points.normals, points.weights, points.kinds)
+    partner = nearest_parallel(moved, seen, SNAP_PX, SNAP_DEG)
+    found = partner >= 0
+    if not found.any():
+        return moved, 0.0
+    # several points of a map may stand for one of the photograph
+    kept, first = np.unique(partner[found], return_index=True)
+    at_edge = EdgePoints(seen.points[kept], seen.normals[kept], points.weights[found][first], points.kinds[found][first])
+    return joined([at_edge, moved[~found]]), float(found.mean())
 
 
 def _second(image: np.ndarray, sigma: float, rows: int, columns: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from recon.console import Reporter
 from recon.curves.detector import detect
-from recon.curves.edge_maps import draw_edges, find_map_folders, given_folder, map_points, read_maps, undistorted
+from recon.curves.edge_maps import common_shift, draw_edges, find_map_folders, given_folder, map_points, read_maps, snapped, undistorted
 from recon.curves.ridges import KIND_CREASE, KIND_GIVEN, KIND_INTENSITY, KIND_SILHOUETTE, KIND_STEP, EdgePoints, no_points
 from recon.curves.surface_edges import explained, guide_from, surface_points
 from recon.data.scene import Camera, Scene, View
@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
+# With this share of a map's points on edges of the photographs, what is left of a common displacement does not matter.
+SNAPPED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class EdgeView:
     Attributes:
         name: The view's name.
         camera: In the world, at the resolution of ``strength``.
-        strength: Soft edge map: lines one to two pixels wide, 1 on strong edges. [H, W] float32 in [0, 1]
+        strength: Soft edge map, given or drawn from the points: lines one to two pixels wide, 1 on strong edges. [H, W] float32 in [0, 1]
         points: Points on edges, (x, y) in pixels with pixel centres at +0.5, about one per pixel along an edge. [N, 2] float32
         normals: Unit normals of the edge in the image; only the line matters, not the sign. [N, 2] float32
         weights: Confidence of each point in (0, 1]. [N] float32
@@ -65,7 +67,8 @@ class Edges:
     Attributes:
         views: In the scene's order; views without any edge are kept, with empty arrays.
         source: "given: edge_DexiNed", "auto" or "surface: RUN".
-        offset_free: The maps may all be displaced by the same fraction of a pixel, which whoever uses them has to estimate.
+        offset_free: The points may all be displaced by the same fraction of a pixel, which whoever uses them has to estimate: given maps
+            of which the photographs confirm little.
         warnings: For the user, one line each.
         mesh: The surface that guided them, in world units, for visibility.
     """
@@ -167,16 +170,35 @@ def _given(scene: Scene, views: Sequence[View], choice: str, reporter: Reporter 
             f"edge maps: {folder.label}, {folder.count} of {len(views)} views, {'black on white' if given.inverted else 'white on black'}"
         )
 
-    def work(k: int) -> EdgeView:
+    def read(k: int) -> tuple[EdgePoints, EdgePoints]:
+        """Points of the map and of the photograph, both in the map's pixels."""
         strength = given.maps[k]
         if strength is None:
-            empty = np.zeros((views[k].camera.height, views[k].camera.width), np.float32)
-            return view_edges(views[k], no_points(), empty)
+            return no_points(), no_points()
         camera = views[k].camera.resized(strength.shape[1], strength.shape[0])
-        region = in_bounds(scene, camera)
-        return view_edges(views[k], map_points(strength, region), np.where(region, strength, 0).astype(np.float32), camera)
+        factor = np.array([camera.width / views[k].camera.width, camera.height / views[k].camera.height], np.float32)
+        seen = detect_view(scene, views[k], faint=True)
+        normals = seen.normals / factor
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        return map_points(strength, in_bounds(scene, camera)), EdgePoints(seen.points * factor, normals, seen.weights, seen.kinds)
 
-    return Edges(tuple(each_view("edges", views, work, reporter)), f"given: {folder.label}", True, given.warnings)
+    pairs = each_view("edges", views, read, reporter)
+    shift = np.median([common_shift(*pair) for pair in pairs], axis=0)
+    made, shares = [], []
+    for view, strength, (points, seen) in zip(views, given.maps, pairs, strict=True):
+        if strength is None:
+            made.append(view_edges(view, no_points()))
+            continue
+        points, share = snapped(points, seen, shift)
+        shares.append(share)
+        camera = view.camera.resized(strength.shape[1], strength.shape[0])
+        made.append(view_edges(view, points, np.where(in_bounds(scene, camera), strength, 0).astype(np.float32), camera))
+    if reporter is not None:
+        x, y = -shift
+        reporter.say(f"the maps lie ({x:+.2f}, {y:+.2f}) px beside the edges of the photographs, outlines aside")
+        reporter.say(f"{100 * np.mean(shares):.0f} % of their points are on edges of the photographs and take their places")
+    # where the photographs show few of them, the remaining displacement is still to be found
+    return Edges(tuple(made), f"given: {folder.label}", float(np.mean(shares)) < SNAPPED_SHARE, given.warnings)
 
 
 def _guided(scene: Scene, views: Sequence[View], path: str, reporter: Reporter | None) -> Edges:
