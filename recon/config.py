@@ -192,6 +192,8 @@ class NEFConfig:
     """Length of the feature handed to the grey network."""
     step: float = 0.008
     """Marching step of the occupancy sampling, scene units: a line two pixels wide in a map of 400 is about 0.02 across."""
+    occupancy_from: int = 160
+    """Steps before any cell is left out: a field is first fog everywhere, then edges stand out and the rest clears."""
     beta_init: float = 0.1
     """Initial value of the learnt scale of the density."""
     beta_lr_factor: float = 1.0

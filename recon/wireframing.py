@@ -65,7 +65,8 @@ def make_wireframe(
     """
 
     def edge(points: np.ndarray) -> np.ndarray:
-        return method.edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
+        found = method.edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
+        return np.where((points**2).sum(-1) < 1.0, found, 0.0)  # outside the unit sphere nothing was ever learnt
 
     if edges.offset_free:
         edges = mark_silhouettes(edges, scene)

@@ -22,8 +22,6 @@ EDGE = 0.3
 """Pixels above this count as edges (eta of the losses)."""
 OCCUPIED = 0.15
 """Cells whose edge probability stays below this are not sampled: their density is below 1.5e-3 of the largest."""
-WARM_UP = 160
-"""Steps before any cell is left out: a field is first fog everywhere, then edges stand out and the rest clears."""
 FORGET = 0.8
 """A cell's running maximum is multiplied by this at every refresh."""
 NEAREST = 0.05
@@ -159,10 +157,11 @@ class NEF(nn.Module):
     @torch.no_grad()
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         """A decaying running maximum of e per cell, thresholded: all cells are sampled while new, later an eighth and half the occupied."""
-        if self.coarse is not None or step < WARM_UP:
+        warm_up = self.config.occupancy_from
+        if self.coarse is not None or step < warm_up:
             return
         cells = self.grid.cells
-        if step < 2 * WARM_UP:
+        if step < 2 * warm_up:
             index = torch.arange(cells)
         else:
             some = torch.randint(cells, (cells // 8,), generator=generator)
