@@ -1,0 +1,159 @@
+"""The loop that fits a field to samples of a signal."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon.checkpoint import Checkpoint, save_checkpoint
+from recon.console import Reporter, duration
+from recon.errors import DivergedError, Interrupted
+from recon.fields.neurbf import NeuRBFField
+from recon.fit.build import FitField
+from recon.fit.config import FitConfig, LossName
+from recon.fit.run import FitRun
+from recon.optimizer import Adam
+from recon.train import stop_requests
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of a signal.
+
+    Attributes:
+        points: In [-1, 1]^D. [N, D]
+        targets: [N, C]
+        neighbors: Of the points, for a NeuRBF field; None: to be searched. int32 [N, K]
+    """
+
+    points: Tensor
+    targets: Tensor
+    neighbors: Tensor | None
+
+
+Draw = Callable[[int], Batch]
+"""The batch of a step; the same step always gives the same batch, so that a fit can go on where it stopped."""
+
+
+def stratified(count: int, batch: int, seed: int) -> Callable[[int], Tensor]:
+    """Numbers of samples for each step: the row of all samples is cut into equal stretches, a step takes one of each, an epoch all once.
+
+    Args:
+        count: Samples.
+        batch: About how many a step takes.
+        seed: Of the order.
+    Returns:
+        Step -> rising int64 numbers; the same step always gives the same.
+    """
+    length = max(math.ceil(count / batch), 1)
+    starts = torch.arange(math.ceil(count / length)) * length
+    kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def ids(step: int) -> Tensor:
+        epoch = step // length
+        if epoch not in kept:
+            kept.clear()
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch + 2)
+            phase = torch.randint(length, starts.shape, generator=generator)
+            kept[epoch] = phase, torch.randperm(length, generator=generator)
+        phase, turns = kept[epoch]
+        chosen = starts + (phase + turns[step % length]) % length
+        return chosen[chosen < count]
+
+    return ids
+
+
+def predict(field: FitField, points: Tensor, neighbors: Tensor | None) -> Tensor:
+    """Values at points, with neighbours where they are known. [N, C]"""
+    if isinstance(field, NeuRBFField):
+        return field.query(points, neighbors=neighbors)[0]
+    return field.query(points)[0]
+
+
+def loss_value(name: LossName, predicted: Tensor, wanted: Tensor) -> Tensor:
+    """The losses of the papers; see :class:`~recon.fit.config.FitConfig`. "scaled_l2" is what RBFNet's code calls MAPE. Scalar."""
+    difference = predicted - wanted
+    if name == "l2":
+        return (difference * difference).mean()
+    if name == "l1":
+        return difference.abs().mean()
+    if name == "relative_l2":  # the denominator is not differentiated (Instant-NGP)
+        return (difference * difference / (predicted.detach() ** 2 + 0.01)).mean()
+    if name == "mape":
+        return (difference.abs() / (wanted.abs() + 0.01)).mean()
+    return (difference * difference / (wanted.abs() + 0.1)).mean()
+
+
+def optimise(run: FitRun, field: FitField, draw: Draw, resumed: Checkpoint | None, reporter: Reporter, started: float) -> None:
+    """Fit until ``config.steps``.
+
+    Args:
+        run: Where metrics and checkpoints go.
+        field: Updated in place.
+        draw: Samples of the signal.
+        resumed: State to go on from, already loaded into ``field``.
+        reporter: Where progress goes.
+        started: ``time.perf_counter()`` when work on this signal began: placing functions and drawing the pool count as time of the fit.
+    Raises:
+        DivergedError: If the loss is not finite; the last checkpoint is kept.
+        Interrupted: On Ctrl-C or SIGTERM, after saving a checkpoint.
+    """
+    config = run.config
+    optimizer = Adam(field.parameter_groups())
+    step, seconds_before = 0, 0.0
+    if resumed is not None:
+        optimizer.load(resumed.optimizer)
+        step, seconds_before = resumed.step, float(resumed.trainer["seconds"])
+    loss_sum = squared_sum = torch.zeros(())
+    since = step
+    began, first = time.perf_counter(), step
+
+    def seconds() -> float:
+        return seconds_before + time.perf_counter() - started
+
+    def save() -> None:
+        generator = torch.Generator().manual_seed(config.seed).get_state()
+        state = Checkpoint(step, field.state_dict(), optimizer.state, generator, {"seconds": seconds()})
+        save_checkpoint(run.checkpoints, state, keep=2)
+
+    with stop_requests() as stop:
+        while step < config.steps:
+            batch = draw(step)
+            predicted = predict(field, batch.points, batch.neighbors)
+            loss = loss_value(config.loss, predicted, batch.targets)
+            loss.backward()
+            optimizer.step(rate(config, step))
+            step += 1
+            loss_sum = loss_sum + loss.detach()
+            squared_sum = squared_sum + (predicted.detach() - batch.targets).square().mean()
+            if step % config.log_every == 0 or step == config.steps:
+                value, squared = float(loss_sum) / (step - since), float(squared_sum) / (step - since)
+                if not math.isfinite(value):
+                    run.set_status("failed", step, "the loss is not finite")
+                    raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set lr")
+                record = {"step": step, "loss": value, "lr": rate(config, step - 1), "seconds": round(seconds(), 2)}
+                psnr = -10.0 * math.log10(max(squared, 1e-12))
+                run.log_metrics({**record, "psnr": psnr} if config.signal == "image" else {**record, "rms": math.sqrt(squared)})
+                left = (time.perf_counter() - began) / (step - first) * (config.steps - step)
+                figure = f"PSNR {psnr:.2f} dB" if config.signal == "image" else f"RMS {math.sqrt(squared):.3g}"
+                text = f"step {step}/{config.steps}  loss {value:.4g}  {figure}  ETA {duration(left)}"
+                reporter.progress("fit", step / config.steps, text)
+                loss_sum = squared_sum = torch.zeros(())
+                since = step
+            if stop() or step % config.checkpoint_every == 0 or step == config.steps:
+                save()
+                run.set_status("running", step)
+            if stop() and step < config.steps:
+                run.set_status("interrupted", step)
+                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", f"recon resume {run.folder}")
+
+
+def rate(config: FitConfig, step: int) -> float:
+    """Cosine from ``lr`` to ``lr * lr_final``."""
+    share = step / max(config.steps, 1)
+    return config.lr * (config.lr_final + (1.0 - config.lr_final) * 0.5 * (1.0 + math.cos(math.pi * share)))

@@ -1,0 +1,93 @@
+"""A fit's folder: ``fit.yaml, signal.json, env.json, metrics.jsonl, status.json, checkpoints/, eval/`` and the results beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recon.checkpoint import write_text_atomically
+from recon.errors import DataError
+from recon.fit.config import FitConfig, load_fit_config, save_fit_config
+from recon.runs import environment
+
+CONFIG = "fit.yaml"
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """Paths of a fit's folder, its configuration, and what ``signal.json`` says about the signal."""
+
+    folder: Path
+    config: FitConfig
+    signal: dict[str, Any]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def eval(self) -> Path:
+        return self.folder / "eval"
+
+    @property
+    def source(self) -> Path:
+        """The picture, mesh or points."""
+        return Path(self.signal["source"])
+
+    def log_metrics(self, record: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with open(self.folder / "metrics.jsonl", "a") as f:
+            f.write(json.dumps(record) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl."""
+        path = self.folder / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    def set_status(self, state: str, step: int, message: str = "") -> None:
+        """Say in status.json what the fit is doing."""
+        status = {"state": state, "step": step, "pid": os.getpid(), "message": message}
+        write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write ``eval/results.json``."""
+        self.eval.mkdir(exist_ok=True)
+        write_text_atomically(self.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
+
+
+def create_fit(out: Path, source: Path, config: FitConfig, signal: dict[str, Any]) -> FitRun:
+    """Make ``out/<name>/fit-<field>/<UTC>-<hex>`` and write what it is made of."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = out / source.stem / f"fit-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
+    folder.mkdir(parents=True)
+    run = FitRun(folder, config, {"source": str(source.resolve()), **signal})
+    save_fit_config(config, folder / CONFIG)
+    write_text_atomically(folder / "signal.json", json.dumps(run.signal, indent=1))
+    write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
+    run.set_status("running", 0)
+    return run
+
+
+def is_fit(folder: Path) -> bool:
+    """Whether a folder is a fit's (and not a reconstruction's)."""
+    return (folder / CONFIG).is_file()
+
+
+def open_fit(folder: Path) -> FitRun:
+    """An existing fit's folder.
+
+    Raises:
+        DataError: If it is none, or its signal.json cannot be read.
+    """
+    if not is_fit(folder):
+        raise DataError(f"{folder}: not a fit's folder", hint=f"give the folder that holds {CONFIG}")
+    try:
+        signal = json.loads((folder / "signal.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / 'signal.json'}: cannot be read ({error})") from error
+    return FitRun(folder, load_fit_config(folder / CONFIG), signal)
