@@ -28,6 +28,8 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "fused_field": ("fused_field_forward", "fused_field_backward"),
     "adam_step": ("adam_step",),
     "march_rays": ("march_count", "march_fill"),
+    "update_occupancy": ("occupancy_pack",),
+    "decay_occupancy": ("occupancy_decay",),
     "composite": ("composite_forward", "composite_backward"),
     "composite_alpha": ("composite_alpha_forward", "composite_alpha_backward"),
     "distortion_loss": ("distortion_forward", "distortion_backward"),

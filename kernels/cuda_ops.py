@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import cuda_backend
 from .cuda_backend import REALS, Unit
+from .knn_tree import knn_build as knn_build
 from .specs import ACTIVATIONS, HashGridSpec, MLPSpec
 
 DTYPES = tuple(REALS)
@@ -316,31 +317,43 @@ def rbf_backward(
     cuda_backend.launch(_unit("rbf", x, DIMS=x.shape[1]), entry, (x.shape[0], 1), x.shape[0], *inputs, *shape, grad, *last)
 
 
-def knn_build(points: Tensor, boxes: Tensor, leaf_points: Tensor, leaf_ids: Tensor) -> None:
-    """Fill the tree of :class:`kernels.ops.knn.KnnIndex`, a level at a time: all nodes of a level have equally many places.
+def _layer(like: Tensor, outputs: int) -> Unit:
+    return _unit("rbf_layer", like, FEATURES=like.shape[1], OUTPUTS=outputs)
 
-    Places without a point are at infinity and sort to the end, so the last leaves may be empty; empty boxes are infinitely far.
+
+def rbf_layer_forward(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    """out [N, O]; see :func:`kernels.rbf_layer`."""
+    n, inputs = features.shape[0], (features, None, centers, log_betas.exp(), weight, bias)
+    cuda_backend.launch(_layer(features, out.shape[1]), "layer_forward_rows", (n, 1), n, *inputs, centers.shape[0], out)
+
+
+def rbf_layer_backward(
+    features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, grad: Tensor, direction: Tensor | None,
+    by_grad: Tensor | None, by_features: Tensor | None, sums: Tensor | None,
+) -> None:  # fmt: skip
+    """Gradients of ``<grad, out>``, or with a direction [N, F] of ``<direction, the gradient to features>``; by_grad only then.
+
+    ``sums`` has centers, log_betas, weight and bias one after another and is added to, the others are written; each may be None.
     """
-    leaves, dims, leaf = leaf_points.shape
-    places, count = leaves * leaf, points.shape[0]
-    ids = torch.full((places,), -1, dtype=torch.int32, device=points.device)
-    ids[:count] = torch.arange(count, dtype=torch.int32, device=points.device)
-    coordinates = points.new_full((places, dims), math.inf)
-    coordinates[:count] = points
-    boxes[0] = 0
-    for nodes in (1 << level for level in range(leaves.bit_length())):
-        block, members = coordinates.view(nodes, -1, dims), ids.view(nodes, -1)
-        lower = block.amin(1)
-        upper = torch.where(members[..., None] >= 0, block, -math.inf).amax(1)
-        boxes[nodes : 2 * nodes] = torch.cat([lower, upper], 1)
-        if nodes == leaves:
-            break
-        axis = (upper - lower).argmax(1)
-        order = block.gather(2, axis[:, None, None].expand(-1, block.shape[1], 1))[..., 0].argsort(dim=1, stable=True)
-        coordinates = block.gather(1, order[..., None].expand_as(block)).reshape(places, dims)
-        ids = members.gather(1, order).reshape(-1)
-    leaf_points.copy_(coordinates.view(leaves, leaf, dims).transpose(1, 2))
-    leaf_ids.copy_(ids.view(leaves, leaf))
+    n, unit, inputs = features.shape[0], _layer(features, grad.shape[1]), (features, direction, centers, log_betas.exp(), weight)
+    if by_grad is not None:
+        cuda_backend.launch(unit, "layer_forward_rows", (n, 1), n, *inputs, None, centers.shape[0], by_grad)
+    if by_features is not None or sums is not None:
+        cuda_backend.launch(unit, "layer_backward_rows", (n, 1), n, *inputs, centers.shape[0], grad, by_features, sums)
+
+
+def occupancy_pack(values: Tensor, threshold: float, bitfield: Tensor) -> None:
+    """Bits of the values [cascades, cells] above the threshold."""
+    count = bitfield.numel()
+    cuda_backend.launch(_unit("occupancy", values), "pack_cells", (count, 1), count, values, float(threshold), bitfield)
+
+
+def occupancy_decay(values: Tensor, fresh: Tensor, indices: Tensor | None, decay: float) -> None:
+    """In place; see :func:`kernels.decay_occupancy`. values [cells], fresh [M], indices int64 [M] or None (M = cells)."""
+    unit, cells, count = _unit("occupancy", values), values.numel(), fresh.numel()
+    cuda_backend.launch(unit, "decay_cells", (cells, 1), cells, fresh if indices is None else None, float(decay), values)
+    if indices is not None:
+        cuda_backend.launch(unit, "raise_cells", (count, 1), count, fresh, indices, values)
 
 
 def knn_query(boxes: Tensor, leaf_points: Tensor, leaf_ids: Tensor, queries: Tensor, indices: Tensor, squared: Tensor) -> None:

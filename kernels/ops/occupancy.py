@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .. import backends
 from ..errors import ArgumentError
 from ..reference import occupancy as reference
+from .native_specs import raw
 
 CELL_CHUNK = 1 << 17
 """Cells looked at together by :func:`cells_seen`."""
@@ -124,45 +126,85 @@ class OccupancyGrid:
 
 
 @torch.no_grad()
-def update_occupancy(grid: OccupancyGrid, values: Tensor, threshold: float) -> None:
+def update_occupancy(grid: OccupancyGrid, values: Tensor, threshold: float, *, backend: str | None = None) -> None:
     """Mark the cells whose value exceeds a threshold, and no others.
 
     Args:
         grid: Its bitfield is overwritten.
         values: One number per cell in Morton order: opacity, density, anything that grows with importance. float [cascades, cells]
         threshold: A cell is occupied iff ``value > threshold``; NaN is not.
+        backend: Force a backend.
     Raises:
         ArgumentError: Wrong shape, dtype or device.
+        BackendError: A forced backend is missing.
     """
-    if not values.is_floating_point() or tuple(values.shape) != (grid.cascades, grid.cells):
+    if values.dtype not in (torch.float32, torch.float64) or tuple(values.shape) != (grid.cascades, grid.cells):
         raise ArgumentError(
-            f"update_occupancy: values must be floating point [{grid.cascades}, {grid.cells}], not {values.dtype} {list(values.shape)}"
+            f"update_occupancy: values must be float32 or float64 [{grid.cascades}, {grid.cells}], not {values.dtype} {list(values.shape)}"
         )
     if values.device != grid.bitfield.device:
         raise ArgumentError(f"update_occupancy: values are on {values.device}, the grid on {grid.bitfield.device}")
-    grid.bitfield.copy_(reference.pack_bits(values > threshold))
+    name = backends.backend("update_occupancy", values.device, backend)
+    if name == "cpu":
+        backends.native().occupancy_pack(raw(values), float(threshold), grid.bitfield, torch.get_num_threads())
+    elif name in backends.GPU_MODULES:
+        backends.gpu(name, values).occupancy_pack(raw(values), float(threshold), grid.bitfield)
+    else:
+        grid.bitfield.copy_(reference.pack_bits(values > threshold))
 
 
 @torch.no_grad()
-def decay_occupancy(values: Tensor, fresh: Tensor, indices: Tensor | None = None, decay: float = 0.95) -> None:
+def decay_occupancy(
+    values: Tensor, fresh: Tensor, indices: Tensor | None = None, decay: float = 0.95, *, backend: str | None = None
+) -> None:
     """``values = max(decay * values, fresh)`` in place: the decaying running maximum of instant-ngp.
 
-    All cells decay, sampled or not; negative cells (marked invisible) stay as they are.
+    All cells decay, sampled or not; negative cells (marked invisible) stay as they are, and fresh values that are NaN do not count.
 
     Args:
-        values: float [cells] or [cascades, cells]
-        fresh: New values of the cells ``indices``, or of all cells. [M] or the shape of ``values``
+        values: float32 or float64, contiguous. [cells] or [cascades, cells]
+        fresh: New values of the cells ``indices``, or of all cells, dtype and device of ``values``. [M] or the shape of ``values``
         indices: Into the flattened ``values``; may repeat. int64 [M] or None
         decay: In [0, 1].
+        backend: Force a backend.
+    Raises:
+        ArgumentError: Wrong shape, dtype, device or range; cells that do not exist.
+        BackendError: A forced backend is missing.
     """
+    op = "decay_occupancy"
+    if values.dtype not in (torch.float32, torch.float64) or fresh.dtype != values.dtype or fresh.device != values.device:
+        raise ArgumentError(
+            f"{op}: values and fresh must both be float32 or both float64, on one device; they are {values.dtype} on {values.device} and "
+            f"{fresh.dtype} on {fresh.device}"
+        )
     if not values.is_contiguous():
-        raise ArgumentError("decay_occupancy: values must be contiguous")
+        raise ArgumentError(f"{op}: values must be contiguous: they are changed in place")
+    if not 0 <= decay <= 1:
+        raise ArgumentError(f"{op}: decay must be in [0, 1], not {decay}")
     if indices is None and fresh.numel() != values.numel():
-        raise ArgumentError(f"decay_occupancy: fresh has {fresh.numel()} values for {values.numel()} cells")
-    if indices is not None and indices.shape != fresh.shape:
-        raise ArgumentError(f"decay_occupancy: {indices.numel()} indices for {fresh.numel()} fresh values")
-    flat = values.view(-1)
-    flat.copy_(reference.decay_and_merge(flat, fresh.reshape(-1), indices, decay))
+        raise ArgumentError(f"{op}: fresh has {fresh.numel()} values for {values.numel()} cells")
+    if indices is not None:
+        _check_indices(op, indices, fresh, values)
+    name = backends.backend(op, values.device, backend)
+    flat, new = values.detach().view(-1), raw(fresh.reshape(-1))
+    at = None if indices is None else raw(indices)
+    if name == "cpu":
+        backends.native().occupancy_decay(flat, new, at, float(decay), torch.get_num_threads())
+    elif name in backends.GPU_MODULES:
+        backends.gpu(name, values).occupancy_decay(flat, new, at, float(decay))
+    else:
+        flat.copy_(reference.decay_and_merge(flat, new, at, decay))
+
+
+def _check_indices(op: str, indices: Tensor, fresh: Tensor, values: Tensor) -> None:
+    if indices.dtype != torch.int64 or indices.dim() != 1 or indices.device != values.device:
+        raise ArgumentError(f"{op}: indices must be an int64 tensor of shape [M] on {values.device}")
+    if indices.shape != fresh.shape:
+        raise ArgumentError(f"{op}: {indices.numel()} indices for {fresh.numel()} fresh values")
+    if indices.numel():
+        low, high = (int(v) for v in torch.aminmax(indices))
+        if low < 0 or high >= values.numel():
+            raise ArgumentError(f"{op}: indices must be 0 to {values.numel() - 1}; they span {low} to {high}")
 
 
 @torch.no_grad()

@@ -39,21 +39,31 @@ def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tens
         weight=(weight, (None, neurons)),
         bias=(bias, (outputs,)),
     )
-    if backends.backend("rbf_layer", features.device, backend) == "cpu":
-        return _layer(features, centers, log_betas, weight, bias)
+    name = backends.backend("rbf_layer", features.device, backend)
+    if name != "reference":
+        return _layer(features, centers, log_betas, weight, bias, name)
     return reference.rbf_layer(features, centers, log_betas, weight, bias)
 
 
+def _run(backend: str, function: str, *arguments: Tensor | None) -> None:
+    """The raw functions of all backends take the same tensors, those of the extension also the number of threads."""
+    if backend == "cpu":
+        getattr(backends.native(), function)(*arguments, torch.get_num_threads())
+        return
+    features = arguments[0]
+    assert features is not None
+    getattr(backends.gpu(backend, features), function)(*arguments)
+
+
 @torch.library.custom_op("formfield::rbf_layer", mutates_args=())
-def _layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, backend: str) -> Tensor:
     out = features.new_empty(features.shape[0], weight.shape[0])
-    arrays = (raw(t) for t in (features, centers, log_betas, weight, bias))
-    backends.native().rbf_layer_forward(*arrays, out, torch.get_num_threads())
+    _run(backend, "rbf_layer_forward", *(raw(t) for t in (features, centers, log_betas, weight, bias)), out)
     return out
 
 
 @_layer.register_fake
-def _(features, centers, log_betas, weight, bias):
+def _(features, centers, log_betas, weight, bias, backend):
     return features.new_empty(features.shape[0], weight.shape[0])
 
 
@@ -73,49 +83,70 @@ def _split(flat: Tensor, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tenso
 
 @torch.library.custom_op("formfield::rbf_layer_backward", mutates_args=())
 def _backward(
-    grad: Tensor, features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, need_features: bool, need_parameters: bool
+    grad: Tensor,
+    features: Tensor,
+    centers: Tensor,
+    log_betas: Tensor,
+    weight: Tensor,
+    need_features: bool,
+    need_parameters: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     by_features, flat = _empty(features, need_features), _parameters(centers, weight, need_parameters)
     arrays = (raw(t) for t in (features, centers, log_betas, weight, grad))
     wanted = (by_features if need_features else None, flat if need_parameters else None)
-    backends.native().rbf_layer_backward(*arrays, None, None, *wanted, torch.get_num_threads())
+    _run(backend, "rbf_layer_backward", *arrays, None, None, *wanted)
     return by_features, flat
 
 
 @_backward.register_fake
-def _(grad, features, centers, log_betas, weight, need_features, need_parameters):
+def _(grad, features, centers, log_betas, weight, need_features, need_parameters, backend):
     return _empty(features, need_features), _parameters(centers, weight, need_parameters)
 
 
 @torch.library.custom_op("formfield::rbf_layer_backward_backward", mutates_args=())
 def _second(
-    direction: Tensor, grad: Tensor, features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, needed: list[bool]
+    direction: Tensor,
+    grad: Tensor,
+    features: Tensor,
+    centers: Tensor,
+    log_betas: Tensor,
+    weight: Tensor,
+    needed: list[bool],
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``direction . dL/dfeatures`` to grad, features, and the parameters in one piece."""
     out = (_empty(grad, needed[0]), _empty(features, needed[1]), _parameters(centers, weight, needed[2]))
     arrays = (raw(t) for t in (features, centers, log_betas, weight, grad, direction))
-    backends.native().rbf_layer_backward(*arrays, *(t if want else None for t, want in zip(out, needed)), torch.get_num_threads())
+    _run(backend, "rbf_layer_backward", *arrays, *(t if want else None for t, want in zip(out, needed)))
     return out
 
 
 @_second.register_fake
-def _(direction, grad, features, centers, log_betas, weight, needed):
+def _(direction, grad, features, centers, log_betas, weight, needed, backend):
     return _empty(grad, needed[0]), _empty(features, needed[1]), _parameters(centers, weight, needed[2])
 
 
 def _gradient(ctx, grad):
     features, centers, log_betas, weight = ctx.saved_tensors
     need = ctx.needs_input_grad
-    by_features, flat = _backward(grad, features, centers, log_betas, weight, need[0], any(need[1:]))
-    parts = _split(flat, centers, weight) if any(need[1:]) else (None,) * 4
-    return (by_features if need[0] else None, *(p if want else None for p, want in zip(parts, need[1:])))
+    parameters = any(need[1:5])
+    by_features, flat = _backward(grad, features, centers, log_betas, weight, need[0], parameters, ctx.backend)
+    parts = _split(flat, centers, weight) if parameters else (None,) * 4
+    return (by_features if need[0] else None, *(p if want else None for p, want in zip(parts, need[1:5])), None)
 
 
-_layer.register_autograd(_gradient, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs[:4]))
+def _setup(ctx, inputs, output):
+    ctx.backend = inputs[-1]
+    ctx.save_for_backward(*inputs[:4])
+
+
+_layer.register_autograd(_gradient, setup_context=_setup)
 
 
 def _backward_setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
+    ctx.backend = inputs[-1]
     ctx.save_for_backward(*inputs[:5])
 
 
@@ -123,14 +154,14 @@ def _backward_gradient(ctx, by_features, by_parameters):
     if by_parameters is not None:
         raise ArgumentError("rbf_layer: of its gradients, only the one to features can be differentiated again")
     if by_features is None:
-        return (None,) * 7
+        return (None,) * 8
     need = ctx.needs_input_grad
     grad, features, centers, log_betas, weight = ctx.saved_tensors
     parameters = any(need[2:5])
-    out = _second(by_features, grad, features, centers, log_betas, weight, [need[0], need[1], parameters])
+    out = _second(by_features, grad, features, centers, log_betas, weight, [need[0], need[1], parameters], ctx.backend)
     parts = _split(out[2], centers, weight)[:3] if parameters else (None,) * 3
     first = (out[0] if need[0] else None, out[1] if need[1] else None)
-    return (*first, *(p if want else None for p, want in zip(parts, need[2:5])), None, None)
+    return (*first, *(p if want else None for p, want in zip(parts, need[2:5])), None, None, None)
 
 
 _backward.register_autograd(_backward_gradient, setup_context=_backward_setup)

@@ -67,7 +67,9 @@ def lookup(points: Tensor, bitfield: Tensor, resolution: int) -> Tensor:
 
 
 def decay_and_merge(values: Tensor, fresh: Tensor, indices: Tensor | None, decay: float) -> Tensor:
-    """``max(decay * old, fresh)`` for cells that are not marked invisible (negative). All cells decay, sampled or not.
+    """``max(decay * old, fresh)`` for cells that are not marked invisible (negative); NaN in ``fresh`` does not count.
+
+    All cells decay, sampled or not.
 
     Args:
         values: [cells]
@@ -78,9 +80,9 @@ def decay_and_merge(values: Tensor, fresh: Tensor, indices: Tensor | None, decay
     """
     merged = values * decay
     if indices is None:
-        merged = torch.maximum(merged, fresh)
+        merged = torch.where(fresh > merged, fresh, merged)  # a comparison with NaN is false
     else:
-        merged = merged.scatter_reduce(0, indices, fresh, "amax", include_self=True)
+        merged = merged.scatter_reduce(0, indices, fresh.nan_to_num(nan=-torch.inf, posinf=torch.inf), "amax", include_self=True)
     return torch.where(values < 0, values, merged)
 
 

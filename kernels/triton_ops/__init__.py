@@ -18,10 +18,13 @@ from .composite import (
 from .density import error_bound, laplace_backward, laplace_forward, opacity_error, sample_pdf, solve_beta
 from .fused_field import fused_field_backward, fused_field_forward
 from .hash_grid import hash_encode_backward, hash_encode_double_backward, hash_encode_forward
+from .knn import knn_build, knn_query
 from .launch import interpreting
 from .march import march_count, march_fill
 from .mlp import field_mlp_backward, field_mlp_forward
+from .occupancy import occupancy_decay, occupancy_pack
 from .rbf import rbf_channels_backward, rbf_channels_forward
+from .rbf_layer import rbf_layer_backward, rbf_layer_forward
 
 DTYPES = (torch.float32,)
 
@@ -52,13 +55,19 @@ __all__ = [
     "hash_encode_backward",
     "hash_encode_double_backward",
     "hash_encode_forward",
+    "knn_build",
+    "knn_query",
     "laplace_backward",
     "laplace_forward",
     "march_count",
     "march_fill",
+    "occupancy_decay",
+    "occupancy_pack",
     "opacity_error",
     "rbf_channels_backward",
     "rbf_channels_forward",
+    "rbf_layer_backward",
+    "rbf_layer_forward",
     "sample_pdf",
     "solve_beta",
     "status",

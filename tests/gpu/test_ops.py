@@ -17,8 +17,6 @@ pytestmark = [pytest.mark.gpu, needs_gpu]
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_matches_the_reference(backend, name, n):
-    if backend == "triton" and name.startswith("knn"):
-        pytest.skip("there is no Triton knn")
     CASES[name](backend, torch.device("cuda", 0), n)
 
 

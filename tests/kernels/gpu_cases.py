@@ -258,6 +258,47 @@ def rbf_encode(
     _compare(results, backend, device, 1e-4)
 
 
+def rbf_layer(backend: str, device: torch.device, n: int, width: int, neurons: int, outputs: int) -> None:
+    """Value, gradients, and the gradients of the gradient to the features."""
+    log_betas = _random(1, neurons, width) * 0.5 - torch.log(torch.tensor(float(width)))
+    inputs = (_random(0, n, width), _random(2, neurons, width), log_betas, _random(3, outputs, neurons), _random(4, outputs))
+    g, v = _random(5, n, outputs), _random(6, n, width)
+
+    def results(backend, device, dtype):
+        leaves = _leaves(device, dtype, *inputs, g)
+        y = kernels.rbf_layer(*leaves[:5], backend=backend)
+        first = torch.autograd.grad((y * leaves[5]).sum(), leaves[:5], create_graph=True)
+        second = torch.autograd.grad((first[0] * v.to(device, dtype)).sum(), leaves, allow_unused=True)
+        return [y, *first, *(torch.zeros_like(t) if s is None else s for s, t in zip(second, leaves))]
+
+    _compare(results, backend, device, 3e-5)
+
+
+def occupancy(backend: str, device: torch.device, n: int, cascades: int) -> None:
+    """Bits, and the running maximum of all and of some cells: repeated and invisible ones, NaN, infinity and negative values among them."""
+    generator = torch.Generator().manual_seed(n)
+    values = torch.rand(cascades, 512, generator=generator)
+    values[:, :20], values[0, 20], values[0, 21] = -1.0, 0.0, -0.0
+    fresh = torch.randn(cascades * 512, generator=generator)
+    fresh[0], fresh[30], fresh[31] = 2.0, float("nan"), float("inf")
+    indices = torch.randint(0, cascades * 512, (n,), generator=generator)
+    indices[: n // 4] = 40
+    some = torch.randn(n, generator=generator)
+    if n > 3:
+        indices[:3], some[0], some[2], some[3] = torch.tensor([5, 20, 21]), 3.0, 0.5, float("nan")
+
+    def results(backend, device, dtype):
+        running = values.to(device, dtype).clone()
+        kernels.decay_occupancy(running, fresh.to(device, dtype).view(cascades, 512), decay=0.75, backend=backend)
+        whole = running.clone()
+        kernels.decay_occupancy(running, some.to(device, dtype), indices.to(device), decay=0.5, backend=backend)
+        grid = OccupancyGrid.full(8, cascades, device=device)
+        kernels.update_occupancy(grid, running, 0.25, backend=backend)
+        return [t.nan_to_num(posinf=1e3).double() for t in (whole, running, grid.bitfield)]
+
+    _compare(results, backend, device, 1e-6)
+
+
 def knn(backend: str, device: torch.device, n: int, dims: int) -> None:
     """Distances of the nearest points of n queries, and that the indices are theirs; clustered and repeated points among them."""
     generator = torch.Generator().manual_seed(dims)
@@ -306,6 +347,10 @@ def cases() -> Iterator[tuple[str, Run]]:
         yield f"laplace-{flag}", bind(laplace, flag)
         yield f"bound-{flag}", bind(bound, flag)
     yield "sample_pdf", sample_pdf
+    for shape in ((18, 9, 20), (3, 5, 1), (32, 16, 3)):
+        yield f"rbf_layer-{shape[0]}", bind(rbf_layer, *shape)
+    for cascades in (1, 3):
+        yield f"occupancy-{cascades}", bind(occupancy, cascades)
     for dims in (2, 3):
         yield f"knn-{dims}", bind(knn, dims)
     for dims, kernel, width, normalize, taper, waves in (

@@ -31,6 +31,10 @@ UNITS = {
     "density": cuda_ops._unit("density", ONE),
     "knn": cuda_ops._unit("knn", ONE, DIMS=3),
     "rbf": cuda_ops._unit("rbf", ONE, DIMS=3),
+    "rbf_layer": cuda_ops._layer(torch.empty(1, 18), 16),
+    "rbf_layer_double": cuda_ops._layer(torch.empty(1, 3, dtype=torch.float64), 4),
+    "occupancy": cuda_ops._unit("occupancy", ONE),
+    "occupancy_double": cuda_ops._unit("occupancy", ONE.double()),
     "adam": cuda_ops._unit("adam", ONE),
 }
 

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.core") is None, reason="cuda-core is not installed"),
     pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler"),
 ]
-WARP_KERNELS = ("mlp_backward_rows", "field_backward", "field_jet_backward")
+WARP_KERNELS = ("mlp_backward_rows", "field_backward", "field_jet_backward", "layer_backward_rows")
 """These also run threads beyond the last sample, as a GPU does."""
 
 
@@ -68,13 +68,29 @@ def _size(name: str) -> int:
     return {"composite": 8, "distortion": 8, "bound": 8, "sample_pdf": 8, "march": 60}.get(name.split("-")[0], 37)
 
 
+@pytest.mark.parametrize("op", backends.NATIVE_FUNCTIONS)
+def test_no_op_is_missing(op):
+    assert "no cuda implementation" not in backends.status(op, "cuda", "cuda")[1]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_matches_the_reference(name, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), _size(name))
 
 
 @pytest.mark.parametrize(
-    "name", ["hash_encode-plane", "field_mlp-relu", "fused_field-softplus", "march-1-0.0", "laplace-True", "sample_pdf"]
+    "name",
+    [
+        "hash_encode-plane",
+        "field_mlp-relu",
+        "fused_field-softplus",
+        "march-1-0.0",
+        "laplace-True",
+        "sample_pdf",
+        "rbf_layer-18",
+        "occupancy-3",
+        "knn-3",
+    ],
 )
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_elements(name, n, host_cuda):
@@ -108,6 +124,7 @@ def test_gradients_are_numerical_derivatives(host_cuda):
 def _operators() -> dict[str, tuple[object, tuple]]:
     """Every differentiable operator of the GPU backends with arguments for it."""
     from kernels.ops import gpu_fields, gpu_rays, gpu_rbf
+    from kernels.ops import rbf_layer as layer
     from kernels.specs import HashGridSpec, MLPSpec
 
     def r(*shape):
@@ -128,13 +145,17 @@ def _operators() -> dict[str, tuple[object, tuple]]:
         "distortion": (gpu_rays._distortion, (r(5), torch.rand(5), torch.rand(5), offsets, "cuda")),
         "laplace": (gpu_rays._laplace, (r(5), r(5), "cuda")),
         "rbf_encode": (gpu_rbf._encode, rbf),
+        "rbf_layer": (layer._layer, (r(5, 3), r(4, 3), r(4, 3), r(2, 4), r(2), "cuda")),
     }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["hash_encode", "field_mlp", "fused_field", "fused_field_jet", "composite", "composite_alpha", "distortion", "laplace", "rbf_encode"],
-)
+    [
+        "hash_encode", "field_mlp", "fused_field", "fused_field_jet", "composite", "composite_alpha", "distortion", "laplace",
+        "rbf_encode", "rbf_layer",
+    ],
+)  # fmt: skip
 def test_operators_are_well_formed(name, host_cuda):
     """Schemas, fake kernels and gradients that torch.compile can use."""
     operator, arguments = _operators()[name]

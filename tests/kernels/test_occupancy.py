@@ -3,11 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from packed_cases import generator
+from packed_cases import backend_params, generator
 
 import kernels
 from kernels import ArgumentError, OccupancyGrid
 from kernels.reference import occupancy as reference
+
+UPDATE, DECAY = backend_params("update_occupancy"), backend_params("decay_occupancy")
+FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
 def interleave(x, y, z):
@@ -29,14 +32,18 @@ def test_bits_round_trip_and_order():
     assert np.array_equal(np.packbits(occupied.numpy(), axis=-1, bitorder="little"), bits.numpy())
 
 
+@pytest.mark.parametrize("backend", UPDATE)
+@FLOATS
 @pytest.mark.parametrize("cascades", [1, 3])
-def test_update_marks_what_exceeds_the_threshold(cascades):
+def test_update_marks_what_exceeds_the_threshold(cascades, dtype, backend):
     grid = OccupancyGrid.full(16, cascades)
-    values = torch.rand(cascades, 16**3, generator=generator(2))
+    values = torch.rand(cascades, 16**3, generator=generator(2), dtype=dtype)
     values[0, 5] = math.nan
-    values[0, 6] = 0.5
-    kernels.update_occupancy(grid, values, 0.5)
-    assert torch.equal(grid.occupied(), values > 0.5)
+    values[0, 6] = 0.3
+    kernels.update_occupancy(grid, values, 0.3, backend=backend)
+    assert torch.equal(grid.occupied(), values > 0.3)
+    kernels.update_occupancy(grid, values.T.contiguous().T, 0.7, backend=backend)  # not contiguous
+    assert torch.equal(grid.occupied(), values > 0.7)
 
 
 def test_occupied_fraction_ignores_covered_cells():
@@ -74,12 +81,42 @@ def test_contains_uses_the_finest_cascade():
     assert grid.contains(points).tolist() == [False, True, True, True, False]
 
 
-def test_decay_keeps_invisible_cells_and_takes_the_maximum():
+@pytest.mark.parametrize("backend", DECAY)
+def test_decay_keeps_invisible_cells_and_takes_the_maximum(backend):
     values = torch.tensor([1.0, 0.2, -1.0, 0.5])
-    kernels.decay_occupancy(values, torch.tensor([0.3, 0.9, 5.0, 0.1]), torch.tensor([1, 1, 2, 3]), decay=0.5)
+    kernels.decay_occupancy(values, torch.tensor([0.3, 0.9, 5.0, 0.1]), torch.tensor([1, 1, 2, 3]), decay=0.5, backend=backend)
     assert torch.allclose(values, torch.tensor([0.5, 0.9, -1.0, 0.25]))
-    kernels.decay_occupancy(values, torch.tensor([0.0, 1.0, 1.0, 0.0]), decay=1.0)
+    kernels.decay_occupancy(values, torch.tensor([0.0, 1.0, 1.0, math.nan]), decay=1.0, backend=backend)
     assert torch.allclose(values, torch.tensor([0.5, 1.0, -1.0, 0.25]))
+    kernels.decay_occupancy(values, values[:0], torch.zeros(0, dtype=torch.int64), decay=0.5, backend=backend)
+    assert torch.allclose(values, torch.tensor([0.25, 0.5, -1.0, 0.125]))
+
+
+@pytest.mark.parametrize("backend", DECAY)
+@FLOATS
+def test_decay_equals_a_loop_over_the_cells(dtype, backend):
+    """Many cells and more fresh values than cells, so that they repeat and the threads meet; any number of threads gives the same."""
+    g = generator(5)
+    start = torch.rand(2, 70001, generator=g, dtype=dtype) - 0.2
+    indices = torch.randint(0, start.numel(), (200003,), generator=g)
+    fresh = torch.rand(200003, generator=g, dtype=dtype) - 0.3
+    fresh[:5] = math.nan
+    largest = np.full(start.numel(), -np.inf)
+    np.maximum.at(largest, indices.numpy()[5:], fresh.double().numpy()[5:])
+    old = start.flatten()
+    expected = torch.where(old < 0, old, torch.maximum(old * 0.9, torch.tensor(largest).to(dtype)))
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            values = start.clone()
+            kernels.decay_occupancy(values, fresh, indices, decay=0.9, backend=backend)
+            assert torch.equal(values.flatten(), expected)
+    finally:
+        torch.set_num_threads(threads)
+    values = start.clone()
+    kernels.decay_occupancy(values, start.flip(0), decay=0.9, backend=backend)
+    assert torch.equal(values, torch.where(start < 0, start, torch.maximum(start * 0.9, start.flip(0))))
 
 
 def look_at(center):
@@ -117,7 +154,36 @@ def test_bad_resolution(resolution):
         OccupancyGrid.full(resolution)
 
 
-def test_bad_values():
-    grid = OccupancyGrid.full(8)
-    with pytest.raises(ArgumentError, match=r"\[1, 512\]"):
-        kernels.update_occupancy(grid, torch.zeros(512), 0.5)
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        (torch.zeros(512), r"\[1, 512\]"),
+        (torch.zeros(2, 512), r"\[1, 512\]"),
+        (torch.zeros(1, 512, dtype=torch.float16), "float32 or float64"),
+        (torch.zeros(1, 512, device="meta"), "values are on meta"),
+    ],
+)
+def test_bad_values(values, match):
+    with pytest.raises(ArgumentError, match=match):
+        kernels.update_occupancy(OccupancyGrid.full(8), values, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"values": torch.zeros(8, dtype=torch.float16)}, "float32"),
+        ({"fresh": torch.zeros(2, dtype=torch.float64)}, "float64"),
+        ({"fresh": torch.zeros(3)}, "2 indices for 3"),
+        ({"fresh": torch.zeros(3), "indices": None}, "3 values for 8"),
+        ({"values": torch.zeros(16)[::2]}, "contiguous"),
+        ({"indices": torch.tensor([0, 8])}, "0 to 7"),
+        ({"indices": torch.tensor([-1, 0])}, "span -1 to 0"),
+        ({"indices": torch.tensor([0, 1], dtype=torch.int32)}, "int64"),
+        ({"decay": 1.5}, r"\[0, 1\]"),
+        ({"decay": math.nan}, r"\[0, 1\]"),
+    ],
+)
+def test_bad_decay(change, match):
+    arguments = {"values": torch.zeros(8), "fresh": torch.zeros(2), "indices": torch.tensor([0, 1]), "decay": 0.9}
+    with pytest.raises(ArgumentError, match=match):
+        kernels.decay_occupancy(**{**arguments, **change})

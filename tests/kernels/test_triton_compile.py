@@ -50,6 +50,10 @@ def rays(ops) -> None:
     lines, per_ray, samples = torch.rand(R, 3), torch.rand(R), torch.rand(N)
     offsets, counts = torch.arange(0, N + 1, N // R), torch.zeros(R, dtype=torch.int32)
     bits = torch.zeros(2, 64, dtype=torch.uint8)
+    cells = torch.rand(1024)
+    ops.occupancy_pack(cells, 0.5, bits)
+    ops.occupancy_decay(cells, cells, None, 0.95)
+    ops.occupancy_decay(cells, cells, torch.zeros(1024, dtype=torch.int64), 0.95)
     for cone in (0.0, 0.01):
         march = (lines, lines, per_ray, per_ray, per_ray, bits, 8, 0.01, cone, 100)
         ops.march_count(*march, counts)
@@ -79,6 +83,14 @@ def densities(ops) -> None:
 
 def functions(ops) -> None:
     values, ids, weights, g = torch.rand(N, 4), torch.zeros(N, 4, dtype=torch.int32), torch.rand(50, 32), torch.rand(N, 32)
+    layer = (torch.rand(N, 18), torch.rand(32, 18), torch.rand(32, 18), torch.rand(49, 32))
+    outputs, features, sums = torch.rand(N, 49), torch.rand(N, 18), torch.zeros(32 * (2 * 18 + 49) + 49)
+    ops.rbf_layer_forward(*layer, torch.rand(49), outputs)
+    ops.rbf_layer_backward(*layer, outputs, None, None, features, sums)
+    ops.rbf_layer_backward(*layer, outputs, features, outputs, features, sums)
+    for dims, k in ((2, 4), (3, 9)):
+        tree = torch.rand(8, 2 * dims), torch.rand(4, dims, 16), torch.zeros(4, 16, dtype=torch.int32)
+        ops.knn_query(*tree, torch.rand(N, dims), torch.zeros(N, k, dtype=torch.int32), torch.rand(N, k))
     for tangent in (None, values):
         ops.rbf_channels_forward(values, tangent, ids, torch.rand(32), weights, g)
         ops.rbf_channels_backward(values, tangent, ids, torch.rand(32), weights, g, values, weights)
@@ -100,6 +112,11 @@ def single(ops) -> None:
     ids = torch.zeros(1, 1, dtype=torch.int32)
     ops.rbf_channels_forward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2))
     ops.rbf_channels_backward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2), x[:, :1].contiguous(), table)
+    one = torch.rand(1, 1)
+    ops.rbf_layer_forward(one, one, one, one, one[0], one)
+    ops.rbf_layer_backward(one, one, one, one, one, one, one, one, torch.zeros(4))
+    ops.knn_query(torch.rand(2, 6), torch.rand(1, 3, 16), torch.zeros(1, 16, dtype=torch.int32), x, ids, one)
+    ops.occupancy_decay(one[0], one[0], torch.zeros(1, dtype=torch.int64), 0.95)
 
 
 HOSTS = [fields, networks, encodings, rays, densities, functions, single]
@@ -134,11 +151,12 @@ def test_compiles(host, capability):
 def test_what_is_compiled_is_what_is_launched():
     """Recording leaves out nothing: every kernel of the package is launched by one of the hosts above."""
     from kernels import triton_ops
-    from kernels.triton_ops import adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels, rbf
+    from kernels.triton_ops import adam, composite_kernels, density_kernels, hash_kernels, knn, mlp_kernels, occupancy, ray_kernels, rbf
+    from kernels.triton_ops import rbf_layer as layer
     from kernels.triton_ops.compiling import record
 
     launched = {one.kernel.fn.__name__ for host in HOSTS for one in record(lambda h=host: h(triton_ops))}
-    modules = (adam, composite_kernels, density_kernels, hash_kernels, mlp_kernels, ray_kernels, rbf)
+    modules = (adam, composite_kernels, density_kernels, hash_kernels, knn, layer, mlp_kernels, occupancy, ray_kernels, rbf)
     helpers = {"minus_expm1"}
     kernels = {name for module in modules for name, value in vars(module).items() if hasattr(value, "fn") and not name.startswith("_")}
     assert launched == kernels - helpers

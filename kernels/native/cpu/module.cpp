@@ -10,6 +10,7 @@ void register_composite(nb::module_& m);
 void register_knn(nb::module_& m);
 void register_laplace(nb::module_& m);
 void register_march(nb::module_& m);
+void register_occupancy(nb::module_& m);
 void register_rbf(nb::module_& m);
 void register_rbf_layer(nb::module_& m);
 void register_sampling(nb::module_& m);
@@ -28,6 +29,7 @@ NB_MODULE(_native, m) {
     formfield::register_knn(m);
     formfield::register_laplace(m);
     formfield::register_march(m);
+    formfield::register_occupancy(m);
     formfield::register_rbf(m);
     formfield::register_rbf_layer(m);
     formfield::register_sampling(m);

@@ -19,6 +19,9 @@ using ::exp;  // beside the one for duals, which would otherwise hide it
 DEVICE int64_t thread_x() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
 DEVICE int64_t thread_y() { return blockIdx.y; }
 DEVICE void shared_add(REAL* to, REAL value) { atomicAdd(to, value); }
+// Of numbers that are not negative: their bits are in the same order.
+DEVICE void shared_max(float* to, float value) { atomicMax(reinterpret_cast<int*>(to), __float_as_int(value)); }
+DEVICE void shared_max(double* to, double value) { atomicMax(reinterpret_cast<long long*>(to), __double_as_longlong(value)); }
 // The same address for all threads of a warp, none of which may be missing: one atomic for 32 sums.
 DEVICE void warp_add(REAL* to, REAL value) {
     for (int shift = 16; shift > 0; shift /= 2) value += __shfl_down_sync(0xFFFFFFFFu, value, shift);
@@ -32,6 +35,7 @@ extern "C" void set_thread(int64_t x, int64_t y) { current_thread[0] = x, curren
 DEVICE int64_t thread_x() { return current_thread[0]; }
 DEVICE int64_t thread_y() { return current_thread[1]; }
 DEVICE void shared_add(REAL* to, REAL value) { *to += value; }
+DEVICE void shared_max(REAL* to, REAL value) { *to = *to < value ? value : *to; }
 DEVICE void warp_add(REAL* to, REAL value) { *to += value; }
 #endif
 

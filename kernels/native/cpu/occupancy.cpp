@@ -1,0 +1,77 @@
+// update_occupancy and decay_occupancy. Which of several fresh values of a cell comes first does not matter to a maximum: the threads share
+// the cells, and the result is the same for any number of them.
+#include "bodies/occupancy.h"
+
+#include <nanobind/nanobind.h>
+
+#include <cstring>
+#include <type_traits>
+
+#include "cpu/arrays.h"
+#include "cpu/parallel.h"
+
+namespace formfield {
+namespace {
+
+constexpr int64_t GRAIN = 1 << 15;
+
+template <class T>
+void pack(Array<const T> values, double threshold, Array<uint8_t> bitfield, int threads) {
+    const T* from = values.data();
+    uint8_t* bits = bitfield.data();
+    const int64_t bytes = int64_t(bitfield.size());
+    nb::gil_scoped_release release;
+    parallel_ranges(threads, bytes, GRAIN / 8, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) bits[i] = occupied_byte(from + 8 * i, T(threshold));
+    });
+}
+
+// Numbers that are not negative are ordered as their bits are.
+template <class T>
+void raise(T* to, T value) {
+    using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+    Bits* place = reinterpret_cast<Bits*>(to);
+    Bits wanted;
+    std::memcpy(&wanted, &value, sizeof wanted);
+    Bits old = __atomic_load_n(place, __ATOMIC_RELAXED);
+    for (;;) {
+        T now;
+        std::memcpy(&now, &old, sizeof now);
+        if (now < 0 || !(value > now)) return;
+        if (__atomic_compare_exchange_n(place, &old, wanted, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
+    }
+}
+
+template <class T>
+void decay_cells(Array<T> values, Array<const T> fresh, MaybeArray<const int64_t> indices, double decay, int threads) {
+    T* cells = values.data();
+    const T* given = fresh.data();
+    const int64_t count = int64_t(values.size()), n = int64_t(fresh.size());
+    const int64_t* at = data_or_null(indices);
+    const bool some = indices.has_value();
+    nb::gil_scoped_release release;
+    parallel_ranges(threads, count, GRAIN, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) cells[i] = decayed(cells[i], T(decay), some ? T(-1) : given[i]);
+    });
+    if (!some) return;
+    parallel_ranges(threads, n, GRAIN, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+            if (given[i] > 0) raise(cells + at[i], given[i]);
+    });
+}
+
+template <class T>
+void define(nb::module_& m) {
+    const auto arg = nb::arg();
+    m.def("occupancy_pack", &pack<T>);
+    m.def("occupancy_decay", &decay_cells<T>, arg, arg, arg.none(), arg, arg);
+}
+
+}  // namespace
+
+void register_occupancy(nb::module_& m) {
+    define<float>(m);
+    define<double>(m);
+}
+
+}  // namespace formfield
