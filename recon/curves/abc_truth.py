@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scipy.interpolate import BSpline
 
 from recon.curves.curve import Curve, ellipse, line
 from recon.curves.interpolate import bezier_through
@@ -31,9 +32,9 @@ def read_abc(path: Path) -> CurveTruth:
     """Sharp curves of an ABC object in the benchmark's world.
 
     Lines, circles and ellipses are exact (with the file's parameters); everything else is a cubic spline through the mesh's vertices.
-    The mesh is the ``.obj`` of the same object beside the file; without it, ends come from the file's curve parameters, which only lines,
-    circles and ellipses have in a form that can be trusted. The box comes from ``*stats*.json`` beside the file or up to two levels
-    above, else from the mesh, else from the curves.
+    The mesh is the ``.obj`` of the same object beside the file; without it, points come from the file's curve parameters: only those of the
+    ends are used (circles have others in another unit), and curves that share a vertex must agree on it. The box comes from
+    ``*stats*.json`` beside the file or up to two levels above, else from the mesh, else from the curves.
 
     Raises:
         DataError: If a file is broken; all broken curves at once.
@@ -48,8 +49,10 @@ def read_abc(path: Path) -> CurveTruth:
             polylines.append(_polyline(entry, mesh))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             problems.append(f"curve {number} ({entry.get('type')}): {error}")
+    if mesh is None and not problems:
+        problems = _disagreements(entries, polylines)
     if problems:
-        raise DataError(f"{path}: broken curves", problems, _HINT)
+        raise DataError(f"{path}: broken curves", problems, f"{_HINT}, or give points sampled on the curves (.ply)")
     if not entries:
         raise DataError(f"{path}: none of its curves is sharp", hint="compare surfaces instead")
     box, extent_of = _box(path, identity), "object"
@@ -130,7 +133,36 @@ def _polyline(entry: dict[str, Any], mesh: np.ndarray | None) -> np.ndarray:
         center, x, y, radii = _conic(entry)
         t = np.linspace(first, last, len(indices))[:, None]
         return center + radii[0] * np.cos(t) * x + radii[1] * np.sin(t) * y
+    if entry["type"] == "BSpline":
+        return _spline(entry, first, last, len(indices))
     raise ValueError("needs the object's .obj beside the features file")
+
+
+def _spline(entry: dict[str, Any], first: float, last: float, count: int) -> np.ndarray:
+    """Points at equal parameters on a rational B-spline with a flat knot vector. [count, 3]"""
+    degree, knots, poles = int(entry["degree"]), np.array(entry["knots"], np.float64), np.array(entry["poles"], np.float64)
+    if poles.ndim != 2 or poles.shape[1] != 3 or len(knots) != len(poles) + degree + 1:
+        raise ValueError(f"{len(knots)} knots for {len(poles)} poles of degree {degree}: needs the object's .obj beside the features file")
+    lower, upper = knots[degree], knots[-degree - 1]
+    if entry["vert_indices"][0] == entry["vert_indices"][-1]:
+        first, last = lower, upper
+    if not (lower - 1e-9 <= min(first, last) < max(first, last) <= upper + 1e-9):
+        raise ValueError(f"parameters {first:g} to {last:g} are outside of its knots' {lower:g} to {upper:g}")
+    weights = np.array(entry.get("weights") or np.ones(len(poles)), np.float64)[:, None]
+    value = BSpline(knots, np.concatenate([poles * weights, weights], 1), degree)(np.clip(np.linspace(first, last, count), lower, upper))
+    return value[:, :3] / value[:, 3:]
+
+
+def _disagreements(entries: list[dict[str, Any]], polylines: list[np.ndarray]) -> list[str]:
+    """Vertices that curves share, but put at different places: then the parameters do not mean what they are taken for."""
+    place: dict[int, np.ndarray] = {}
+    size = float(np.ptp(np.concatenate(polylines), axis=0).max(initial=0.0)) if polylines else 0.0
+    found = []
+    for number, (entry, points) in enumerate(zip(entries, polylines, strict=True)):
+        for index, point in zip((entry["vert_indices"][0], entry["vert_indices"][-1]), points[[0, -1]], strict=True):
+            if np.abs(place.setdefault(index, point) - point).max() > _FIT * size:
+                found.append(f"curve {number} ({entry['type']}): its end is not where other curves have vertex {index}")
+    return found
 
 
 def _conic(entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
