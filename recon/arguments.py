@@ -102,12 +102,35 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """Fit a field to a picture (.png, .jpg, .exr) or to a shape (.obj, .ply, .stl; .ply of points with normals)."""
+
+    source: tyro.conf.Positional[Path]
+    """The picture, mesh or points."""
+    field: FieldName = "neurbf"
+    params: str | None = None
+    """Budget of trained numbers, for example 337k or 1.2M; default: 337k for pictures, 856k for shapes."""
+    crop: int | None = None
+    """Pictures: fit only the square of this many pixels in the middle."""
+    out: Path = Path("runs")
+    """Where run folders are made."""
+    seed: int = 0
+    """Everything random follows from it."""
+    set: tuple[str, ...] = ()
+    """Change any value of the fit: --set steps=500 neurbf.kernel=gauss. See fit.yaml of a run for all names."""
+    json: bool = False
+    """Print the results as JSON."""
+
+
+@dataclass(frozen=True)
 class Inspect:
     """Say what a dataset was understood to be, and draw its cameras and bounds."""
 
     data: tyro.conf.Positional[str]
     """A folder or file of posed images, or scenes:NAME for a built-in scene."""
     images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    edges: str | None = None
+    """Find 2D edges too and draw them: auto, given, given:FOLDER or surface:RUN."""
     out: Path | None = None
     """Folder for the picture; default: the current one."""
     json: bool = False
@@ -150,8 +173,8 @@ class Render:
     """A camera path made in the viewer, or nerfstudio's camera_path.json."""
     split: Literal["test", "train"] | None = None
     """The cameras of a split."""
-    modes: tuple[Literal["color", "depth", "normal", "opacity", "edge", "error", "clay"], ...] = ()
-    """What is shown; default: color (of an edge field: edge). error: against the photographs of a split. clay: a lit mesh."""
+    modes: tuple[Literal["color", "depth", "normal", "opacity", "edge", "error", "clay", "overlay"], ...] = ()
+    """What is shown; default: color (of an edge field: edge). clay: a lit mesh. error, overlay: against and over a split's photographs."""
     size: int | None = None
     """Longer side, pixels; default: 400, for a split the size of the photographs."""
     frames: int | None = None

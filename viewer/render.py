@@ -18,7 +18,7 @@ from recon.films import usual_film
 from recon.geometry import Similarity
 from recon.rendering.image import to_uint8
 from recon.rendering.meshes import Shading
-from recon.rendering.modes import Mode, check_modes, depth_colors, method_modes, sphere_depth_range
+from recon.rendering.modes import Mode, check_modes, depth_colors, error_colors, method_modes, sphere_depth_range
 from recon.renders import Draw, Shot, draw_field, numbered, orbit_shots, sized, split_shots, write_shots
 from recon.runs import Run
 from viewer.loading import load_surface, load_wireframe
@@ -26,10 +26,14 @@ from viewer.paths import load_path
 from viewer.stills import Still, stage
 
 Subject = Literal["field", "mesh", "curves"]
-MESH_MODES = ("color", "clay", "normal", "depth", "opacity")
-CURVE_MODES = ("color", "depth", "opacity")
-SHADINGS: dict[str, Shading] = {"color": "color", "clay": "clay", "normal": "normals"}
-"""The modes of geometry that are a shading of their own."""
+MESH_MODES = ("color", "clay", "normal", "depth", "opacity", "overlay", "error")
+CURVE_MODES = ("color", "depth", "opacity", "overlay")
+PHOTOGRAPH_MODES = ("overlay", "error")
+"""Modes that need the photograph from the same camera."""
+SHADINGS: dict[str, Shading] = {"color": "color", "clay": "clay", "normal": "normals", "overlay": "clay", "error": "color"}
+"""How the mesh is coloured for a mode."""
+OVERLAY = 0.6
+"""How opaque a mesh is over a photograph; curves alone are wholly."""
 DEFAULT_SIZE = 400
 
 
@@ -78,7 +82,7 @@ def render(run: Run, options: RenderOptions, open_scene: Callable[[], Scene], re
     modes = _modes(run, options)
     info = run.scene_info()
     world_from_scene = Similarity.from_json(info["world_from_scene"])
-    shots, fps = _shots(run, options, open_scene if "error" in modes else None)
+    shots, fps = _shots(run, options, open_scene if set(modes) & set(PHOTOGRAPH_MODES) else None)
     near, far = options.depth_range or sphere_depth_range([s.camera for s in shots], world_from_scene)
     if not near < far:
         raise UsageError(f"a depth range from {near:g} to {far:g}", "--depth-range NEAR FAR, NEAR the smaller")
@@ -101,14 +105,15 @@ def _modes(run: Run, options: RenderOptions) -> tuple[str, ...]:
         raise UsageError(f"pictures of {' and '.join(options.of) or 'nothing'}", "--of takes field, mesh, curves, or mesh curves")
     if options.of == ("field",):
         available: tuple[str, ...] = method_modes(run.config.method)
-        if options.split is None:
-            if "error" in options.modes:
-                raise UsageError("the mode 'error' needs a photograph from the same camera", "use --split test or --split train")
-            available = tuple(m for m in available if m != "error")
         what = f"a run of the method {run.config.method}"
     else:
         available = MESH_MODES if "mesh" in subjects else CURVE_MODES
         what = f"a picture of {' and '.join(options.of)}"
+    if options.split is None:
+        for mode in PHOTOGRAPH_MODES:
+            if mode in options.modes and mode in available:
+                raise UsageError(f"the mode '{mode}' needs a photograph from the same camera", "use --split test or --split train")
+        available = tuple(m for m in available if m not in PHOTOGRAPH_MODES)
     check_modes(options.modes, available, what)
     if len(set(options.modes)) < len(options.modes):
         raise UsageError(f"a mode is named twice: {' '.join(options.modes)}", "name each once")
@@ -145,19 +150,23 @@ def draw_geometry(run: Run, of: Sequence[Subject], modes: Sequence[str], depth_r
     """A context in which the exported mesh, the curves or both can be drawn; see :func:`viewer.stills.stage`."""
     mesh = load_surface(run) if "mesh" in of else None
     wireframe = load_wireframe(run) if "curves" in of else None
-    shadings: list[Shading] = [SHADINGS[mode] for mode in modes if mode in SHADINGS]
-    with stage(mesh, wireframe, shadings=shadings or ["color"]) as look:
+    shadings: tuple[Shading, ...] = tuple(dict.fromkeys(SHADINGS[mode] for mode in modes if mode in SHADINGS))
+    with stage(mesh, wireframe, shadings=shadings or ("color",)) as look:
 
         def draw(shot: Shot, progress: Callable[[float], None]) -> dict[str, np.ndarray]:
             still = look(shot.camera)
-            return {mode: _picture(still, mode, depth_range) for mode in modes}
+            return {mode: _picture(still, mode, depth_range, shot.photograph, 1.0 if mesh is None else OVERLAY) for mode in modes}
 
         yield draw
 
 
-def _picture(still: Still, mode: str, depth_range: tuple[float, float]) -> np.ndarray:
+def _picture(still: Still, mode: str, depth_range: tuple[float, float], photograph: np.ndarray | None, opacity: float) -> np.ndarray:
     if mode == "depth":
         return depth_colors(still.depth, still.alpha, depth_range)
     if mode == "opacity":
         return to_uint8(np.repeat(still.alpha[..., None], 3, -1))
+    if mode == "overlay" and photograph is not None:
+        return still.over(photograph, SHADINGS[mode], opacity)
+    if mode == "error" and photograph is not None:
+        return error_colors(still.colors[SHADINGS[mode]], photograph)
     return still.over_white(SHADINGS[mode])

@@ -50,11 +50,12 @@ class Still:
         """[H, W, 3] uint8"""
         return np.rint(255 * self.colors[shading]).astype(np.uint8)
 
-    def over(self, picture: np.ndarray, shading: Shading) -> np.ndarray:
-        """Laid over a picture of the same size. [H, W, 3] uint8 -> [H, W, 3] uint8"""
+    def over(self, picture: np.ndarray, shading: Shading, opacity: float = 1.0) -> np.ndarray:
+        """Laid over a picture of the same size, in [0, 1], as if what is drawn were that opaque. [H, W, 3] -> [H, W, 3] uint8"""
         # Over white, a pixel is alpha c + (1 - alpha): white is taken out and the picture put in.
-        share = 1.0 - self.alpha[..., None]
-        return np.rint(255 * np.clip(self.colors[shading] - share + share * (picture / 255.0), 0, 1)).astype(np.uint8)
+        free = 1.0 - self.alpha[..., None]
+        laid = opacity * (self.colors[shading] - free + free * picture) + (1.0 - opacity) * picture
+        return np.rint(255 * np.clip(laid, 0, 1)).astype(np.uint8)
 
 
 @contextmanager

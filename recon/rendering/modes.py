@@ -67,6 +67,11 @@ def depth_colors(depth: np.ndarray, opacity: np.ndarray, depth_range: tuple[floa
     return to_uint8(np.where(opacity[..., None] > 0.5, colors, np.float32(1.0)))
 
 
+def error_colors(rendered: np.ndarray, photograph: np.ndarray) -> np.ndarray:
+    """Mean absolute difference over the channels as colours, over :data:`ERROR_RANGE`. [H, W, 3] in [0, 1], twice -> [H, W, 3] uint8"""
+    return to_uint8(apply_colormap(np.abs(rendered - photograph).mean(-1) / ERROR_RANGE, "magma"))
+
+
 def mode_picture(
     view: RenderedView, mode: Mode, depth_range: tuple[float, float] = (0.0, 1.0), photograph: np.ndarray | None = None
 ) -> np.ndarray:
@@ -98,4 +103,4 @@ def mode_picture(
         case "error":
             if photograph is None:
                 raise UsageError("the mode 'error' needs a photograph from the same camera", "use --split test or --split train")
-            return to_uint8(apply_colormap(np.abs(view.rgb - photograph).mean(-1) / ERROR_RANGE, "magma"))
+            return error_colors(view.rgb, photograph)

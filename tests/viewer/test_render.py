@@ -103,11 +103,14 @@ def test_a_camera_path(surface_run: Run, tmp_path: Path):
 @pytest.mark.parametrize("of", [("mesh",), ("curves",), ("mesh", "curves")], ids="+".join)
 def test_geometry(surface_run: Run, tmp_path: Path, of: tuple[str, ...]):
     pytest.importorskip("pyvista", reason="pictures of meshes need the extra [viewer]")
-    modes = ("color", "depth", "opacity") + (("clay", "normal") if "mesh" in of else ())
+    modes = ("color", "depth", "opacity", "overlay") + (("clay", "normal", "error") if "mesh" in of else ())
     rendered(surface_run, of=of, split="test", size=64, modes=modes, out=tmp_path)
     pictures = {m: np.asarray(Image.open(tmp_path / f"08-{m}.png")) for m in modes}
     shares = (pictures["opacity"][..., 0] > 127).mean()
     assert (0.1 < shares < 0.6) if "mesh" in of else (0.0 < shares < 0.1)
+    photograph = np.asarray(Image.fromarray(tiny_scene().split("test")[0].image).resize((64, 64), Image.Resampling.BILINEAR))
+    free = (pictures["opacity"][..., 0] == 0) & (photograph[..., 3] == 255)
+    assert np.abs(pictures["overlay"].astype(int) - photograph[..., :3])[free].max(initial=0) < 12
     (film_path,) = rendered(surface_run, of=of, frames=3, size=32, out=tmp_path / "turn.gif")
     assert Image.open(film_path).n_frames == 3  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -145,7 +148,10 @@ def test_curves_are_shown_with_the_surface_they_were_found_on(surface_run: Run, 
         ({"modes": ("color", "color")}, "named twice"),
         ({"of": ("field", "mesh")}, "--of takes"),
         ({"of": ()}, "nothing"),
-        ({"of": ("mesh",), "modes": ("error",)}, "no mode error"),
+        ({"of": ("mesh",), "modes": ("error",)}, "needs a photograph"),
+        ({"of": ("curves",), "modes": ("overlay",)}, "needs a photograph"),
+        ({"of": ("curves",), "modes": ("error",), "split": "test"}, "no mode error.*overlay"),
+        ({"modes": ("overlay",), "split": "test"}, "no mode overlay"),
         ({"of": ("mesh",)}, "no mesh.*recon export RUN mesh"),
         ({"of": ("curves",)}, "no curves.*recon export RUN curves"),
         ({"split": "test", "frames": 3}, "own cameras"),

@@ -119,10 +119,12 @@ def test_over_a_photograph():
     photograph = rng.integers(0, 256, (120, 161, 3), np.uint8)
     with stage(box(), None) as look:
         still = look(camera())
-    laid = still.over(photograph, "color")
+    laid = still.over(photograph / 255.0, "color")
     np.testing.assert_array_equal(laid[still.alpha == 0], photograph[still.alpha == 0])
     full = still.alpha == 1
     np.testing.assert_array_equal(laid[full], still.over_white("color")[full])
+    half = still.over(photograph / 255.0, "color", opacity=0.5)
+    assert np.abs(half[full] - (laid[full].astype(float) + photograph[full]) / 2).max() <= 1
 
 
 def test_one_stage_draws_many_sizes_and_the_same_bits_again():
