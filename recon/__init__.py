@@ -7,3 +7,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __version__ = "0.1.0"
+
+
+def load(run):
+    """The field of a finished run as a function: ``recon.load("runs/...").query(points, gradient=True)``.
+
+    Args:
+        run: Folder of a reconstruction or of a fit.
+    Returns:
+        A :class:`recon.loaded.Loaded`.
+    """
+    from pathlib import Path
+
+    from recon.loaded import load_run  # imports torch
+
+    return load_run(Path(run))

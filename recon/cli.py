@@ -17,6 +17,7 @@ from recon.arguments import (
     Doctor,
     Evaluate,
     Export,
+    Fit,
     Inspect,
     MakeScene,
     Reconstruct,
@@ -41,6 +42,7 @@ Command = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Render, tyro.conf.subcommand("render")]
@@ -179,11 +181,39 @@ def train(command: Train) -> None:
     print(run.folder)
 
 
+def fit(command: Fit) -> None:
+    from recon.console import Reporter
+    from recon.fit import fit as fits
+    from recon.fit.config import parse_count
+
+    params = None if command.params is None else parse_count(command.params)
+    config = fits.configure(command.source, command.field, params=params, crop=command.crop, seed=command.seed, settings=command.set)
+    with Reporter(quiet=command.json) as reporter:
+        run = fits.start(command.source, config, command.out)
+        results = fits.fit(run, reporter)
+    print_fit(run.folder, results, command.json)
+
+
+def print_fit(folder: Path, results: dict, as_json: bool) -> None:
+    """A fit's figures, then where everything is."""
+    from recon.fit.fit import summary_lines
+
+    print(json.dumps(results, indent=1) if as_json else "\n".join([*summary_lines(results), f"run: {folder}"]))
+
+
 def resume(command: Resume) -> None:
     from recon import pipeline
     from recon.console import Reporter
+    from recon.fit.run import is_fit, open_fit
     from recon.runs import open_run
 
+    if is_fit(command.run):
+        from recon.fit import fit as fits
+
+        with Reporter() as reporter:
+            results = fits.fit(open_fit(command.run), reporter)
+        print_fit(command.run, results, False)
+        return
     run = open_run(command.run)
     source = run.scene_info()["source"]
     with Reporter() as reporter:
@@ -197,7 +227,16 @@ def evaluate(command: Evaluate) -> None:
         return
     from recon import pipeline
     from recon.console import Reporter
+    from recon.fit.run import is_fit, open_fit
     from recon.runs import open_run
+
+    if is_fit(command.run):
+        from recon.fit import fit as fits
+
+        with Reporter(quiet=command.json) as reporter:
+            results = fits.evaluate(open_fit(command.run), reporter)
+        print_fit(command.run, results, command.json)
+        return
 
     run = open_run(command.run)
     source = run.scene_info()["source"]
@@ -295,13 +334,26 @@ def inspect(command: Inspect) -> None:
     picture = (command.out or Path(".")) / f"{scene.name}-cameras.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     camera_picture(scene, picture)
+    pictures = [picture]
+    if command.edges is not None:
+        from recon.curves.edge_pictures import edge_counts, edge_sheet
+        from recon.curves.edges2d import find_edges
+
+        with Reporter(quiet=command.json) as reporter:
+            edges = find_edges(scene, command.edges, reporter)
+            for warning in edges.warnings:
+                reporter.warn(warning)
+        facts["edges"] = edge_counts(edges)
+        pictures.append(picture.with_name(f"{scene.name}-edges.png"))
+        edge_sheet(edges, scene, pictures[-1])
     if command.json:
-        print(json.dumps({**facts, "picture": str(picture)}, indent=1))
+        print(json.dumps({**facts, "picture": str(picture), "pictures": [str(p) for p in pictures]}, indent=1))
         return
     for key, value in facts.items():
         if key not in ("notes", "warnings"):
             print(f"{key}: {json.dumps(value)}")
-    print(f"picture: {picture}")
+    for path in pictures:
+        print(f"picture: {path}")
 
 
 def doctor(command: Doctor) -> None:
@@ -391,6 +443,8 @@ def main(args: Sequence[str] | None = None) -> None:
                 inspect(command)
             case Train():
                 train(command)
+            case Fit():
+                fit(command)
             case Resume():
                 resume(command)
             case Evaluate():
