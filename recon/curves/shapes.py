@@ -202,7 +202,7 @@ def to_curve(shape: Shape, vertices: np.ndarray, **common) -> Curve:
     x = local_parameters(shape, vertices)
     p = shape.parameters
     if shape.kind == "line":
-        return line(x[:3], x[3:6], vertices=shape.ends, **common)
+        return _with_ends(line(x[:3], x[3:6], vertices=shape.ends, **common), x)
     if shape.kind == "arc":
         center, e1, e2, radius, angle = (v.numpy() for v in arc_frame(torch.from_numpy(x)))
         r = float(radius)
