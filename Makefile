@@ -1,5 +1,5 @@
 # make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
-# make test | lint | bench | sanitize | pictures
+# make test | lint | bench | bench-readme | sanitize | pictures
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ OUT ?= runs
 ARGS ?=
 NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 
-.PHONY: reconstruct test lint bench sanitize pictures setup clean
+.PHONY: reconstruct test lint bench bench-readme sanitize pictures setup clean
 
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -25,6 +25,10 @@ lint: setup
 
 bench: setup
 	$(PY) -m kernels.bench
+
+# Measures, and writes the table into the README. On a quiet machine only.
+bench-readme: setup
+	$(PY) -m kernels.bench --markdown README.md
 
 # The kernels' tests once under AddressSanitizer and UBSan.
 sanitize: setup

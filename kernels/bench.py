@@ -1,4 +1,4 @@
-"""Speed of the field kernels: ``python -m kernels.bench [--json] [--threads N]``.
+"""Speed of the field kernels: ``python -m kernels.bench [--json] [--threads N] [--markdown README.md]``.
 
 Every figure is the median of repeated runs after a warm-up, beside the same work on the plain torch reference and, where arithmetic
 or memory is what limits it, beside this machine's own rate for that (torch's matrix product, a copy of memory) in the same run.
@@ -16,34 +16,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import kernels
-from kernels import HashGridSpec, MLPSpec, bench_rays
+from kernels import HashGridSpec, KernelError, MLPSpec, bench_rays, bench_report
+from kernels.bench_report import Report, Row
 
 SAMPLES = 2**18
 REFERENCE_SAMPLES = 2**14  # the reference needs seconds for more; its rate hardly depends on it
 SAMPLES_PER_RAY = 64
-
-
-@dataclass
-class Row:
-    """One line of the table. ``rate`` and ``reference`` are samples (or parameters) per second; ``share`` is of ``limit``."""
-
-    name: str
-    rate: float
-    reference: float | None
-    limit: str | None = None
-    share: float | None = None
-
-    @property
-    def speedup(self) -> float | None:
-        """Rate against the reference."""
-        return None if self.reference is None else self.rate / self.reference
 
 
 def seconds(function: Callable[[], object], budget: float = 1.5, least: int = 3) -> float:
@@ -160,9 +145,8 @@ def adam_row(case: FieldCase, bandwidth: float) -> Row:
     return Row("Adam, parameters of the table", rates[0], rates[1], "copy bandwidth", rates[0] * 4 * (4.5 + 3.5) / bandwidth)
 
 
-def measure() -> list[Row]:
-    """All rows of the table."""
-    flops, bandwidth = sgemm_flops(), copy_bandwidth()
+def measure(flops: float, bandwidth: float) -> list[Row]:
+    """All rows of the table, given what the machine does at most."""
     rows: list[Row] = []
     for label, shape in (("L16 F2 T2^19", (16, 2, 19)), ("L8 F4 T2^17", (8, 4, 17))):
         big, small = FieldCase(SAMPLES, *shape), FieldCase(REFERENCE_SAMPLES, *shape)
@@ -189,8 +173,6 @@ def measure() -> list[Row]:
     for case in bench_rays.cases():
         (native, call), (fewer, slow) = case.native, case.reference
         rows.append(Row(case.name, native / seconds(call), fewer / seconds(slow, 1.0, 2)))
-    rows.append(Row("matrix product of torch, float32 [flop/s]", flops, None))
-    rows.append(Row("copy of memory [byte/s]", bandwidth, None))
     return rows
 
 
@@ -223,40 +205,42 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def table(rows: list[Row], memory: dict[str, float]) -> str:
-    """The rows as text."""
-    lines = [f"{'':58} {'M/s':>9} {'reference':>10} {'ratio':>7}  share of the machine's limit"]
-    for row in rows:
-        reference = "" if row.reference is None else f"{row.reference / 1e6:10.3f}"
-        ratio = "" if row.speedup is None else f"{row.speedup:6.1f}x"
-        share = "" if row.share is None else f"{100 * row.share:5.0f} % of {row.limit}"
-        lines.append(f"{row.name:58} {row.rate / 1e6:9.2f} {reference:>10} {ratio:>7}  {share}".rstrip())
-    lines += [f"peak extra memory, {name} of 2^18 samples: {mib:.0f} MiB" for name, mib in memory.items()]
-    return "\n".join(lines)
+def run() -> Report:
+    """Everything, the memory in a process of its own."""
+    command = [sys.executable, "-m", "kernels.bench", "--memory", "--threads", str(torch.get_num_threads())]
+    memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    flops, bandwidth = sgemm_flops(), copy_bandwidth()
+    limits = {"matrix product of torch, float32 operations": flops, "copy of memory, bytes": bandwidth}
+    return Report(machine(), measure(flops, bandwidth), limits, memory)
 
 
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m kernels.bench", description="Speed of the field kernels on this machine.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="also write the table between the marks in this Markdown page")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="what --json printed before; nothing is measured")
     parser.add_argument("--threads", type=int, default=None, help="threads to use (torch's default)")
     parser.add_argument("--memory", action="store_true", help="only the peak memory of a step, as JSON")
     arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    kernels.backends.native()  # one clear error now, rather than after the reference has been timed
-    if arguments.memory:
-        print(json.dumps(peak_memory()))
-        return
-    command = [sys.executable, "-m", "kernels.bench", "--memory", "--threads", str(torch.get_num_threads())]
-    memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    rows = measure()
-    if arguments.json:
-        described = [asdict(row) | {"speedup": row.speedup} for row in rows]
-        print(json.dumps({"machine": machine(), "rows": described, "memory_mib": memory}, indent=1))
-    else:
-        print(", ".join(f"{key} {value}" for key, value in machine().items()))
-        print(table(rows, memory))
+    try:
+        if arguments.markdown:
+            bench_report.check_page(arguments.markdown)  # now, rather than after some minutes of measuring
+        if arguments.threads:
+            torch.set_num_threads(arguments.threads)
+        if arguments.results:
+            report = bench_report.from_json(json.loads(arguments.results.read_text()))
+        else:
+            kernels.backends.native()  # one clear error now, rather than after the reference has been timed
+            if arguments.memory:
+                print(json.dumps(peak_memory()))
+                return
+            report = run()
+        if arguments.markdown:
+            bench_report.write_page(arguments.markdown, report)
+    except (KernelError, OSError, json.JSONDecodeError) as error:
+        parser.error(str(error))
+    print(json.dumps(bench_report.as_json(report), indent=1) if arguments.json else bench_report.as_text(report))
 
 
 if __name__ == "__main__":

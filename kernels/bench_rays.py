@@ -70,6 +70,20 @@ def bound_call(rays: int, backend: str) -> tuple[int, Callable[[], object]]:
     return rays * 128, lambda: kernels.solve_beta(sdf, t, offsets, torch.tensor(0.003), 0.1, backend=backend)
 
 
+def occupancy_call(resolution: int, backend: str) -> tuple[int, Callable[[], object]]:
+    """A refresh of the occupancy grid: all cells decay, an eighth of them get fresh values, the bits are packed."""
+    generator = torch.Generator().manual_seed(0)
+    grid = kernels.OccupancyGrid.full(resolution)
+    values, indices = torch.rand(1, grid.cells, generator=generator), torch.randint(grid.cells, (grid.cells // 8,), generator=generator)
+    fresh = torch.rand(len(indices), generator=generator)
+
+    def call() -> None:
+        kernels.decay_occupancy(values, fresh, indices, backend=backend)
+        kernels.update_occupancy(grid, values, 0.5, backend=backend)
+
+    return grid.cells, call
+
+
 def raster(side: int) -> Tensor:
     """Pixel centres of a square picture, row by row. [side^2, 2]"""
     at = (torch.arange(side) + 0.5) / side
@@ -113,6 +127,7 @@ def cases() -> list[Case]:
     """All rows."""
     return [
         Case("march + composite, forward + backward", ray_call(8192, "cpu"), ray_call(1024, "reference")),
+        Case("occupancy grid of 128^3 cells, refresh", occupancy_call(128, "cpu"), occupancy_call(128, "reference")),
         Case("Laplace density, forward + backward", density_call(2**18, "cpu"), density_call(2**18, "reference")),
         Case("error bound, bisection of beta", bound_call(1024, "cpu"), bound_call(256, "reference")),
         Case("knn, 2D, 76 k centres, K 4, raster order", knn_call(512, "cpu"), knn_call(16, "reference")),
