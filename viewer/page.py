@@ -115,6 +115,7 @@ def page_html(
         "mesh": bool(glb),
         "center": world_from_scene.translation.tolist(),
         "radius": world_from_scene.scale,
+        "home": _home([*([] if mesh_world is None else [mesh_world.vertices]), *(c.control_points for c in curves)], local_from_world),
         "up": common_up([c for _, _, c in cameras]).tolist(),
         "unit": unit or "world units",
         "colors": CURVE_COLORS,
@@ -133,6 +134,15 @@ def page_html(
         script="\n".join(text[name] for name in SCRIPTS),
     )
     return html, len(glb)
+
+
+def _home(parts_world: Sequence[np.ndarray], local_from_world: Similarity) -> dict[str, Any]:
+    """The ball that is seen at first, local units: about the box of everything shown; the whole sphere if there is nothing."""
+    corners = [corner for part in parts_world if len(part) for corner in (part.min(0), part.max(0))]
+    if not corners:
+        return {"target": [0.0, 0.0, 0.0], "radius": 1.0}
+    low, high = local_from_world.apply(np.min(corners, 0)), local_from_world.apply(np.max(corners, 0))
+    return {"target": ((low + high) / 2).tolist(), "radius": float(np.linalg.norm(high - low) / 2)}
 
 
 def _curve(curve: Curve, local_from_world: Similarity) -> dict[str, Any]:

@@ -46,7 +46,8 @@ function cameraRows(cameras, length) {
 async function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
   const canvas = document.getElementById("stage"), panel = document.getElementById("layers"), info = document.getElementById("chosen");
-  const stage = new Stage(canvas), view = new View(data.up, 0.7);
+  const stage = new Stage(canvas), view = new View(data.up, 0.7, data.home);
+  const side = document.getElementById("side");
   for (const curve of data.curves) curve.local = floats(curve.points);
   for (const c of data.cameras) c.axes = [0, 1, 2].map(k => c.rotation.map(row => row[k]));
   if (data.mesh) await stage.setMesh(readGlb(bytesOf("mesh")), data.center, data.radius);
@@ -73,6 +74,8 @@ async function start() {
     const scale = window.devicePixelRatio || 1;
     const width = Math.max(Math.round(canvas.clientWidth * scale), 1), height = Math.max(Math.round(canvas.clientHeight * scale), 1);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    // Beside the open panel, where there is room for both.
+    view.covered = side.open && canvas.clientWidth > 640 ? (side.offsetLeft + side.offsetWidth) * scale : 0;
     stage.draw(view, what());
     document.body.dataset.drawn = String(Number(document.body.dataset.drawn || 0) + 1);
   };
@@ -132,6 +135,7 @@ async function start() {
     changed();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+  side.addEventListener("toggle", changed);
   new ResizeObserver(changed).observe(canvas);
   canvas.addEventListener("webglcontextlost", () => fail(new Error("the graphics card dropped the page: load it again")));
   changed();

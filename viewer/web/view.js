@@ -13,9 +13,9 @@ function turned(v, axis, angle) {  // Rodrigues' formula
 }
 
 class View {
-  constructor(up, fov) {
-    this.up = up;
-    this.homeFov = fov;
+  // home: {target, radius} of the sphere that is seen at first; covered: pixels at the left of the canvas that something lies over
+  constructor(up, fov, home) {
+    Object.assign(this, { up, homeFov: fov, home, covered: 0 });
     this.reset();
   }
 
@@ -24,9 +24,9 @@ class View {
     const forward = unit(plus(plus(scaled(side, -0.8), scaled(cross(this.up, side), 0.5)), scaled(this.up, -0.45)));
     const x = unit(cross(forward, this.up));
     this.axes = [x, cross(forward, x), forward];
-    this.target = [0, 0, 0];
+    this.target = this.home.target.slice();
     this.fov = this.homeFov;
-    this.distance = 1.15 / Math.sin(this.fov / 2);
+    this.distance = 1.08 * this.home.radius / Math.sin(this.fov / 2);
     this.photograph = null;
   }
 
@@ -58,7 +58,7 @@ class View {
 
   zoom(factor) {
     this.photograph = null;
-    this.distance = Math.min(Math.max(this.distance * factor, 0.05), 60);
+    this.distance = Math.min(Math.max(this.distance * factor, 0.02), 60);
   }
 
   // [local to camera to clip, as one matrix], for a canvas of this size
@@ -69,8 +69,8 @@ class View {
       [fx, fy] = [p.fx * s, p.fy * s];
       [cx, cy] = [(width - p.width * s) / 2 + p.cx * s, (height - p.height * s) / 2 + p.cy * s];
     } else {
-      fx = fy = height / 2 / Math.tan(this.fov / 2) * Math.min(1, width / height);
-      [cx, cy] = [width / 2, height / 2];
+      fx = fy = height / 2 / Math.tan(this.fov / 2) * Math.min(1, (width - this.covered) / height);
+      [cx, cy] = [(width + this.covered) / 2, height / 2];
     }
     const eye = this.eye, [x, y, z] = this.axes, reach = Math.hypot(...eye);
     const far = reach + 4, near = Math.max(reach - 4, 0.002 * far);
