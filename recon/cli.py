@@ -294,7 +294,7 @@ def export(command: Export) -> None:
 
     from recon import pipeline
     from recon.console import Reporter
-    from recon.exporting import export_again, export_cameras, export_mesh
+    from recon.exporting import export_cameras, export_curves_again, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
@@ -307,7 +307,7 @@ def export(command: Export) -> None:
             print(export_cameras(run))
             return
         if command.what == "curves":
-            for path in export_again(run, command.formats or None, reporter):
+            for path in export_curves_again(run, command.formats or None, reporter):
                 print(path)
             return
         settings = run.config.export

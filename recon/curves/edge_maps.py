@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from recon.curves.detector import nearest_parallel
-from recon.curves.ridges import KIND_GIVEN, EdgePoints, connected_to_strong, edge_points, joined, no_points, ridge_points
+from recon.curves.ridges import KIND_GIVEN, KIND_SILHOUETTE, EdgePoints, connected_to_strong, edge_points, joined, no_points, ridge_points
 from recon.data.images import decode
 from recon.data.listing import IMAGE_SUFFIXES, FrameProblem
 from recon.data.scene import Scene, View
@@ -253,8 +253,8 @@ def snapped(points: EdgePoints, seen: EdgePoints, shift: np.ndarray) -> tuple[Ed
         seen: The detector's, faint edges included.
         shift: Common displacement of the maps, see :func:`common_shift`.
     Returns:
-        The points: each at the nearest parallel edge of the photograph; where there is none, displaced by ``shift``. And the share of
-        points that found an edge.
+        The points: each at the nearest parallel edge of the photograph, KIND_SILHOUETTE if that is one; where there is none, displaced
+        by ``shift``. And the share of points that found an edge.
     """
     if not len(points):
         return points, 0.0
@@ -265,7 +265,8 @@ def snapped(points: EdgePoints, seen: EdgePoints, shift: np.ndarray) -> tuple[Ed
         return moved, 0.0
     # several points of a map may stand for one of the photograph
     kept, first = np.unique(partner[found], return_index=True)
-    at_edge = EdgePoints(seen.points[kept], seen.normals[kept], points.weights[found][first], points.kinds[found][first])
+    kinds = np.where(seen.kinds[kept] == KIND_SILHOUETTE, KIND_SILHOUETTE, points.kinds[found][first]).astype(np.uint8)
+    at_edge = EdgePoints(seen.points[kept], seen.normals[kept], points.weights[found][first], kinds)
     return joined([at_edge, moved[~found]]), float(found.mean())
 
 

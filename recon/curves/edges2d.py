@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
-# With this share of a map's points on edges of the photographs, what is left of a common displacement does not matter.
-SNAPPED_SHARE = 0.5
+# From this share of a map's points on edges of the photographs, the photographs decide where all of them are.
+CONFIRMED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class EdgeView:
         points: Points on edges, (x, y) in pixels with pixel centres at +0.5, about one per pixel along an edge. [N, 2] float32
         normals: Unit normals of the edge in the image; only the line matters, not the sign. [N, 2] float32
         weights: Confidence of each point in (0, 1]. [N] float32
-        kinds: KIND_INTENSITY, KIND_SILHOUETTE, KIND_CREASE, KIND_STEP or KIND_GIVEN. With ``surface:``, KIND_SILHOUETTE are only
-            outlines of smooth surfaces, which are at another place of the object in every view. [N] uint8
+        kinds: KIND_INTENSITY, KIND_SILHOUETTE (outlines, where known), KIND_CREASE, KIND_STEP or KIND_GIVEN. With ``surface:``,
+            KIND_SILHOUETTE are only outlines of smooth surfaces, which are at another place of the object in every view. [N] uint8
     """
 
     name: str
@@ -184,21 +184,25 @@ def _given(scene: Scene, views: Sequence[View], choice: str, reporter: Reporter 
 
     pairs = each_view("edges", views, read, reporter)
     shift = np.median([common_shift(*pair) for pair in pairs], axis=0)
-    made, shares = [], []
-    for view, strength, (points, seen) in zip(views, given.maps, pairs, strict=True):
+    moved = [snapped(*pair, shift) for pair in pairs]
+    share = float(np.mean([s for (_, s), m in zip(moved, given.maps, strict=True) if m is not None]))
+    confirmed = share >= CONFIRMED_SHARE
+    if reporter is not None:
+        x, y = -shift
+        line = f"{100 * share:.0f} % of the maps' edges are in the photographs too"
+        if confirmed:
+            line += f" and are taken where those show them; apart from outlines, the maps are displaced by ({x:+.2f}, {y:+.2f}) px"
+        reporter.say(line)
+    made = []
+    for k, view in enumerate(views):
+        strength = given.maps[k]
         if strength is None:
             made.append(view_edges(view, no_points()))
             continue
-        points, share = snapped(points, seen, shift)
-        shares.append(share)
         camera = view.camera.resized(strength.shape[1], strength.shape[0])
-        made.append(view_edges(view, points, np.where(in_bounds(scene, camera), strength, 0).astype(np.float32), camera))
-    if reporter is not None:
-        x, y = -shift
-        reporter.say(f"the maps lie ({x:+.2f}, {y:+.2f}) px beside the edges of the photographs, outlines aside")
-        reporter.say(f"{100 * np.mean(shares):.0f} % of their points are on edges of the photographs and take their places")
-    # where the photographs show few of them, the remaining displacement is still to be found
-    return Edges(tuple(made), f"given: {folder.label}", float(np.mean(shares)) < SNAPPED_SHARE, given.warnings)
+        strength = np.where(in_bounds(scene, camera), strength, 0).astype(np.float32)
+        made.append(view_edges(view, moved[k][0] if confirmed else pairs[k][0], strength, camera))
+    return Edges(tuple(made), f"given: {folder.label}", not confirmed, given.warnings)
 
 
 def _guided(scene: Scene, views: Sequence[View], path: str, reporter: Reporter | None) -> Edges:
