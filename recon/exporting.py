@@ -14,7 +14,7 @@ from recon.checkpoint import write_text_atomically
 from recon.config import CurveFormat, ExportConfig
 from recon.console import Reporter
 from recon.curves.exports import export_curves
-from recon.curves.wireframe import Wireframe, load
+from recon.curves.wireframe import load
 from recon.data.scene import Camera
 from recon.errors import DataError
 from recon.evaluate import view_stem
@@ -85,38 +85,27 @@ def _write(mesh: Mesh, folder: Path, suffixes: tuple[str, ...], world_from_scene
         writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"])
 
 
-def export_wireframe(
-    run: Run, wireframe: Wireframe, mesh: Mesh | None, formats: Sequence[CurveFormat] | None, reporter: Reporter
-) -> list[Path]:
-    """Write a run's curves; see :func:`recon.curves.exports.export_curves`.
+def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter) -> list[Path]:
+    """Write the curves that a run has found once more, or in other formats; its mesh, if it has one, hides lines in drawings.
 
     Args:
-        run: Its cameras are drawn from, into ``exports``.
-        wireframe: World units.
-        mesh: Hides lines in the drawings, if there is one; world units.
+        run: Its ``exports/curves.json`` is read.
         formats: Which; None for all whose packages are installed.
         reporter: Hears what is left out.
     Returns:
         Files written.
-    """
-    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in run.scene_info()["views"]}
-    written, notes = export_curves(run.exports, wireframe, cameras, mesh, formats)
-    for note in notes:
-        reporter.say(note)
-    reporter.say(f"curves: {len(wireframe.curves)}, {len(wireframe.vertices)} vertices, in {run.exports}")
-    return written
-
-
-def export_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter) -> list[Path]:
-    """Write the curves that a run has found in other formats too; its mesh, if it has one, hides lines.
-
     Raises:
         DataError: If the run has no curves.
+        CapabilityError: If a format is asked for whose package is missing.
     """
     path, mesh = run.exports / "curves.json", run.exports / "mesh.ply"
     if not path.is_file():
         raise DataError(f"{run.folder}: this run has no curves", hint="curves come from --method nef; recon resume RUN finishes a run")
-    return export_wireframe(run, load(path), read_mesh(mesh) if mesh.is_file() else None, formats, reporter)
+    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in run.scene_info()["views"]}
+    written, left_out = export_curves(run.exports, load(path), cameras, read_mesh(mesh) if mesh.is_file() else None, formats)
+    for line in left_out:
+        reporter.say(line)
+    return written
 
 
 def export_cameras(run: Run) -> Path:

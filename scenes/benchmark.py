@@ -207,7 +207,7 @@ def _protocols(rows: Sequence[dict[str, Any]], out: Path) -> dict[str, Any]:
     for row in rows:
         if row["state"] == "done":
             results = _read_json(out / row["run"] / "eval" / "results.json")
-            for kind in ("images", "silhouettes", "surface"):
+            for kind in ("images", "silhouettes", "surface", "curves"):
                 if results.get(kind) is not None:
                     found.setdefault(kind, results[kind]["protocol"])
     found["time and memory"] = "wall time and largest resident memory of the job's whole process; training: time in the training loop"

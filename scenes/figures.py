@@ -43,6 +43,11 @@ FIGURES = (
     Figure("completeness_percent", "completeness", "% of diagonal", 3, False, relative=0.05),
     Figure("fscore", "F-score at 0.5 %", "", 4, True, absolute=0.005),
     Figure("normal_consistency", "normals", "mean |cos|", 4, True, absolute=0.002),
+    Figure("curve_f5", "curves F at 5 mm", "%", 1, True, absolute=1.0),
+    Figure("curve_f10", "curves F at 10 mm", "%", 1, True, absolute=1.0),
+    Figure("curve_types", "right type", "% of matched length", 1, True, absolute=1.0),
+    Figure("curve_junctions", "junctions found", "%", 1, True, absolute=2.0),
+    Figure("curve_count", "curves too many or few", "%", 1, False, absolute=5.0),
     Figure("training_seconds", "training", "s", 1, False, relative=0.1, of_machine=True),
     Figure("seconds", "in all", "s", 1, False, relative=0.1, of_machine=True),
     Figure("peak_memory_gib", "memory", "GiB", 2, False, relative=0.1, of_machine=True),
@@ -62,7 +67,8 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
         seconds: Wall time of its process.
         peak_memory: Bytes.
     """
-    images, silhouettes, surface = (results.get(k) or {} for k in ("images", "silhouettes", "surface"))
+    images, silhouettes, surface, curves = (results.get(k) or {} for k in ("images", "silhouettes", "surface", "curves"))
+    exact = curves.get("exact") or {}
     percent, fscore = None, None
     if surface:
         percent = 100.0 / surface["truth_diagonal"]
@@ -79,6 +85,11 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
         "completeness_percent": None if percent is None else surface["completeness"] * percent,
         "fscore": number(fscore),
         "normal_consistency": number(surface.get("normal_consistency")),
+        "curve_f5": _percent(curves.get("f5")),
+        "curve_f10": _percent(curves.get("f10")),
+        "curve_types": _percent(exact["types"]["agreement"]) if exact else None,
+        "curve_junctions": _percent(exact["junctions"]["recall"]) if exact else None,
+        "curve_count": _percent(abs(exact["count_ratio"] - 1)) if exact else None,
         "training_seconds": number(results.get("training_seconds")),
         "seconds": seconds,
         "peak_memory_gib": None if peak_memory is None else peak_memory / 2**30,
@@ -88,6 +99,10 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
 def number(value: Any) -> float | None:
     """A figure as results.json holds it: "inf" and "-inf" are text there."""
     return None if value is None else float(value)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any] | None:

@@ -1,14 +1,19 @@
-"""Pictures of a finished run for the report: photograph, render, normals, mesh, and distances to the truth as colours."""
+"""Pictures of a finished run for the report: photograph, render, normals, mesh, curves, and distances to the truth as colours."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from recon.curves.drawing import overlay
+from recon.curves.truth import CurveTruth
+from recon.curves.wireframe import Wireframe, load
 from recon.data.scene import Camera, Scene
 from recon.evaluate import photograph
+from recon.evaluation.curves_exact import SPACING, distances
 from recon.evaluation.surfaces import point_to_mesh
 from recon.evaluation.truth import GroundTruth
 from recon.methods.base import Method
@@ -19,12 +24,14 @@ from recon.surface.mesh import Mesh, face_cross
 from recon.surface.raycast import RayScene, cast, ray_scene
 from recon.surface.reading import read_mesh
 from scenes.jobs import write_json
-from scenes.scale import ERROR_SHARE, scale_color
+from scenes.scale import CURVE_ERROR_SHARE, ERROR_SHARE, scale_color
 
 VIEWS = 2
 SIZE = 320
 """Longer side of the pictures, pixels; at most about 100,000 rays each."""
 JPEG_QUALITY = 88
+LINE_DARKNESS = 0.8
+"""Lines are darker than the scale by this factor: its middle is too pale for them."""
 
 
 def make_panels(run: Run, method: Method, scene: Scene, truth: GroundTruth, folder: Path) -> dict:
@@ -39,7 +46,8 @@ def make_panels(run: Run, method: Method, scene: Scene, truth: GroundTruth, fold
     Returns:
         What ``pictures.json`` holds: ``{"views": [{"view": name, "panels": {kind: file}}], "error_scale": greatest coloured distance in
         world units or None, "unit": name or None}``; kinds are
-        "photograph", "render", "normals", "mesh", "error" (of the mesh), "missed" (truth, by its distance to the mesh).
+        "photograph", "render", "normals", "mesh", "error" (of the mesh), "missed" (truth, by its distance to the mesh), "curves" (by type),
+        "curve_error" (by distance to the true curves, over those). ``curve_error_scale`` is the greatest coloured distance of curves.
     """
     folder.mkdir(parents=True, exist_ok=True)
     views = scene.split("test") or scene.split("train")
@@ -48,6 +56,10 @@ def make_panels(run: Run, method: Method, scene: Scene, truth: GroundTruth, fold
     mesh = ray_scene(read_mesh(mesh_path)) if mesh_path.is_file() else None
     known = None if truth.surface is None else ray_scene(truth.surface)
     greatest = None if known is None or mesh is None else ERROR_SHARE * known.mesh.diagonal()
+    curves_path = run.exports / "curves.json"
+    curves = load(curves_path) if curves_path.is_file() else None
+    compared = None if curves is None or truth.curves is None else compared_curves(curves, truth.curves)
+    hiding = known or mesh
     rows = []
     for number, view in enumerate(views[i] for i in places):
         camera = shrunk(view.camera)
@@ -61,14 +73,37 @@ def make_panels(run: Run, method: Method, scene: Scene, truth: GroundTruth, fold
         if mesh is not None and known is not None and greatest is not None:
             pictures["error"] = error_picture(mesh, known.mesh, camera, greatest)
             pictures["missed"] = error_picture(known, mesh.mesh, camera, greatest)
+        if curves is not None:
+            pictures["curves"] = overlay(pictures["photograph"], curves, camera, hiding)
+        if compared is not None:
+            pictures["curve_error"] = overlay(np.full_like(pictures["photograph"], 255), compared[0], camera, hiding, compared[1])
         files = {}
         for kind, picture in pictures.items():
             files[kind] = f"{number}-{kind}.jpg"
             Image.fromarray(picture).save(folder / files[kind], quality=JPEG_QUALITY, subsampling=0)
         rows.append({"view": view.name, "panels": files})
-    content = {"views": rows, "error_scale": greatest, "unit": scene.unit}
+    curve_scale = None if compared is None or truth.curves is None else CURVE_ERROR_SHARE / truth.curves.normalised_from_world.scale
+    content = {"views": rows, "error_scale": greatest, "curve_error_scale": curve_scale, "unit": scene.unit}
     write_json(folder / "pictures.json", content)
     return content
+
+
+def compared_curves(found: Wireframe, truth: CurveTruth) -> tuple[Wireframe, list[tuple[int, int, int]]] | None:
+    """True curves in black and over them those that were found, in the (darkened) colours of their mean distance to the truth.
+
+    Returns:
+        Both as one wireframe, world units, and the colour of each curve; None if the truth is points only.
+    """
+    if truth.wireframe is None:
+        return None
+    to_normalised = truth.normalised_from_world
+    points, _, index = found.transformed(to_normalised).samples(SPACING)
+    away = distances(points, truth.wireframe.transformed(to_normalised))
+    mean = np.bincount(index, away, len(found.curves)) / np.maximum(np.bincount(index, minlength=len(found.curves)), 1)
+    shown = np.rint(LINE_DARKNESS * scale_color(mean / CURVE_ERROR_SHARE)).astype(int)
+    colors = [(0, 0, 0)] * len(truth.wireframe.curves) + [(int(r), int(g), int(b)) for r, g, b in shown]
+    both = Wireframe(np.zeros((0, 3)), tuple(replace(c, vertices=None) for c in (*truth.wireframe.curves, *found.curves)))
+    return both, colors
 
 
 def shrunk(camera: Camera) -> Camera:

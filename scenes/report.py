@@ -13,7 +13,7 @@ from recon.errors import DataError
 from scenes.figures import FIGURES, GROUP, Figure, number, show, variant
 from scenes.jobs import write_json
 from scenes.page import Cell, Column, page, picture, table
-from scenes.scale import ERROR_SHARE, SCALE
+from scenes.scale import CURVE_ERROR_SHARE, ERROR_SHARE, SCALE
 
 _PICTURE_TITLES = {
     "photograph": "photograph",
@@ -22,7 +22,11 @@ _PICTURE_TITLES = {
     "mesh": "mesh",
     "error": "error of the mesh",
     "missed": "truth missed by the mesh",
+    "curves": "curves by type: line blue, circle and arc orange, ellipse green, free curve magenta",
+    "curve_error": "curves by distance to the truth; true curves in black beneath",
 }
+_SURFACE_WORDS = ("distance to the other surface", f"({100 * ERROR_SHARE:g} % of the diagonal); darker where seen at a slant")
+_CURVE_WORDS = ("mean distance of a curve to the true ones", f"({100 * CURVE_ERROR_SHARE:g} % of the object's longest side)")
 _SPREAD_WORDS = "± is the standard deviation over seeds, where there are several."
 
 
@@ -194,18 +198,19 @@ def _pictures(summary: dict[str, Any], out: Path) -> str:
             ) from error
         parts.append(f"<h3>{escape(row['scene'])} – {escape(variant(row))}, seed {row['seed']}</h3>")
         if content["error_scale"] is not None:
-            parts.append(_scale(content["error_scale"], content["unit"]))
+            parts.append(_scale(content["error_scale"], content["unit"], _SURFACE_WORDS))
+        if content.get("curve_error_scale") is not None:
+            parts.append(_scale(content["curve_error_scale"], content["unit"], _CURVE_WORDS))
         for view in content["views"]:
             figures = "".join(picture(folder / file, _PICTURE_TITLES[kind]) for kind, file in view["panels"].items())
             parts.append(f'<p class="quiet">{escape(view["view"])}</p><div class="strip">{figures}</div>')
     return "\n".join(parts) or "<p>No job is done.</p>"
 
 
-def _scale(greatest: float, unit: str | None) -> str:
+def _scale(greatest: float, unit: str | None, words: tuple[str, str]) -> str:
     stops = ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in SCALE)
     bar = f'<span class="bar" style="background: linear-gradient(to right, {stops})"></span>'
-    words = f"{greatest:.3g} {unit or 'world units'} and more ({100 * ERROR_SHARE:g} % of the diagonal); darker where seen at a slant"
-    return f'<p class="quiet">distance to the other surface: 0 {bar} {escape(words)}</p>'
+    return f'<p class="quiet">{escape(words[0])}: 0 {bar} {greatest:.3g} {escape(unit or "world units")} and more {escape(words[1])}</p>'
 
 
 def _single(value: float | None) -> dict[str, Any] | None:

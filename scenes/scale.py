@@ -6,6 +6,8 @@ import numpy as np
 
 ERROR_SHARE = 0.01
 """Distances of this share of the truth's diagonal and more have the last colour."""
+CURVE_ERROR_SHARE = 0.01
+"""The same for curves, as a share of the object's longest side: 10 mm of the curve protocols."""
 # Blue (none) over pale yellow (half) to red (the greatest): ordered by lightness from the middle, so it reads without colours too.
 SCALE = np.array([(44, 75, 160), (116, 173, 209), (255, 250, 200), (244, 130, 70), (165, 0, 38)], np.float64)
 

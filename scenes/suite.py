@@ -43,7 +43,7 @@ class Entry:
         methods, fields, presets, seeds: As on the command line of `recon reconstruct`.
         set: Changes to the configuration, ``dotted.path=value``.
         label: Name of this variant in tables.
-        truth: True mesh of the one scene, in its world units, relative to the suite's file; built-in scenes bring their own.
+        truth: What `recon evaluate --truth` takes for the one scene, relative to the suite's file; built-in scenes bring their own.
     """
 
     scenes: tuple[str, ...] | None = None
@@ -89,8 +89,8 @@ class Job:
         config: All settings.
         settings: Those that the suite changed.
         label: Name of the variant.
-        truth: Absolute path of the true mesh, if it is a file.
-        data: Fingerprint of the data and of the true mesh.
+        truth: Absolute path of the truth, if it is a file or folder.
+        data: Fingerprint of the data and of the truth.
         code: Fingerprint of the source code.
     """
 
@@ -163,7 +163,7 @@ def plan(suite: Suite, folders: Sequence[Path] = ()) -> list[Job]:
         folders: Datasets given on the command line, for entries without scenes.
     Raises:
         UsageError: Unknown scene or setting, folders missing or superfluous, two datasets of one name.
-        DataError: A folder or true mesh does not exist.
+        DataError: A folder or truth does not exist.
     """
     takes_folders = any(item.scenes is None for item in suite.content.jobs)
     if takes_folders and not folders:
@@ -190,7 +190,7 @@ def _expand(item: Entry, where: str, beside: Path, folders: Sequence[Path]) -> l
     else:
         sources = [s if s.startswith(PREFIX) else str((beside / s).resolve()) for s in item.scenes]
     if item.truth is not None and len(sources) != 1:
-        raise UsageError(f"{where}.truth: one mesh cannot be the truth of {len(sources)} scenes", "write one entry for each scene")
+        raise UsageError(f"{where}.truth: one truth cannot be that of {len(sources)} scenes", "write one entry for each scene")
     truth = None if item.truth is None else str((beside / item.truth).resolve())
     jobs = []
     for source, method, field, preset, seed in product(sources, item.methods, item.fields, item.presets, item.seeds):
@@ -216,7 +216,7 @@ def data_fingerprint(source: str, truth: str | None = None) -> str:
 
     Raises:
         UsageError: Unknown built-in scene.
-        DataError: No such folder, or the true mesh does not exist.
+        DataError: No such folder, or the truth does not exist.
     """
     if source.startswith(PREFIX):
         name = entry(source).name
@@ -231,9 +231,11 @@ def data_fingerprint(source: str, truth: str | None = None) -> str:
         if path.is_file() and not any(part.startswith(".") for part in relative.parts):
             parts += [relative.as_posix(), _file_digest(path)]
     if truth is not None:
-        if not Path(truth).is_file():
-            raise DataError(f"{truth}: there is no such mesh", hint="'truth' names the mesh to compare with")
-        parts += ["truth", _file_digest(Path(truth))]
+        known = Path(truth)
+        if not known.exists():
+            raise DataError(f"{truth}: there is no such truth", hint="'truth' names the mesh or curves to compare with, or their folder")
+        files = [known] if known.is_file() else sorted(p for p in known.rglob("*") if p.is_file())
+        parts += ["truth", *(part for p in files for part in (p.relative_to(known).as_posix(), _file_digest(p)))]
     return _digest(json.dumps(parts).encode())
 
 

@@ -14,7 +14,8 @@ from recon.data.scene import Camera, View
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import RayScene, ray_scene
 
-SUPERSAMPLING = 3
+SPLAT_PX = 0.25
+"""Lines are painted as dense points, so far apart."""
 WIDTH_PX, HIDDEN_WIDTH_PX = 1.7, 0.7
 DASH_PX = 4.0
 """Length of the dashes of hidden lines, and of the gaps between them."""
@@ -43,21 +44,15 @@ def overlay(
     """
     height, width = photograph.shape[:2]
     camera = camera.resized(width, height)
-    scale = SUPERSAMPLING
-    canvas = Image.new("RGBA", (width * scale, height * scale), (255, 255, 255, 0))
-    pen = ImageDraw.Draw(canvas)
-    ordered = sorted(strokes(wireframe, camera, surface), key=lambda s: s.visible)  # what is seen lies on top
-    for stroke in ordered:
+    picture = photograph * (1 - FADE) + 255 * FADE
+    painted: dict[tuple[bool, tuple[int, int, int]], list[np.ndarray]] = {}
+    for stroke in strokes(wireframe, camera, surface):
         color = TYPE_COLORS[wireframe.curves[stroke.curve].type] if colors is None else colors[stroke.curve]
-        points = stroke.pixels * scale
-        if stroke.visible:
-            _line(pen, points, color, WIDTH_PX * scale)
-        else:
-            for piece in _dashes(points, DASH_PX * scale):
-                _line(pen, piece, color, HIDDEN_WIDTH_PX * scale)
-    faded = np.rint(photograph * (1 - FADE) + 255 * FADE).astype(np.uint8)
-    lines = canvas.resize((width, height), Image.Resampling.BOX)  # Pillow weighs colours by alpha
-    return np.asarray(Image.alpha_composite(Image.fromarray(faded).convert("RGBA"), lines).convert("RGB"))
+        painted.setdefault((stroke.visible, color), []).append(_dense(stroke.pixels, dashed=not stroke.visible))
+    for (seen, color), points in sorted(painted.items(), key=lambda item: item[0][0]):  # what is seen lies on top
+        share = _coverage(np.concatenate(points), WIDTH_PX if seen else HIDDEN_WIDTH_PX, (height, width))[..., None]
+        picture = picture * (1 - share) + np.array(color) * share
+    return np.rint(picture).astype(np.uint8)
 
 
 def contact_sheet(wireframe: Wireframe, views: Sequence[View], mesh: Mesh | None, path: Path, count: int = 6) -> None:
@@ -98,19 +93,33 @@ def small_photograph(view: View, size: int) -> np.ndarray:
     return np.asarray(Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB"))
 
 
-def _line(pen: ImageDraw.ImageDraw, points: np.ndarray, color: tuple[int, int, int], width: float) -> None:
-    # Pillow's coordinates name pixels by their corner: half a fine pixel less is the same place
-    pen.line([(float(x), float(y)) for x, y in points - 0.5], fill=(*color, 255), width=max(round(width), 1), joint="curve")
+def _dense(pixels: np.ndarray, dashed: bool) -> np.ndarray:
+    """Points and unit tangents along a polyline, :data:`SPLAT_PX` apart; only its dashes if ``dashed``. [m, 4]"""
+    steps = np.diff(pixels, axis=0)
+    lengths = np.linalg.norm(steps, axis=1)
+    distance = np.concatenate([[0.0], np.cumsum(lengths)])
+    along = np.linspace(0, distance[-1], max(int(np.ceil(distance[-1] / SPLAT_PX)), 1) + 1)
+    if dashed:
+        along = along[along // DASH_PX % 2 == 0]
+    points = np.stack([np.interp(along, distance, pixels[:, k]) for k in (0, 1)], 1)
+    segment = np.clip(np.searchsorted(distance, along, side="right") - 1, 0, len(steps) - 1)
+    return np.concatenate([points, steps[segment] / np.maximum(lengths[segment], 1e-12)[:, None]], 1)
 
 
-def _dashes(points: np.ndarray, length: float) -> list[np.ndarray]:
-    """Every other piece of ``length`` along a polyline. Each [m, 2]"""
-    distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    starts = np.arange(0.0, distance[-1], 2 * length)
-    pieces = []
-    for start in starts:
-        stop = min(start + length, distance[-1])
-        inner = (distance > start) & (distance < stop)
-        along = np.concatenate([[start], distance[inner], [stop]])
-        pieces.append(np.stack([np.interp(along, distance, points[:, k]) for k in (0, 1)], 1))
-    return pieces
+def _coverage(dense: np.ndarray, width: float, shape: tuple[int, int]) -> np.ndarray:
+    """``clip(width / 2 + 0.5 - d, 0, 1)`` with d the distance of a pixel's centre from the lines, pixels. [m, 4] -> [H, W]"""
+    points, tangents = dense[:, :2], dense[:, 2:]
+    result = np.zeros(shape)
+    base = np.floor(points).astype(np.int64)
+    reach = int(np.ceil(width / 2 + 0.5)) + 1
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            cell = base + np.array([dx, dy])
+            away = cell + 0.5 - points
+            along = np.abs((away * tangents).sum(1))
+            across = away[:, 0] * tangents[:, 1] - away[:, 1] * tangents[:, 0]
+            # each point stands for the short piece of line about it; beyond that, ends are round
+            value = np.clip(width / 2 + 0.5 - np.hypot(across, np.maximum(along - SPLAT_PX, 0)), 0, 1)
+            keep = (value > 0) & (cell >= 0).all(1) & (cell < shape[::-1]).all(1)
+            np.maximum.at(result, (cell[keep, 1], cell[keep, 0]), value[keep])
+    return result

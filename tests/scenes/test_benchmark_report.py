@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 import trimesh
 from PIL import Image
 
+from recon.curves.curve import line
+from recon.curves.truth import from_wireframe
+from recon.curves.wireframe import Wireframe, from_curves
 from recon.data.scene import Camera
 from recon.errors import DataError
 from recon.rendering.orbit import look_at
@@ -19,7 +23,7 @@ from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
 from scenes import figures, report
 from scenes.figures import FIGURES, compare, comparison_lines, job_figures, judge, over_scenes, over_seeds, spread
-from scenes.panels import error_picture, surface_distances
+from scenes.panels import compared_curves, error_picture, surface_distances
 from scenes.scale import SCALE, scale_color
 
 BY_KEY = {f.key: f for f in FIGURES}
@@ -65,6 +69,10 @@ def test_figures_of_a_job():
             "truth_diagonal": 50.0, "thresholds": [0.1, 0.25, 0.5], "fscore": [0.1, 0.2, 0.3], "accuracy": 1.0, "completeness": 2.0,
             "chamfer_percent_of_diagonal": 3.0, "normal_consistency": 0.9,
         },
+        "curves": {
+            "f5": 0.9, "f10": 0.95,
+            "exact": {"types": {"agreement": None}, "junctions": {"recall": 0.75}, "count_ratio": 0.8},
+        },
         "training_seconds": 4.0,
     }  # fmt: skip
     found = job_figures(results, 5.0, 2**31)
@@ -73,6 +81,10 @@ def test_figures_of_a_job():
     assert (found["accuracy_percent"], found["completeness_percent"]) == (2.0, 4.0)
     assert found["fscore"] == 0.2, "the threshold of 0.5 % of 50 is 0.25"
     assert found["peak_memory_gib"] == 2.0
+    curve_figures = [found[f"curve_{key}"] for key in ("f5", "f10", "types", "junctions", "count")]
+    assert curve_figures == [90.0, 95.0, None, 75.0, pytest.approx(20.0)]
+    points_only = job_figures({"curves": {"f5": 0.5, "f10": 0.6, "exact": None}}, None, None)
+    assert (points_only["curve_f5"], points_only["curve_junctions"]) == (50.0, None)
     assert set(found) == set(BY_KEY)
     assert set(job_figures({}, None, None).values()) == {None}
 
@@ -203,6 +215,21 @@ def test_scale(share, expected):
     assert scale_color(np.array(share)) == pytest.approx(expected)
 
 
+def test_curves_are_coloured_by_their_distance_to_the_truth():
+    """Where they are right the first colour, 5 mm away the middle one, far away the last; the true ones black, and first."""
+    truth = Wireframe(np.array([[0.0, 0, 0], [10, 0, 0]]), (line([0, 0, 0], [10, 0, 0], vertices=(0, 1)),), "m")
+    found = [line([0, y, 0], [10, y, 0], vertices=(0, 1)) for y in (0.0, 0.05, 3.0)]
+    known = from_wireframe(truth, "truth")
+    compared = compared_curves(from_curves(found), known)
+    assert compared is not None
+    both, colors = compared
+    assert [c.length for c in both.curves] == pytest.approx([10.0] * 4)
+    assert colors[0] == (0, 0, 0)
+    for color, stop in zip(colors[1:], (0, 2, 4), strict=True):
+        np.testing.assert_allclose(color, 0.8 * SCALE[stop], atol=1)
+    assert compared_curves(from_curves(found), replace(known, wireframe=None)) is None
+
+
 VOID = {"meta", "img", "br", "link", "input"}
 
 
@@ -231,7 +258,9 @@ def with_pictures(folder: Path) -> None:
     (folder / "pictures").mkdir()
     Image.new("RGB", (4, 4), "red").save(folder / "pictures" / "0-photograph.jpg")
     views = [{"view": "<b>.png", "panels": {"photograph": "0-photograph.jpg"}}]
-    (folder / "pictures" / "pictures.json").write_text(json.dumps({"views": views, "error_scale": 1.5, "unit": "mm"}))
+    (folder / "pictures" / "pictures.json").write_text(
+        json.dumps({"views": views, "error_scale": 1.5, "curve_error_scale": 0.25, "unit": "mm"})
+    )
 
 
 def test_page_is_whole_and_asks_for_nothing(tmp_path):
@@ -249,6 +278,7 @@ def test_page_is_whole_and_asks_for_nothing(tmp_path):
     assert "http" not in text.replace('http-equiv="Content-Security-Policy"', "")
     assert "30.50 ± 0.71" in text
     assert "1.5 mm and more" in text
+    assert "0.25 mm and more" in text
     assert "Infinity" in parser.values, "what JavaScript reads as a number"
 
 
