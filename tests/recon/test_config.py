@@ -8,7 +8,7 @@ from recon.config import RunConfig, from_dict, load_config, preset_config, save_
 from recon.errors import UsageError
 
 
-@pytest.mark.parametrize("method", ["volsdf", "radiance"])
+@pytest.mark.parametrize("method", ["volsdf", "radiance", "nef"])
 @pytest.mark.parametrize("preset", ["fast", "balanced", "paper"])
 def test_presets_survive_yaml(method, preset, tmp_path):
     config = preset_config(method, "hashgrid", preset)
@@ -32,7 +32,7 @@ def test_overrides():
         ("train.steps=many", "expected int, found 'many'"),
         ("train.steps=true", "expected int, found True"),
         ("train.lr=[1]", "expected float"),
-        ("method=nerf", "is not one of 'volsdf', 'radiance'"),
+        ("method=nerf", "is not one of 'volsdf', 'radiance', 'nef'"),
         ("hashgrid.hidden=64", "expected a list"),
         ("train.steps=[", "not YAML"),
         ("data.bounds=[1, 2, 3]", "expected 4 values, found 3"),

@@ -49,14 +49,16 @@ def final_state(run: Run) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("method", "background"), [("volsdf", "alpha"), ("radiance", "alpha"), ("volsdf", "unknown"), ("radiance", (1.0, 1.0, 1.0))]
+    ("method", "background"),
+    [("volsdf", "alpha"), ("radiance", "alpha"), ("volsdf", "unknown"), ("radiance", (1.0, 1.0, 1.0)), ("nef", "alpha")],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(method, background, tmp_path):
     """N + N steps = 2 N steps, bit for bit: parameters, optimiser and random state."""
-    whole, scene = start(tmp_path / "whole", method, background)
+    often = ("train.occupancy_every=4",)
+    whole, scene = start(tmp_path / "whole", method, background, often)
     pipeline.fit(whole, scene, Reporter(quiet=True))
 
-    parts, scene = start(tmp_path / "parts", method, background)
+    parts, scene = start(tmp_path / "parts", method, background, often)
     with pytest.raises(Interrupted):
         pipeline.fit(parts, scene, StopAt(6))
     assert json.loads((parts.folder / "status.json").read_text())["state"] == "interrupted"
