@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from recon.curves.detector import nearest_parallel
+from recon.curves.detector import near_parallel, nearest_parallel
 from recon.curves.ridges import KIND_GIVEN, KIND_SILHOUETTE, EdgePoints, connected_to_strong, edge_points, joined, no_points, ridge_points
 from recon.data.images import decode
 from recon.data.listing import IMAGE_SUFFIXES, FrameProblem
@@ -267,7 +267,10 @@ def snapped(points: EdgePoints, seen: EdgePoints, shift: np.ndarray) -> tuple[Ed
     kept, first = np.unique(partner[found], return_index=True)
     kinds = np.where(seen.kinds[kept] == KIND_SILHOUETTE, KIND_SILHOUETTE, points.kinds[found][first]).astype(np.uint8)
     at_edge = EdgePoints(seen.points[kept], seen.normals[kept], points.weights[found][first], kinds)
-    return joined([at_edge, moved[~found]]), float(found.mean())
+    # wiggles of a line that has been placed already are no edges of their own
+    alone = moved[~found]
+    alone = alone[~near_parallel(alone, at_edge, SNAP_PX + 1.0, 90.0)]
+    return joined([at_edge, alone]), float(found.mean())
 
 
 def _second(image: np.ndarray, sigma: float, rows: int, columns: int) -> np.ndarray:
