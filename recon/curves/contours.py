@@ -27,6 +27,8 @@ def surface_radius(model: Model, evidence: Evidence) -> np.ndarray:
     samples = sample_model(model, spacing=3.0, margin=3.0, jacobians=False)
     m = match(evidence, samples.points, samples.tangents, WINDOW_PX)
     outline = evidence.kinds[m.edge] == KIND_SILHOUETTE
+    if not outline.any():
+        return np.zeros(len(model.shapes))
     point, plane, outside = m.point[outline], m.plane[outline], -m.residual_px[outline]  # the outline lies this far outside the point
     size = np.linalg.norm(plane, axis=1)
     normal = plane / np.maximum(size, 1e-12)[:, None]

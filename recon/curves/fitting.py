@@ -166,8 +166,13 @@ def _fit_conic(chain: np.ndarray) -> Fitted | None:
         return None
     apex = mean + (y[0] + s[0] * first) @ axes[:2]
     middle = ends.mean(0)
-    height = ((chain - middle) @ (apex - middle)).max() / max(((apex - middle) ** 2).sum(), 1e-12)
-    weight = np.clip(height / max(1 - height, 1e-3), 0.02, 20.0)
+    # affine coordinates: along the median to the apex, and along half the chord; the shoulder is where the second is 0
+    frame = np.stack([apex - middle, (ends[1] - ends[0]) / 2], axis=1)
+    affine = np.linalg.lstsq(frame, (chain - middle).T, rcond=None)[0]
+    height = float(affine[0, np.abs(affine[1]).argmin()])
+    if not 0 < height < 1:
+        return None
+    weight = np.clip(height / (1 - height), 0.02, 20.0)
     return polished(Shape("conic", (0, 1), np.append(apex, np.log(weight))), ends.copy(), chain, 10)
 
 

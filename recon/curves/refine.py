@@ -37,29 +37,34 @@ class Sampled:
     Attributes:
         points, tangents: [S, 3] each.
         shape: Curve of each. [S]
+        parameters: Of each shape's points, [s] each.
         jacobians: Of each shape's points by its local parameters, [s, 3, L] each.
     """
 
     points: np.ndarray
     tangents: np.ndarray
     shape: np.ndarray
+    parameters: list[np.ndarray]
     jacobians: list[np.ndarray]
 
 
 def sample_model(model: Model, spacing: float = SPACING_PX, margin: float = MARGIN_PX, jacobians: bool = True) -> Sampled:
     """Points at equal distances on all curves."""
-    points, directions, index, derivatives = [], [], [], []
-    for k, shape in enumerate(model.shapes):
-        t, _ = sample(shape, model.vertices, spacing, margin)
-        p, j = evaluate_with_jacobian(shape, model.vertices, t)
+    return _sampled(model, [sample(shape, model.vertices, spacing, margin)[0] for shape in model.shapes], jacobians)
+
+
+def _sampled(model: Model, parameters: list[np.ndarray], jacobians: bool) -> Sampled:
+    points, directions, derivatives = [np.zeros((0, 3))], [np.zeros((0, 3))], []
+    for shape, t in zip(model.shapes, parameters, strict=True):
+        if jacobians:
+            p, j = evaluate_with_jacobian(shape, model.vertices, t)
+            derivatives.append(j)
+        else:
+            p = evaluate(shape, model.vertices, t)
         points.append(p)
         directions.append(tangents(shape, model.vertices, t))
-        index.append(np.full(len(t), k))
-        if jacobians:
-            derivatives.append(j)
-    if not points:
-        return Sampled(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int), [])
-    return Sampled(np.concatenate(points), np.concatenate(directions), np.concatenate(index), derivatives)
+    index = np.repeat(np.arange(len(model.shapes)), [len(t) for t in parameters])
+    return Sampled(np.concatenate(points), np.concatenate(directions), index, parameters, derivatives)
 
 
 def refine(
@@ -89,7 +94,7 @@ def refine(
         for _ in range(4):
             ridge = damping * np.maximum(np.diag(h), 1e-6 * np.max(np.diag(h), initial=1.0)) + 1e-9
             candidate = _moved(model, np.linalg.solve(h + np.diag(ridge), -g), slots)
-            if _valid(candidate) and _cost(candidate, sample_model(candidate, jacobians=False), m, scale) <= before * (1 + 1e-9):
+            if _valid(candidate) and _cost(candidate, _sampled(candidate, samples.parameters, False), m, scale) <= before * (1 + 1e-9):
                 model, damping = candidate, max(damping / 3, 1e-7)
                 break
             damping *= 8
@@ -102,8 +107,6 @@ def _valid(model: Model) -> bool:
 
 def _cost(model: Model, samples: Sampled, m: Matches, scale: float) -> float:
     """Robust cost of the matches that were found, with the model moved (residuals from the matched planes, to first order)."""
-    if len(m.point) == 0 or len(samples.points) <= m.point.max():
-        return np.inf
     base = m.residual_px + (m.plane * (samples.points[m.point] - m.anchor)).sum(1)
     return float((m.weight * base**2 / (1 + (base / scale) ** 2)).sum()) + _tangent_cost(model)
 

@@ -180,7 +180,9 @@ def test_the_contour_of_a_cylinder_is_known_by_its_radius(radius: float):
             points.append(uv)
             normals.append(normal * np.sign((normal * out).sum(1, keepdims=True)))
         uv, normal = np.concatenate(points).astype(np.float32), np.concatenate(normals).astype(np.float32)
-        views.append(replace(v, points=uv, normals=normal, weights=np.ones(len(uv), np.float32), kinds=np.full(len(uv), KIND_SILHOUETTE, np.uint8)))
+        views.append(
+            replace(v, points=uv, normals=normal, weights=np.ones(len(uv), np.float32), kinds=np.full(len(uv), KIND_SILHOUETTE, np.uint8))
+        )
     evidence, frame = pixel_frame(Edges(tuple(views), "cylinder", False, ()))
     # what a tracker would follow: a line on the cylinder, seen as outline by some views
     start = frame.apply(np.array([[radius, 0, -0.35], [radius, 0, 0.35]]))
