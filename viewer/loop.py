@@ -129,6 +129,12 @@ class RenderLoop(Generic[O]):
                     visit.level = 1
             self._changed.notify_all()
 
+    def is_idle(self) -> bool:
+        """Whether everybody's picture is finished."""
+        with self._changed:
+            last = len(LEVELS) - (1 if self._is_live() else 0)
+            return all(v.order is None or v.level >= last for v in self._visits.values())
+
     def close(self) -> None:
         """End the thread."""
         with self._changed:

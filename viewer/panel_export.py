@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 import viser
 
 from recon import pipeline
+from recon.config import CurveFormat
 from recon.errors import DataError
-from recon.exporting import export_cameras, export_mesh
+from recon.exporting import export_cameras, export_curves_again, export_mesh
 from viewer.jobs import PageReporter
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class ExportPanel:
         self._run = run
         settings = run.config.export
         gui = viewer.server.viser.gui
-        whats = ["mesh", "cameras"] if run.config.method != "nef" else ["cameras"]
-        self._what = gui.add_dropdown("what", whats)
-        self._resolution = gui.add_slider("resolution", 32, max(1024, settings.resolution), 32, settings.resolution)
-        self._faces = gui.add_slider("textured faces", 1000, max(200_000, settings.texture_faces), 1000, settings.texture_faces)
+        self._what = gui.add_dropdown("what", ["curves", "cameras"] if run.config.method == "nef" else ["mesh", "cameras"])
+        self._resolution = gui.add_number("resolution", settings.resolution, min=8, max=4096, step=1)
+        self._faces = gui.add_number("textured faces", settings.texture_faces, min=4, max=10_000_000, step=1)
         self._all = gui.add_checkbox("keep all components", settings.keep == "all")
+        self._format = gui.add_dropdown("formats", ["all", *get_args(CurveFormat)])
         self._command = gui.add_markdown("")
         self._export = gui.add_button("Export")
         self._cancel = gui.add_button("Cancel export", visible=False)
@@ -43,7 +44,7 @@ class ExportPanel:
         self._text = gui.add_markdown("")
         self._files = gui.add_dropdown("file", ["none yet"])
         download = gui.add_button("Download")
-        for control in (self._what, self._resolution, self._faces, self._all):
+        for control in (self._what, self._resolution, self._faces, self._all, self._format):
             control.on_update(lambda _: self._changed())
         self._export.on_click(lambda _: self._start())
         self._cancel.on_click(lambda _: viewer.jobs.cancel())
@@ -64,11 +65,14 @@ class ExportPanel:
         if self._what.value == "mesh":
             words += ["--resolution", str(int(self._resolution.value)), "--faces", str(int(self._faces.value))]
             words += ["--keep-all"] if self._all.value else []
+        elif self._what.value == "curves" and self._format.value != "all":
+            words += ["--formats", self._format.value]
         return shlex.join(words)
 
     def _changed(self) -> None:
         for control in (self._resolution, self._faces, self._all):
             control.visible = self._what.value == "mesh"
+        self._format.visible = self._what.value == "curves"
         self._command.content = f"`{self.command()}`"
 
     def _start(self) -> None:
@@ -78,13 +82,16 @@ class ExportPanel:
             texture_faces=int(self._faces.value),
             keep="all" if self._all.value else "largest",
         )
-        what = self._what.value
+        what, wanted = self._what.value, self._format.value
+        formats = None if wanted == "all" else (cast(CurveFormat, wanted),)
 
         def work(reporter: PageReporter) -> str:
             try:
                 if what == "cameras":
                     return f"wrote {export_cameras(self._run)}"
-                mesh = export_mesh(self._run, pipeline.load_method(self._run, reporter), settings, reporter)
+                if what == "curves":
+                    return "wrote " + ", ".join(str(p) for p in export_curves_again(self._run, formats, reporter))
+                mesh = export_mesh(self._run, pipeline.load_surface(self._run, reporter), settings, reporter)
                 if len(mesh.faces) == 0:
                     raise DataError("the surface is empty", hint="let it train longer, or look at it with another crop")
                 written = sorted(p for p in self._run.exports.glob("mesh.*"))

@@ -120,6 +120,11 @@ class RenderPanel:
         self._mode.value = mode
         self._changed()
 
+    def size(self, side: int) -> None:
+        """Longest side of the picture, one of :data:`SIZES`."""
+        self._side.value = f"{side} px"
+        self._changed()
+
     def refresh(self) -> None:
         """A model came: it may have other modes."""
         modes = self._viewer.modes()

@@ -89,6 +89,8 @@ class Proxy:
                 await self._connection(reader, writer)
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 _log.debug("connection lost: %s", error)
+            except asyncio.CancelledError:
+                _log.debug("connection ended with the server")  # only stopping cancels, and waits for this
             finally:
                 tasks.discard(task)
                 writer.close()

@@ -253,9 +253,9 @@ def test_picking_against_brute_force(seed: int):
 
 
 def test_picking_prefers_the_nearer_of_two_that_cover_each_other():
-    front = line((0, 0, 1), (1, 0, 1), vertices=(0, 1))
-    back = line((-1, 0, 0), (2, 0, 0), vertices=(2, 3))
     vertices = np.array([[0.0, 0, 1], [1, 0, 1], [-1, 0, 0], [2, 0, 0]])
+    front = line(vertices[0], vertices[1], vertices=(0, 1))
+    back = line(vertices[2], vertices[3], vertices=(2, 3))
     lines = curve_lines(Wireframe(vertices, (back, front), None), SCENE)
     assert pick(lines, np.array([0.5, 0.0, 5.0]), np.array([0.0, 0.0, -1.0])) == 1
 
