@@ -34,7 +34,7 @@ def composite(
         ArgumentError: Wrong shape, dtype or device, offsets that do not fit.
         BackendError: A forced backend is missing.
     """
-    n = density.shape[0]
+    n = checks.length("composite", "density", density)
     checks.floats("composite", density=(density, (None,)), dt=(dt, (n,)), channels=(channels, (n, None)))
     checks.packed("composite", offsets, density)
     early_stop = checks.fraction("composite", "early_stop", early_stop)
@@ -61,7 +61,7 @@ def composite_alpha(
         ArgumentError: Wrong shape, dtype or device, offsets that do not fit.
         BackendError: A forced backend is missing.
     """
-    checks.floats("composite_alpha", alpha=(alpha, (None,)), channels=(channels, (alpha.shape[0], None)))
+    checks.floats("composite_alpha", alpha=(alpha, (None,)), channels=(channels, (checks.length("composite_alpha", "alpha", alpha), None)))
     checks.packed("composite_alpha", offsets, alpha)
     early_stop = checks.fraction("composite_alpha", "early_stop", early_stop)
     name = backends.backend("composite_alpha", alpha.device, backend)
@@ -87,7 +87,7 @@ def distortion_loss(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, *, 
         ArgumentError: Wrong shape, dtype or device, offsets that do not fit.
         BackendError: A forced backend is missing.
     """
-    n = weights.shape[0]
+    n = checks.length("distortion_loss", "weights", weights)
     checks.floats("distortion_loss", weights=(weights, (None,)), t=(t, (n,)), dt=(dt, (n,)))
     checks.packed("distortion_loss", offsets, weights)
     name = backends.backend("distortion_loss", weights.device, backend)

@@ -90,6 +90,8 @@ def knn(points: Tensor | KnnIndex, queries: Tensor, k: int, *, backend: str | No
     checks.floats("knn", points=(cloud, (None, cloud.shape[1])), queries=(queries, (None, cloud.shape[1])))
     if not 1 <= k <= MAX_NEIGHBORS:
         raise ArgumentError(f"knn: k must be 1 to {MAX_NEIGHBORS}, not {k}")
+    if isinstance(points, Tensor) and points.device.type == "cpu" and not bool(torch.isfinite(points).all()):
+        raise ArgumentError("knn: points must be finite")
     if queries.device.type == "cpu" and not bool(torch.isfinite(queries).all()):
         raise ArgumentError("knn: queries must be finite")
     name = backends.backend("knn", cloud.device, backend)

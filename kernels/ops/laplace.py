@@ -28,8 +28,8 @@ def laplace_density(sdf: Tensor, beta: Tensor, *, backend: str | None = None) ->
         ArgumentError: Wrong shape, dtype or device, beta <= 0.
         BackendError: A forced backend is missing.
     """
-    _check_beta("laplace_density", beta, sdf, sdf.shape[0])
     checks.floats("laplace_density", sdf=(sdf, (None,)))
+    _check_beta("laplace_density", beta, sdf, sdf.shape[0])
     name = backends.backend("laplace_density", sdf.device, backend)
     if name == "cpu":
         return _density(sdf, beta)
@@ -132,14 +132,13 @@ def solve_beta(
 
 
 def _check_beta(op: str, beta: Tensor, like: Tensor, count: int) -> None:
-    if not isinstance(beta, Tensor) or beta.dtype != like.dtype or beta.device != like.device or beta.shape not in ((), (1,), (count,)):
-        raise ArgumentError(f"{op}: beta must be a {like.dtype} tensor on {like.device}, scalar or of length {count}")
+    checks.other(op, "beta", beta, like.dtype, like.device, (), (1,), (count,))
     if beta.device.type == "cpu" and not bool((beta > 0).all()):
         raise ArgumentError(f"{op}: beta must be positive")
 
 
 def _check(op: str, sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor) -> None:
-    checks.floats(op, sdf=(sdf, (None,)), t=(t, (sdf.shape[0],)))
+    checks.floats(op, sdf=(sdf, (None,)), t=(t, (checks.length(op, "sdf", sdf),)))
     checks.packed(op, offsets, sdf)
     _check_beta(op, beta, sdf, offsets.shape[0] - 1)
 

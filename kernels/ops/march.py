@@ -86,7 +86,7 @@ def march_rays(
             the cube has more than 2^22 of them.
         BackendError: A forced backend is missing.
     """
-    rays = origins.shape[0]
+    rays = checks.length("march_rays", "origins", origins)
     given = {"jitter": (jitter, (rays,))} if jitter is not None else {}
     checks.floats(
         "march_rays", origins=(origins, (None, 3)), directions=(directions, (rays, 3)), near=(near, (rays,)), far=(far, (rays,)), **given

@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import occupancy as reference
+from . import packed_checks as checks
 from .native_specs import raw
 
 CELL_CHUNK = 1 << 17
@@ -177,6 +178,8 @@ def decay_occupancy(
             f"{op}: values and fresh must both be float32 or both float64, on one device; they are {values.dtype} on {values.device} and "
             f"{fresh.dtype} on {fresh.device}"
         )
+    if values.dim() not in (1, 2):
+        raise ArgumentError(f"{op}: values must have shape [cells] or [cascades, cells], not {list(values.shape)}")
     if not values.is_contiguous():
         raise ArgumentError(f"{op}: values must be contiguous: they are changed in place")
     if not 0 <= decay <= 1:
@@ -197,8 +200,7 @@ def decay_occupancy(
 
 
 def _check_indices(op: str, indices: Tensor, fresh: Tensor, values: Tensor) -> None:
-    if indices.dtype != torch.int64 or indices.dim() != 1 or indices.device != values.device:
-        raise ArgumentError(f"{op}: indices must be an int64 tensor of shape [M] on {values.device}")
+    checks.other(op, "indices", indices, torch.int64, values.device, (None,))
     if indices.shape != fresh.shape:
         raise ArgumentError(f"{op}: {indices.numel()} indices for {fresh.numel()} fresh values")
     if indices.numel():

@@ -26,6 +26,27 @@ def floats(op: str, **tensors: tuple[Tensor, tuple[int | None, ...]]) -> None:
             raise ArgumentError(f"{op}: {name} must have shape [{wanted}], not {list(tensor.shape)}")
 
 
+def length(op: str, name: str, tensor: Tensor) -> int:
+    """First length of a tensor, for the checks of others."""
+    if not isinstance(tensor, Tensor) or tensor.dim() == 0:
+        raise ArgumentError(f"{op}: {name} must be a tensor with at least one dimension, not {_described(tensor)}")
+    return tensor.shape[0]
+
+
+def _described(value: object) -> str:
+    return f"{value.dtype} {list(value.shape)} on {value.device}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def other(op: str, name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device, *shapes: tuple[int | None, ...]) -> None:
+    """A tensor of one dtype, on a device, of one of some shapes (``None``: any length)."""
+    if isinstance(tensor, Tensor) and tensor.dtype == dtype and tensor.device == device:
+        for shape in shapes:
+            if len(shape) == tensor.dim() and all(want in (None, have) for want, have in zip(shape, tensor.shape)):
+                return
+    wanted = " or ".join(str(list(shape)).replace("None", "N") for shape in shapes)
+    raise ArgumentError(f"{op}: {name} must be {dtype} {wanted} on {device}, not {_described(tensor)}")
+
+
 def packed(op: str, offsets: Tensor, samples: Tensor, rays: int | None = None) -> None:
     """``offsets`` is int64 [R+1] on the device of ``samples``, starts at 0, never decreases and ends at the number of samples.
 

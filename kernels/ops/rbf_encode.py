@@ -74,11 +74,10 @@ def _check(x, centers, shapes, weights, neighbors, frequencies, kernel, taper) -
     op = "rbf_encode"
     if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] not in (2, 3):
         raise ArgumentError(f"{op}: x must have shape [N, 2] or [N, 3]")
-    (n, dims), count = x.shape, centers.shape[0]
-    given = {} if frequencies is None else {"frequencies": (frequencies, (weights.shape[-1],))}
-    checks.floats(
-        op, x=(x, (n, dims)), centers=(centers, (None, dims)), shapes=(shapes, (count, None)), weights=(weights, (count, None)), **given
-    )
+    (n, dims), count = x.shape, checks.length(op, "centers", centers)
+    checks.floats(op, x=(x, (n, dims)), centers=(centers, (None, dims)), shapes=(shapes, (count, None)), weights=(weights, (count, None)))
+    if frequencies is not None:
+        checks.floats(op, x=(x, (n, dims)), frequencies=(frequencies, (weights.shape[1],)))
     if kernel not in KERNELS:
         raise ArgumentError(f"{op}: kernel must be one of {', '.join(KERNELS)}, not {kernel!r}")
     widths = (1, dims) if kernel == "hat" else (1, dims, dims * (dims + 1) // 2)
@@ -86,8 +85,7 @@ def _check(x, centers, shapes, weights, neighbors, frequencies, kernel, taper) -
         raise ArgumentError(
             f"{op}: shapes of {kernel!r} in {dims}D must have {' or '.join(map(str, widths))} columns, not {shapes.shape[1]}"
         )
-    if neighbors.dtype != torch.int32 or neighbors.dim() != 2 or neighbors.shape[0] != n or neighbors.device != x.device:
-        raise ArgumentError(f"{op}: neighbors must be an int32 tensor of shape [{n}, K] on {x.device}")
+    checks.other(op, "neighbors", neighbors, torch.int32, x.device, (n, None))
     columns = neighbors.shape[1]
     if not 1 + int(taper) <= columns <= 64:
         raise ArgumentError(f"{op}: neighbors must have {1 + int(taper)} to 64 columns, not {columns}")

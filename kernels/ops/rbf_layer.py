@@ -30,8 +30,9 @@ def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tens
         ArgumentError: Wrong shape, dtype or device.
         BackendError: A forced backend is missing.
     """
+    checks.length("rbf_layer", "features", features)
     checks.floats("rbf_layer", features=(features, (None, None)), centers=(centers, (None, features.shape[-1])))
-    (neurons, width), outputs = centers.shape, weight.shape[0]
+    (neurons, width), outputs = centers.shape, checks.length("rbf_layer", "weight", weight)
     checks.floats(
         "rbf_layer",
         features=(features, (None, width)),

@@ -32,7 +32,7 @@ def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, *, bac
         ArgumentError: Wrong shape, dtype or device, offsets that do not fit, negative weights, u outside [0, 1].
         BackendError: A forced backend is missing.
     """
-    n = bins.shape[0]
+    n = checks.length("sample_pdf", "bins", bins)
     checks.floats("sample_pdf", bins=(bins, (None,)), weights=(weights, (n,)), u=(u, (None, None)))
     checks.packed("sample_pdf", offsets, bins, rays=u.shape[0])
     if u.device.type == "cpu":

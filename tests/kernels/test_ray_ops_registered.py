@@ -58,5 +58,5 @@ def test_opcheck_knn_and_rbf():
     args = (grad, *leaves, neighbors, torch.ones(4), 0, 1, [True, False, False, False])
     torch.library.opcheck(rbf_encode._backward, args, test_utils=CHECKS)
     layer = [torch.rand(shape, generator=g).requires_grad_() for shape in ((6, 4), (5, 4), (5, 4), (3, 5), (3,))]
-    torch.library.opcheck(rbf_layer._layer, tuple(layer), test_utils=CHECKS)
-    torch.library.opcheck(rbf_layer._backward, (torch.rand(6, 3), *layer[:4], True, False), test_utils=CHECKS)
+    torch.library.opcheck(rbf_layer._layer, (*layer, "cpu"), test_utils=CHECKS)
+    torch.library.opcheck(rbf_layer._backward, (torch.rand(6, 3), *layer[:4], True, False, "cpu"), test_utils=CHECKS)
