@@ -23,9 +23,9 @@ def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tens
         bias: [O]
         backend: Force a backend.
     Returns:
-        [N, O]. Differentiable once to everything, and the gradient to ``features`` once more to everything. The native version sums the
-        squares directly; the reference expands them into two matrix products and clamps what cancellation leaves below 0.
-        Memory of the native version: at most 64 copies of the parameters beyond the output.
+        [N, O]. Differentiable once to everything, and the gradient to ``features`` once more to everything. All versions sum the squares
+        directly (in CUDA one thread per row), but the reference, which expands them into two matrix products and clamps what cancellation
+        leaves below 0. Memory of the native version: at most 64 copies of the parameters beyond the output.
     Raises:
         ArgumentError: Wrong shape, dtype or device.
         BackendError: A forced backend is missing.
