@@ -28,6 +28,8 @@ from scenes.tracing import tracer
 
 DATA = Path(__file__).parent / "data"
 PREFIX = "scenes:"
+PLAIN_SUFFIX = "-plain"
+"""``scenes:NAME-plain`` is the scene without its texture: edges in its pictures are edges of its shape."""
 MARGIN = 1.1
 """Scene units are chosen so that the object's bounding sphere has radius 1 / MARGIN."""
 CACHED_VARIANTS = 6
@@ -124,16 +126,19 @@ def names() -> tuple[str, ...]:
 
 
 def entry(name: str) -> Entry:
-    """The catalogue entry of a scene, with or without the prefix ``scenes:``.
+    """The catalogue entry of a scene, with or without the prefix ``scenes:``; ``NAME-plain`` is the same in plain grey.
 
     Raises:
         UsageError: If there is no such scene.
     """
-    plain = name.removeprefix(PREFIX)
+    wanted = name.removeprefix(PREFIX)
+    base = wanted.removesuffix(PLAIN_SUFFIX)
     for candidate in CATALOG:
-        if candidate.name == plain:
-            return candidate
-    raise UsageError(f"there is no built-in scene {plain!r}", f"Built-in scenes: {', '.join(names())}.")
+        if candidate.name == base:
+            return candidate if base == wanted else replace(candidate, name=wanted, material=PLAIN)
+    raise UsageError(
+        f"there is no built-in scene {wanted!r}", f"Built-in scenes: {', '.join(names())}; each also as NAME{PLAIN_SUFFIX}, in plain grey."
+    )
 
 
 def truth(name: str) -> Truth:
@@ -144,9 +149,10 @@ def truth(name: str) -> Truth:
         DataError: If its files are missing or damaged.
     """
     found = entry(name)
+    base = found.name.removesuffix(PLAIN_SUFFIX)
     if found.kind == "organic":
-        return Truth(found.name, organic.solid(found.name), found.unit, found.material)
-    folder = DATA / found.name
+        return Truth(found.name, organic.solid(base), found.unit, found.material)
+    folder = DATA / base
     solid = load_mesh(folder / "mesh.npz")
     vertices, sharp, tangent = curve_files.read(folder / "curves.json")
     solid = replace(solid, curve_vertices=vertices, curves=sharp, tangent_curves=tangent)
@@ -215,7 +221,7 @@ def cache_folder() -> Path:
 
 
 def _cache_key(known: Truth, options: SceneOptions) -> str:
-    mesh = DATA / known.name / "mesh.npz"
+    mesh = DATA / known.name.removesuffix(PLAIN_SUFFIX) / "mesh.npz"
     digest = hashlib.sha256(mesh.read_bytes() if mesh.is_file() else b"formula")
     for module in _PICTURE_MODULES:
         digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
