@@ -22,7 +22,7 @@ _PICTURE_TITLES = {
     "mesh": "mesh",
     "error": "error of the mesh",
     "missed": "truth missed by the mesh",
-    "curves": "curves by type: line blue, circle and arc orange, ellipse green, free curve magenta",
+    "curves": "curves by type: line blue, arc yellow, circle orange, ellipse green, free curve pink",
     "curve_error": "curves by distance to the truth; true curves in black beneath",
 }
 _SURFACE_WORDS = ("distance to the other surface", f"({100 * ERROR_SHARE:g} % of the diagonal); darker where seen at a slant")

@@ -23,7 +23,7 @@ FADE = 0.45
 """How far the photograph is faded to white under the curves."""
 SHEET_SIZE = 480
 """Longer side of one picture on a contact sheet, pixels."""
-_LEGEND = {"line": "line", "circle": "circle, arc", "ellipse": "ellipse", "bezier": "free curve"}
+_LEGEND = {"line": "line", "arc": "arc", "circle": "circle", "ellipse": "ellipse", "bezier": "free curve"}
 
 
 def overlay(
@@ -76,8 +76,8 @@ def contact_sheet(wireframe: Wireframe, views: Sequence[View], mesh: Mesh | None
         sheet.paste(Image.fromarray(picture), (number % columns * width, number // columns * height))
     pen = ImageDraw.Draw(sheet)
     x, y = 10, rows * height + legend // 2
-    counts = [sum(c.type in (kind, "arc" if kind == "circle" else kind) for c in wireframe.curves) for kind in _LEGEND]
-    for (kind, words), number in zip(_LEGEND.items(), counts, strict=True):
+    for kind, words in _LEGEND.items():
+        number = sum(c.type == kind for c in wireframe.curves)
         text = f"{words}: {number}"
         pen.line([(x, y), (x + 22, y)], fill=TYPE_COLORS[kind], width=3)
         pen.text((x + 28, y), text, fill=(30, 30, 30), anchor="lm")

@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from PIL import ImageColor
 
 from recon.curves.curve import Curve
 from recon.curves.wireframe import Wireframe
 from recon.data.scene import Camera
+from recon.rendering.colormaps import CURVE_COLORS
 from recon.surface.raycast import RayScene, visible
 
-TYPE_COLORS: dict[str, tuple[int, int, int]] = {
-    "line": (0, 90, 181),
-    "arc": (220, 90, 0),
-    "circle": (220, 90, 0),
-    "ellipse": (0, 140, 90),
-    "bezier": (190, 30, 130),
-}
-"""sRGB of each type in every picture and file: told apart by colour-blind people too; arcs and circles are one family."""
+TYPE_COLORS = {kind: ImageColor.getrgb(color)[:3] for kind, color in CURVE_COLORS.items()}
+"""sRGB of each type, 0 to 255."""
 STEP_PX = 0.5
 """Curves are sampled about this densely for visibility, pixels."""
 KEPT = 4

@@ -91,7 +91,7 @@ def test_ply_edges(tmp_path):
         used = points[np.unique(np.concatenate([start[owner == k], stop[owner == k]]))]
         both_ways(used, curve, 1e-6, 0.011 * extent(wireframe) if curve.type != "line" else 10.0)
     colors = {tuple(int(np.asarray(edges[c]).reshape(-1)[i]) for c in ("red", "green", "blue")) for i in range(len(owner))}
-    assert len(colors) == 4  # line, circle and arc, ellipse, free
+    assert len(colors) == 5
 
 
 def test_parametric_edges_hold_what_emap_writes(tmp_path):
