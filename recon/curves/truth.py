@@ -78,7 +78,7 @@ def from_wireframe(wireframe: Wireframe, label: str, box: tuple[np.ndarray, np.n
 def read_curve_truth(path: Path) -> CurveTruth:
     """True curves from a file, or from a folder that holds one (itself, or in ``groundtruth/`` or ``truth/``).
 
-    A folder's files are looked for in this order: ``*features*.yml``, ``curves.json``, STEP, ``.ply``.
+    A folder's files are looked for in this order: ``*features*.yml``, ``curves.json``, STEP; ``.ply`` in ``groundtruth/`` or ``truth/`` only.
 
     Raises:
         DataError: If nothing is found, or what is found is broken or ambiguous.
@@ -127,9 +127,12 @@ def has_curve_truth(folder: Path) -> bool:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """Files of the best kind that there is."""
-    for name in _FOLDERS:
-        for pattern in _PATTERNS:
+    """Files of the best kind that there is. A dataset's own folder may hold a sparse cloud of another origin: points count only in a
+    folder of truth."""
+    for pattern in _PATTERNS:
+        for name in _FOLDERS:
+            if pattern == "*.ply" and not (name or folder.name in _FOLDERS):
+                continue
             found = sorted(p for p in (folder / name).glob(pattern) if p.is_file() and not (p.suffix == ".ply" and has_faces(p)))
             if found:
                 return found

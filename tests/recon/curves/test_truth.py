@@ -215,7 +215,9 @@ def test_all_broken_curves_are_told_at_once(tmp_path):
 
 def test_points_know_points_only(tmp_path):
     points = np.random.default_rng(0).uniform(0, 3, (50, 3))
-    (tmp_path / "sampled.ply").write_text(points_ply(points))
+    (tmp_path / "groundtruth").mkdir()
+    (tmp_path / "groundtruth" / "sampled.ply").write_text(points_ply(points))
+    (tmp_path / "sparse.ply").write_text(points_ply(points + 1))  # a dataset's own cloud is no truth
     truth = read_curve_truth(tmp_path)
     assert truth.wireframe is None
     np.testing.assert_allclose(truth.polylines[0], points)
@@ -243,6 +245,9 @@ def test_what_is_no_truth_is_refused(tmp_path, name, content, words):
 
 
 def test_nothing_is_no_truth(tmp_path):
+    with pytest.raises(DataError, match="no true curves in it"):
+        read_curve_truth(tmp_path)
+    (tmp_path / "sparse.ply").write_text(points_ply(np.eye(3)))
     with pytest.raises(DataError, match="no true curves in it"):
         read_curve_truth(tmp_path)
     with pytest.raises(DataError, match="there is no such truth"):
