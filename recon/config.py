@@ -331,12 +331,15 @@ def _edge_preset(field_name: FieldName, preset: PresetName) -> RunConfig:
                 eps=1e-8,
             ),
         )
+    # Edges are drawn some ten times as often as NEF draws them, which weighs the loss on pixels as much more: sparsity follows, and beta
+    # follows slowly, else it makes fog that must be cleared again.
+    edges = replace(config.nef, sparsity_weight=0.1, beta_lr_factor=0.1)
     # An edge field is small beside a surface: few levels, and cells no finer than the lines of the maps are wide.
     grid = replace(config.hashgrid, levels=10, finest_resolution=512, hidden=(32,))
     steps = 1000 if preset == "fast" else 3000
     lr = 5e-4 if field_name == "mlp" else 1e-2
     train = replace(config.train, steps=steps, samples_per_step=32768, lr=lr)
-    return replace(config, hashgrid=grid, train=train)
+    return replace(config, nef=edges, hashgrid=grid, train=train)
 
 
 def to_dict(config: Any) -> dict:
