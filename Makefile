@@ -34,7 +34,8 @@ bench-readme: setup
 sanitize: setup
 	kernels/native/sanitize.sh
 
-# The README's pictures: a surface, the curves found on it, a turntable of both, and the page that holds them.
+# The README's pictures: a surface, the curves found on it, a turntable of both, the page that holds them, and the live viewer
+# (which needs Chromium).
 pictures: setup
 	$(VENV)/bin/recon reconstruct scenes:bracket --out runs/pictures
 	surface="$$(ls -td runs/pictures/bracket/volsdf-hashgrid/*/ | head -1)" && cp "$${surface}preview.png" docs/bracket.png && \
@@ -43,7 +44,8 @@ pictures: setup
 	$(VENV)/bin/recon render "$${curves}" --of mesh curves --modes clay --size 360 --frames 40 --fps 15 --out docs/turntable.gif && \
 	$(VENV)/bin/recon render "$${curves}" --of curves --size 640 --frames 1 --out runs/pictures/wireframe && \
 	cp runs/pictures/wireframe/00000-color.png docs/wireframe.png && \
-	$(VENV)/bin/recon view "$${curves}" --export runs/pictures/bracket.html
+	$(VENV)/bin/recon view "$${curves}" --export runs/pictures/bracket.html && \
+	$(PY) -m tests.viewer.picture "$${surface}" docs/viewer.png --tab Render
 
 setup: $(VENV)/.ready
 

@@ -23,6 +23,7 @@ from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs
 from viewer.layers import Layers
+from viewer.loading import surface_file
 from viewer.loop import Frame, RenderLoop
 from viewer.painter import Look, Order, Painter, picture_size, window_camera
 from viewer.panels import Panels
@@ -264,7 +265,9 @@ class Viewer:
             return
         if not self._trained_here:
             self._when_new("model", run.checkpoints / "latest.json", lambda _: self._load_model())
-        self._when_new("mesh", run.exports / "mesh.glb", self._mesh_came)
+        surface = surface_file(run)
+        if surface is not None:
+            self._when_new("mesh", surface, self._mesh_came)
         self._when_new("curves", run.exports / "curves.json", lambda path: self._curves_came(load_curves(path)))
         self._when_new("results", run.eval / "results.json", lambda path: self.panels.results(json.loads(path.read_text())))
         self._when_new("metrics", run.folder / "metrics.jsonl", self.panels.history)

@@ -12,6 +12,7 @@ from recon.data.scene import Scene
 from recon.errors import DataError, ReconError
 from recon.runs import Run, open_run
 from viewer.app import Viewer
+from viewer.loading import curves_file, surface_file
 from viewer.subject import Subject, data_subject, is_run, run_subject
 
 
@@ -35,7 +36,7 @@ def subject_of(what: str, open_run_data: Callable[[Run], Scene], open_data: Call
         reporter.warn(f"without photographs: {error.message}")
         data = None
     subject = run_subject(run, data)
-    found = any(run.checkpoints.glob("step_*")) or any((run.exports / n).is_file() for n in ("mesh.glb", "curves.json"))
+    found = any(run.checkpoints.glob("step_*")) or surface_file(run) is not None or curves_file(run) is not None
     if subject.data is None and not found:
         raise DataError(f"{run.folder}: there is nothing to see in this run yet", hint="let it train, or export something")
     return subject

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 import viser
 from PIL import Image
 from scipy.spatial.transform import Rotation
@@ -16,6 +17,8 @@ from recon.curves.curve import CURVE_TYPES
 from recon.data.scene import Camera, View
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS, curve_rgb
+from recon.surface.mesh import Mesh
+from viewer.loading import read_surface
 from viewer.painter import Crop
 from viewer.picking import CurveLines, curve_lines
 
@@ -136,11 +139,12 @@ class Layers:
         self.present.add("points")
 
     def mesh(self, path: Path) -> None:
-        """The exported .glb itself, as it is."""
+        """The exported .glb itself, as it is; other files with their vertex colours."""
+        data = path.read_bytes() if path.suffix.lower() == ".glb" else glb_bytes(read_surface(path))
         s = self._from_world
         self._scene.add_glb(
             "/mesh/exported",
-            path.read_bytes(),
+            data,
             scale=s.scale,
             wxyz=quaternion(s.rotation),
             position=s.translation,
@@ -175,6 +179,14 @@ class Layers:
 
     def _lines(self, name: str, segments: np.ndarray, colors: Any, thickness: float) -> None:
         self._scene.add_line_segments(name, segments, colors, thickness=thickness, thickness_units="screen")
+
+
+def glb_bytes(mesh: Mesh) -> bytes:
+    """A mesh with vertex colours as a .glb file."""
+    plain = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
+    data = plain.export(file_type="glb")
+    assert isinstance(data, bytes)
+    return data
 
 
 def legend(wireframe: Wireframe) -> str:
