@@ -30,6 +30,7 @@ NATIVE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "march_rays": ("march_count", "march_fill"),
     "update_occupancy": ("occupancy_pack",),
     "decay_occupancy": ("occupancy_decay",),
+    "cells_seen": ("occupancy_see",),
     "composite": ("composite_forward", "composite_backward"),
     "composite_alpha": ("composite_alpha_forward", "composite_alpha_backward"),
     "distortion_loss": ("distortion_forward", "distortion_backward"),

@@ -348,6 +348,14 @@ def occupancy_pack(values: Tensor, threshold: float, bitfield: Tensor) -> None:
     cuda_backend.launch(_unit("occupancy", values), "pack_cells", (count, 1), count, values, float(threshold), bitfield)
 
 
+def occupancy_see(planes: Tensor, resolution: int, size: float, radius: float, seen: Tensor) -> None:
+    """seen uint8 [resolution^3] of the planes [V, 5, 4]; cells of side ``size``, spheres of ``radius`` around them."""
+    cells = seen.numel()
+    cuda_backend.launch(
+        _unit("occupancy", planes), "see_cells", (cells, 1), cells, resolution, float(size), float(radius), planes, planes.shape[0], seen
+    )
+
+
 def occupancy_decay(values: Tensor, fresh: Tensor, indices: Tensor | None, decay: float) -> None:
     """In place; see :func:`kernels.decay_occupancy`. values [cells], fresh [M], indices int64 [M] or None (M = cells)."""
     unit, cells, count = _unit("occupancy", values), values.numel(), fresh.numel()

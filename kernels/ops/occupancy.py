@@ -211,11 +211,18 @@ def _check_indices(op: str, indices: Tensor, fresh: Tensor, values: Tensor) -> N
 
 @torch.no_grad()
 def cells_seen(
-    grid: OccupancyGrid, intrinsics: Tensor, scene_from_camera: Tensor, size: Tensor, near: float = 0.0, cascade: int = 0
+    grid: OccupancyGrid,
+    intrinsics: Tensor,
+    scene_from_camera: Tensor,
+    size: Tensor,
+    near: float = 0.0,
+    cascade: int = 0,
+    *,
+    backend: str | None = None,
 ) -> Tensor:
     """Which cells at least one camera can see, walls ignored. Conservative: a cell that touches a view frustum is always seen.
 
-    Memory: about 5 floats x cameras x 2^17 cells at a time, cameras taken 32 at a time: at most 84 MiB.
+    Memory of the reference: about 5 floats x cameras x 2^17 cells at a time, cameras taken 32 at a time: at most 84 MiB.
 
     Args:
         grid: Whose cells.
@@ -224,18 +231,32 @@ def cells_seen(
         size: Width and height of the images, pixels. [V, 2]
         near: Nearer depths do not count, scene units.
         cascade: Which cascade.
+        backend: Force a backend.
     Returns:
         bool [cells], Morton order.
+    Raises:
+        ArgumentError: Wrong shape or device.
+        BackendError: A forced backend is missing.
     """
-    views = intrinsics.shape[0]
+    views = checks.length("cells_seen", "intrinsics", intrinsics)
     if tuple(intrinsics.shape[1:]) != (3, 3) or tuple(scene_from_camera.shape) != (views, 3, 4) or tuple(size.shape) != (views, 2):
         raise ArgumentError("cells_seen: intrinsics must be [V, 3, 3], scene_from_camera [V, 3, 4], size [V, 2]")
-    k, pose, wh = intrinsics.float(), scene_from_camera.float(), size.float()
-    radius = 0.5 * 3**0.5 * grid.cell_size(cascade)
-    seen = torch.zeros(grid.cells, dtype=torch.bool, device=grid.bitfield.device)
-    for index in torch.arange(grid.cells, device=seen.device).split(CELL_CHUNK):
-        centers = grid.cell_centers(index, cascade)
-        for v in range(0, views, 32):
-            part = slice(v, v + 32)
-            seen[index] |= reference.spheres_seen(centers, radius, k[part], pose[part], wh[part], near)
+    device = grid.bitfield.device
+    if any(t.device != device for t in (intrinsics, scene_from_camera, size)):
+        found = f"{intrinsics.device}, {scene_from_camera.device} and {size.device}"
+        raise ArgumentError(f"cells_seen: the grid is on {device}, intrinsics, scene_from_camera and size are on {found}; they must agree")
+    planes = reference.frustum_planes(intrinsics.double(), scene_from_camera.double(), size.double(), near).float()
+    cell = grid.cell_size(cascade)
+    radius = 0.5 * 3**0.5 * cell
+    name = backends.backend("cells_seen", device, backend)
+    seen = torch.zeros(grid.cells, dtype=torch.bool, device=device)
+    if name == "cpu":
+        backends.native().occupancy_see(planes, grid.resolution, cell, radius, seen.view(torch.uint8), torch.get_num_threads())
+    elif name in backends.GPU_MODULES:
+        backends.gpu(name, planes).occupancy_see(planes, grid.resolution, cell, radius, seen.view(torch.uint8))
+    else:
+        for index in torch.arange(grid.cells, device=device).split(CELL_CHUNK):
+            centers = grid.cell_centers(index, cascade)
+            for some in planes.split(32):
+                seen[index] |= reference.spheres_seen(centers, radius, some)
     return seen

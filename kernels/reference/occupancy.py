@@ -86,20 +86,18 @@ def decay_and_merge(values: Tensor, fresh: Tensor, indices: Tensor | None, decay
     return torch.where(values < 0, values, merged)
 
 
-def spheres_seen(
-    centers: Tensor, radius: float | Tensor, intrinsics: Tensor, scene_from_camera: Tensor, size: Tensor, near: float
-) -> Tensor:
-    """Whether a sphere touches the view frustum of at least one pinhole camera (conservative: never drops one that does).
+def frustum_planes(intrinsics: Tensor, scene_from_camera: Tensor, size: Tensor, near: float) -> Tensor:
+    """The side and near planes of pinhole cameras: unit normals that point inwards, and offsets, scene axes and units.
+
+    A point p is inside where ``normal . p >= offset`` for all five.
 
     Args:
-        centers: [M, 3]
-        radius: Number or [M].
         intrinsics: [V, 3, 3], pixels
         scene_from_camera: [V, 3, 4], OpenCV axes
         size: Width and height in pixels. [V, 2]
-        near: Spheres entirely closer than this depth are not seen.
+        near: Depth of the near plane.
     Returns:
-        bool [M]
+        [V, 5, 4]
     """
     rows = intrinsics  # u = rows[0].p / rows[2].p, so u >= 0 is the half space rows[0].p >= 0 in front of the camera
     planes = torch.stack(
@@ -109,5 +107,18 @@ def spheres_seen(
     normals = planes @ scene_from_camera[:, :, :3].transpose(1, 2)  # to scene axes. [V, 5, 3]
     shift = (normals * scene_from_camera[:, None, :, 3]).sum(-1)
     shift[:, 4] += near
-    distance = torch.einsum("vpa,ma->vpm", normals, centers) - shift[..., None]
-    return (distance >= -torch.as_tensor(radius, device=centers.device)).all(1).any(0)
+    return torch.cat([normals, shift[..., None]], -1)
+
+
+def spheres_seen(centers: Tensor, radius: float, planes: Tensor) -> Tensor:
+    """Whether a sphere reaches the frustum of at least one camera (conservative: never drops one that does).
+
+    Args:
+        centers: [M, 3]
+        radius: Of all spheres.
+        planes: Of :func:`frustum_planes`. [V, 5, 4]
+    Returns:
+        bool [M]
+    """
+    distance = torch.einsum("vpa,ma->vpm", planes[..., :3], centers) - planes[..., 3:]
+    return (distance >= -radius).all(1).any(0)

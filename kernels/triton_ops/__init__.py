@@ -22,7 +22,7 @@ from .knn import knn_build, knn_query
 from .launch import interpreting
 from .march import march_count, march_fill
 from .mlp import field_mlp_backward, field_mlp_forward
-from .occupancy import occupancy_decay, occupancy_pack
+from .occupancy import occupancy_decay, occupancy_pack, occupancy_see
 from .rbf import rbf_channels_backward, rbf_channels_forward
 from .rbf_layer import rbf_layer_backward, rbf_layer_forward
 
@@ -63,6 +63,7 @@ __all__ = [
     "march_fill",
     "occupancy_decay",
     "occupancy_pack",
+    "occupancy_see",
     "opacity_error",
     "rbf_channels_backward",
     "rbf_channels_forward",

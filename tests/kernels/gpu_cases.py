@@ -299,6 +299,22 @@ def occupancy(backend: str, device: torch.device, n: int, cascades: int) -> None
     _compare(results, backend, device, 1e-6)
 
 
+def seen(backend: str, device: torch.device, n: int, cascade: int) -> None:
+    """What n cameras see, but for cells within rounding of a plane of a frustum."""
+    generator = torch.Generator().manual_seed(n)
+    rotations = torch.linalg.qr(torch.randn(n, 3, 3, generator=generator, dtype=torch.float64))[0]
+    poses = torch.cat([rotations, torch.randn(n, 3, 1, generator=generator, dtype=torch.float64)], 2)
+    k = torch.tensor([[30.0, 0, 15], [0, 30, 12], [0, 0, 1]]).expand(n, 3, 3)
+    size = torch.tensor([[32.0, 24.0]]).expand(n, 2)
+    grid = OccupancyGrid.full(8, 3)
+    few = [t[:2] for t in (k, poses, size)]
+    for cameras in (few, (k, poses, size)):
+        expected = kernels.cells_seen(grid, *cameras, 0.2, cascade, backend="reference")
+        on = (t.to(device) for t in cameras)
+        actual = kernels.cells_seen(grid.to(device), *on, 0.2, cascade, backend=backend).cpu()
+        assert int((actual != expected).sum()) <= 1
+
+
 def knn(backend: str, device: torch.device, n: int, dims: int) -> None:
     """Distances of the nearest points of n queries, and that the indices are theirs; clustered and repeated points among them."""
     generator = torch.Generator().manual_seed(dims)
@@ -351,6 +367,7 @@ def cases() -> Iterator[tuple[str, Run]]:
         yield f"rbf_layer-{shape[0]}", bind(rbf_layer, *shape)
     for cascades in (1, 3):
         yield f"occupancy-{cascades}", bind(occupancy, cascades)
+        yield f"seen-{cascades}", bind(seen, cascades - 1)
     for dims in (2, 3):
         yield f"knn-{dims}", bind(knn, dims)
     for dims, kernel, width, normalize, taper, waves in (

@@ -126,13 +126,14 @@ def look_at(center):
     return np.stack([x, np.cross(z, x), z, center], 1)
 
 
-def test_cells_seen_never_drops_a_visible_point():
+@pytest.mark.parametrize("backend", backend_params("cells_seen"))
+def test_cells_seen_never_drops_a_visible_point(backend):
     rng = np.random.default_rng(0)
     poses = torch.tensor(np.stack([look_at(c) for c in rng.normal(size=(3, 3)) * 1.5]), dtype=torch.float32)
     k = torch.tensor([[150.0, 0, 31], [0, 140, 20], [0, 0, 1]]).expand(3, 3, 3)
     size = torch.tensor([[64.0, 48]]).expand(3, 2)
     grid = OccupancyGrid.full(32)
-    seen = kernels.cells_seen(grid, k, poses, size)
+    seen = kernels.cells_seen(grid, k, poses, size, backend=backend)
     assert 0.02 < seen.float().mean() < 0.98
     points = torch.rand(20000, 3, generator=generator(4)) * 2 - 1
     camera = torch.einsum("vij,vni->vnj", poses[:, :, :3], points[None] - poses[:, None, :, 3])
@@ -146,6 +147,37 @@ def test_cells_seen_never_drops_a_visible_point():
     hidden = (z[..., 0] < -0.25) | ((z[..., 0] > 0.25) & ((uv < -margin) | (uv > size[0] + margin)).any(-1))
     assert int(hidden.all(0).sum()) > 500
     assert not bool(seen[grid.cells_of(points[hidden.all(0)])].any())
+
+
+@pytest.mark.parametrize("backend", backend_params("cells_seen"))
+def test_cells_seen_of_no_camera_of_a_coarse_cascade_and_beyond_the_near_plane(backend):
+    grid = OccupancyGrid.full(16, 2)
+    poses = torch.tensor(look_at(np.array([0.0, -1.5, 0.0])), dtype=torch.float64)[None]
+    k, size = torch.tensor([[[20.0, 0, 32], [0, 20, 24], [0, 0, 1]]]), torch.tensor([[64, 48]])
+    assert not bool(kernels.cells_seen(grid, k[:0], poses[:0], size[:0], backend=backend).any())
+    fine, coarse = (kernels.cells_seen(grid, k, poses, size, cascade=c, backend=backend) for c in (0, 1))
+    shared = grid.cells_of(grid.cell_centers(cascade=0), cascade=1)
+    assert bool((~fine | coarse[shared]).all())  # a cell is seen if one of its parts is
+    near = kernels.cells_seen(grid, k, poses, size, near=1.5, backend=backend)
+    front = grid.cell_centers()[:, 1] < -0.25  # the camera looks along y
+    assert bool(fine[front].any())
+    assert not bool(near[front].any())
+    assert torch.equal(near[~front & (grid.cell_centers()[:, 1] > 0.25)], fine[~front & (grid.cell_centers()[:, 1] > 0.25)])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"intrinsics": torch.eye(3)}, "intrinsics must be"),
+        ({"size": torch.ones(3, 2)}, r"size \[V, 2\]"),
+        ({"scene_from_camera": torch.zeros(2, 4, 4)}, "scene_from_camera"),
+        ({"size": torch.ones(2, 2, device="meta")}, "meta"),
+    ],
+)
+def test_bad_cameras(change, match):
+    good = {"intrinsics": torch.eye(3).expand(2, 3, 3), "scene_from_camera": torch.eye(4)[:3].expand(2, 3, 4), "size": torch.ones(2, 2)}
+    with pytest.raises(ArgumentError, match=match):
+        kernels.cells_seen(OccupancyGrid.full(8), **{**good, **change})
 
 
 @pytest.mark.parametrize("resolution", [0, 7, 48, 1024])

@@ -52,6 +52,7 @@ def rays(ops) -> None:
     bits = torch.zeros(2, 64, dtype=torch.uint8)
     cells = torch.rand(1024)
     ops.occupancy_pack(cells, 0.5, bits)
+    ops.occupancy_see(torch.rand(3, 5, 4), 8, 0.25, 0.2, torch.zeros(512, dtype=torch.uint8))
     ops.occupancy_decay(cells, cells, None, 0.95)
     ops.occupancy_decay(cells, cells, torch.zeros(1024, dtype=torch.int64), 0.95)
     for cone in (0.0, 0.01):
@@ -116,6 +117,7 @@ def single(ops) -> None:
     ops.rbf_layer_forward(one, one, one, one, one[0], one)
     ops.rbf_layer_backward(one, one, one, one, one, one, one, one, torch.zeros(4))
     ops.knn_query(torch.rand(2, 6), torch.rand(1, 3, 16), torch.zeros(1, 16, dtype=torch.int32), x, ids, one)
+    ops.occupancy_see(torch.rand(1, 5, 4), 8, 0.25, 0.2, torch.zeros(512, dtype=torch.uint8))
     ops.occupancy_decay(one[0], one[0], torch.zeros(1, dtype=torch.int64), 0.95)
 
 

@@ -1,4 +1,4 @@
-// update_occupancy and decay_occupancy. Which of several fresh values of a cell comes first does not matter to a maximum: the threads share
+// update_occupancy, decay_occupancy, cells_seen. Which of several fresh values of a cell comes first does not matter to a maximum: the threads share
 // the cells, and the result is the same for any number of them.
 #include "bodies/occupancy.h"
 
@@ -60,6 +60,16 @@ void decay_cells(Array<T> values, Array<const T> fresh, MaybeArray<const int64_t
     });
 }
 
+void see(Array<const float> planes, int resolution, double size, double radius, Array<uint8_t> seen, int threads) {
+    const float* frusta = planes.data();
+    uint8_t* out = seen.data();
+    const int64_t views = int64_t(planes.shape(0)), cells = int64_t(seen.size());
+    nb::gil_scoped_release release;
+    parallel_ranges(threads, cells, GRAIN / 8, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) out[i] = cell_seen(uint32_t(i), resolution, float(size), float(radius), frusta, views);
+    });
+}
+
 template <class T>
 void define(nb::module_& m) {
     const auto arg = nb::arg();
@@ -72,6 +82,7 @@ void define(nb::module_& m) {
 void register_occupancy(nb::module_& m) {
     define<float>(m);
     define<double>(m);
+    m.def("occupancy_see", &see);
 }
 
 }  // namespace formfield

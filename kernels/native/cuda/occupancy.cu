@@ -1,4 +1,4 @@
-// update_occupancy and decay_occupancy: one thread per byte of the bitfield, per cell, per fresh value.
+// update_occupancy, decay_occupancy, cells_seen: one thread per byte of the bitfield, per cell, per fresh value.
 #include "cuda/thread.h"
 
 #include "bodies/occupancy.h"
@@ -20,6 +20,11 @@ KERNEL decay_cells(int64_t cells, const REAL* fresh, double decay, REAL* values)
 KERNEL raise_cells(int64_t n, const REAL* fresh, const int64_t* indices, REAL* values) {
     const int64_t i = thread_x();
     if (i < n && fresh[i] > 0 && !(values[indices[i]] < 0)) shared_max(values + indices[i], fresh[i]);
+}
+
+KERNEL see_cells(int64_t cells, int64_t resolution, double size, double radius, const REAL* planes, int64_t views, uint8_t* seen) {
+    const int64_t i = thread_x();
+    if (i < cells) seen[i] = cell_seen(uint32_t(i), int32_t(resolution), REAL(size), REAL(radius), planes, views);
 }
 
 }  // namespace formfield
