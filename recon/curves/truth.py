@@ -78,7 +78,7 @@ def from_wireframe(wireframe: Wireframe, label: str, box: tuple[np.ndarray, np.n
 def read_curve_truth(path: Path) -> CurveTruth:
     """True curves from a file, or from a folder that holds one (itself, or in ``groundtruth/`` or ``truth/``).
 
-    A folder's files are looked for in this order: ``*features*.yml``, ``curves.json``, STEP; ``.ply`` in ``groundtruth/`` or ``truth/`` only.
+    A folder's files are looked for in this order: ``*features*.yml``, ``curves.json``, STEP, and, in the two sub-folders only, ``.ply``.
 
     Raises:
         DataError: If nothing is found, or what is found is broken or ambiguous.

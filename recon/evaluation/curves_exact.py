@@ -34,10 +34,10 @@ PROTOCOL = (
 
 def exact_metrics(predicted: Wireframe, truth: Wireframe) -> dict[str, Any]:
     """Figures of :data:`PROTOCOL`; both in normalised units; ``truth`` has a curve, ``predicted`` may have none."""
-    p_points, p_tangents, p_curve = predicted.samples(SPACING)
-    t_points, _, t_curve = truth.samples(SPACING)
+    p, t = predicted.samples(SPACING), truth.samples(SPACING)
+    (p_points, _, p_curve), (t_points, _, t_curve) = p, t
     p_weight, t_weight = (_weights(w, i) for w, i in ((predicted, p_curve), (truth, t_curve)))
-    to_truth, to_predicted = distances(p_points, truth), distances(t_points, predicted)
+    to_truth, to_predicted = _to_samples(p_points, t_points, t_curve), _to_samples(t_points, p_points, p_curve)
     precision = [_share(to_truth < t, p_weight) for t in THRESHOLDS]
     recall = [_share(to_predicted < t, t_weight) for t in THRESHOLDS]
     types = np.array([FAMILIES[c.type] for c in truth.curves])[t_curve]
@@ -67,7 +67,7 @@ def exact_metrics(predicted: Wireframe, truth: Wireframe) -> dict[str, Any]:
         "count_truth": true,
         "count_ratio": found / true,
         "by_type": by_type,
-        "types": _type_agreement(predicted, truth, p_points, p_tangents, p_curve, p_weight),
+        "types": _type_agreement(predicted, truth, p, t, p_weight),
         "junctions": _junctions(predicted, truth),
         "ends": _ends(predicted),
     }
@@ -77,6 +77,11 @@ def distances(points: np.ndarray, wireframe: Wireframe) -> np.ndarray:
     """Distance of points to curves: to the two chords about the nearest of the samples :data:`SPACING` apart, so exact on lines and within
     ``SPACING**2 / (8 * radius)`` elsewhere; inf if there is no curve. [N, 3] -> [N]"""
     samples, _, curve = wireframe.samples(SPACING)
+    return _to_samples(points, samples, curve)
+
+
+def _to_samples(points: np.ndarray, samples: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """:func:`distances` to a wireframe that is sampled already."""
     if len(samples) == 0 or len(points) == 0:
         return np.full(len(points), np.inf)
     best, nearest = KDTree(samples).query(points)
@@ -89,15 +94,18 @@ def distances(points: np.ndarray, wireframe: Wireframe) -> np.ndarray:
     return best
 
 
-def _type_agreement(
-    predicted: Wireframe, truth: Wireframe, points: np.ndarray, tangents: np.ndarray, curve: np.ndarray, weight: np.ndarray
-) -> dict[str, Any]:
+Samples = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _type_agreement(predicted: Wireframe, truth: Wireframe, p: Samples, t: Samples, weight: np.ndarray) -> dict[str, Any]:
     """Over the matched predicted length, the share of the right family; and the table of both, in normalised length."""
-    families = list(dict.fromkeys(FAMILIES[c.type] for c in truth.curves))
+    points, tangents, curve = p
+    true_family = np.array([FAMILIES[c.type] for c in truth.curves], dtype=object)
+    families = list(dict.fromkeys(true_family))
     nearest = np.full((len(points), len(families)), np.inf)
     for column, family in enumerate(families):
-        part = Wireframe(truth.vertices, tuple(c for c in truth.curves if FAMILIES[c.type] == family))
-        samples, directions, _ = part.samples(SPACING)
+        rows = true_family[t[2]] == family
+        samples, directions = t[0][rows], t[1][rows]
         if len(points) == 0:
             continue
         distance, index = KDTree(samples).query(points, k=NEIGHBOURS, distance_upper_bound=MATCH)
