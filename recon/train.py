@@ -45,8 +45,9 @@ class Watcher(Protocol):
         """Training starts, or goes on from ``step``. The method may be rendered whenever ``between_steps`` lets it be."""
         ...
 
-    def between_steps(self, step: int) -> bool:
-        """Called in the training thread after every step; nothing changes the method until it returns. True asks for the run's end."""
+    def between_steps(self, step: int, stopping: Callable[[], bool]) -> bool:
+        """Called in the training thread after every step; nothing changes the method until it returns. It may wait, but not for long
+        once ``stopping()`` is true. True asks for the run's end."""
         ...
 
     def report(self, progress: Progress) -> None:
@@ -64,7 +65,7 @@ def train(
     pixels: PixelBank | EdgeBank,
     resumed: Checkpoint | None,
     report: Callable[[Progress], None],
-    between_steps: Callable[[int], bool] | None = None,
+    between_steps: Callable[[int, Callable[[], bool]], bool] | None = None,
 ) -> None:
     """Optimise a method on the training pixels until ``config.train.steps``.
 
@@ -114,7 +115,7 @@ def train(
             ask_to_stop = False
             if between_steps is not None:
                 waiting_since = time.perf_counter()
-                ask_to_stop = between_steps(step)
+                ask_to_stop = between_steps(step, stop)
                 waited = time.perf_counter() - waiting_since
                 start += waited
                 meter.skip(waited)

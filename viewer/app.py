@@ -111,6 +111,12 @@ class Viewer:
             return tuple(m for m in modes if m != "error")
         return (*modes, "photograph", "blend")
 
+    def is_finishing(self) -> bool:
+        """Whether this process has trained the run and is writing its results."""
+        if self.subject.run is None or not self._trained_here or self.gate.training:
+            return False
+        return json.loads((self.subject.run.folder / "status.json").read_text())["state"] == "running"
+
     def set_look(self, look: Look) -> None:
         """Show the field another way, to everybody."""
         self.look = look
@@ -157,9 +163,9 @@ class Viewer:
         self.panels.model_changed()
         self.redraw()
 
-    def between_steps(self, step: int) -> bool:
+    def between_steps(self, step: int, stopping: Callable[[], bool]) -> bool:
         self.step = step
-        return self.gate.between_steps()
+        return self.gate.between_steps(stopping)
 
     def report(self, progress: Progress) -> None:
         self.panels.training(progress)

@@ -12,6 +12,9 @@ DEFAULT_SHARE = 0.15
 MOST_CREDIT = 0.3
 """Seconds of rendering that may be saved up, so that a visitor who starts to move sees something at once."""
 
+LOOK_SECONDS = 0.2
+"""How often a paused training looks whether it was interrupted: a signal wakes nobody who waits."""
+
 
 class Gate:
     """Shared by the training thread and the render loop.
@@ -65,18 +68,27 @@ class Gate:
             self.training = False
             self._changed.notify_all()
 
-    def between_steps(self) -> bool:
-        """Called by the training thread: waits while it is paused, and lets rendering have its share. True if training is to stop."""
+    def between_steps(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Called by the training thread: waits while it is paused, and lets rendering have its share.
+
+        Args:
+            stopping: Whether training was asked to stop in another way (Ctrl-C): then a pause ends.
+        Returns:
+            True if training is to stop.
+        """
         with self._changed:
             earned = (self._clock() - self._left_at) * self.share / (1.0 - self.share)
             self._credit = min(self._credit + earned, MOST_CREDIT)
             self._open = True
             self._changed.notify_all()
-            while self._inside or (not self.stop_asked and (self._paused or (self._waiting > 0 and self._credit > 0.0))):
-                self._changed.wait()
+            while self._inside or (self._has_to_wait() and not (self.stop_asked or stopping())):
+                self._changed.wait(LOOK_SECONDS)
             self._open = False
             self._left_at = self._clock()
             return self.stop_asked
+
+    def _has_to_wait(self) -> bool:
+        return self._paused or (self._waiting > 0 and self._credit > 0.0)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

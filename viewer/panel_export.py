@@ -76,6 +76,9 @@ class ExportPanel:
         self._command.content = f"`{self.command()}`"
 
     def _start(self) -> None:
+        if self._viewer.is_finishing():
+            self._viewer.notify("Not now", "the run is writing its own exports; try again when it is done")
+            return
         settings = replace(
             self._run.config.export,
             resolution=int(self._resolution.value),

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -241,8 +241,8 @@ class _Clock:
             self.viewer.began(method, step)
         self._began = time.perf_counter()
 
-    def between_steps(self, step: int) -> bool:
-        return self.viewer is not None and self.viewer.between_steps(step)
+    def between_steps(self, step: int, stopping: Callable[[], bool]) -> bool:
+        return self.viewer is not None and self.viewer.between_steps(step, stopping)
 
     def report(self, progress: Any) -> None:
         if self.viewer is not None:

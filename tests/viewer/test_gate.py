@@ -93,6 +93,17 @@ def test_stopping_ends_a_paused_run():
     trainer.finish()
 
 
+def test_an_interrupt_ends_a_pause():
+    """Ctrl-C only sets a flag; a paused run must see it."""
+    gate = Gate()
+    gate.begin()
+    gate.pause(True)
+    asked = threading.Event()
+    threading.Timer(0.1, asked.set).start()
+    assert gate.between_steps(asked.is_set) is False  # the trainer knows itself that it was asked
+    assert asked.is_set()
+
+
 def test_after_training_rendering_is_free():
     gate = Gate(0.05)
     trainer = Trainer(gate)
