@@ -1,5 +1,5 @@
 """``update_occupancy``, ``decay_occupancy`` and ``cells_seen`` in Triton."""
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportIndexIssue=false
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false
 
 from __future__ import annotations
 
