@@ -11,7 +11,7 @@ import numpy as np
 
 from recon.curves.curve import Curve
 from recon.curves.occ import occ, write_step
-from recon.curves.wireframe import Wireframe
+from recon.curves.wireframe import END_TOLERANCE, Wireframe
 from recon.geometry import Similarity
 
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "dm": 100.0, "um": 1e-3, "in": 25.4, "ft": 304.8}
@@ -30,8 +30,12 @@ def write_step_curves(wireframe: Wireframe, path: Path) -> None:
     builder = occ("BRep").BRep_Builder()
     compound = occ("TopoDS").TopoDS_Compound()
     builder.MakeCompound(compound)
-    make_vertex = occ("BRepBuilderAPI").BRepBuilderAPI_MakeVertex
-    vertices = [make_vertex(_point(v)).Vertex() for v in scaled.vertices]
+    # ends are exact relative to the coordinates, OpenCASCADE's own tolerance is absolute: large worlds need more
+    tolerance = max(1e-7, 10 * END_TOLERANCE * float(np.abs(scaled.vertices).max(initial=0.0)))
+    vertices = []
+    for position in scaled.vertices:
+        vertices.append(occ("TopoDS").TopoDS_Vertex())
+        builder.MakeVertex(vertices[-1], _point(position), tolerance)
     for number, curve in enumerate(scaled.curves):
         builder.Add(compound, _edge(curve, number, vertices))
     temporary = path.with_name(path.stem + ".tmp" + path.suffix)

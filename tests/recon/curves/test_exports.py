@@ -242,6 +242,19 @@ def test_step_read_by_opencascade(tmp_path, unit, factor):
     assert (written["CIRCLE"], written["ELLIPSE"], written["LINE"]) == (2, 2, 1)
 
 
+@pytest.mark.parametrize("scale", [1e-2, 1e5])
+def test_small_and_large_worlds_can_be_written_as_cad(tmp_path, scale):
+    """Coordinates of a hundredth and of a million; ends are as inexact as a wireframe may have them."""
+    pytest.importorskip("ezdxf")
+    pytest.importorskip("OCP")
+    wireframe = mixed(None).transformed(Similarity(scale))
+    size = np.abs(wireframe.vertices).max()
+    rough = Wireframe(wireframe.vertices + 5e-10 * max(size, 1.0) * np.array([1.0, -1.0, 0.5]), wireframe.curves)
+    assert not rough.problems()
+    written, _ = export_curves(tmp_path, rough, {}, None, ["dxf", "step"])
+    assert all(p.stat().st_size > 1000 for p in written)
+
+
 def test_all_formats_at_once_and_again(tmp_path):
     pytest.importorskip("ezdxf")
     pytest.importorskip("OCP")
