@@ -19,8 +19,8 @@ class DataOptions:
     """Divide the image sizes by this."""
     max_size: int | None = None
     """Shrink images so that their longer side has at most this many pixels."""
-    holdout: int = 8
-    """Hold out every n-th view for testing where the dataset has no split of its own."""
+    holdout: int | None = None
+    """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none. Default: 8, none for nef."""
     no_masks: bool = False
     """Do not use object masks (alpha is always used: there is nothing behind it)."""
     bounds: tuple[float, float, float, float] | None = None
@@ -33,10 +33,10 @@ class DataOptions:
         return [
             f"data.downscale={self.downscale}",
             f"data.max_size={'null' if self.max_size is None else self.max_size}",
-            f"data.holdout={self.holdout}",
             f"data.use_masks={'false' if self.no_masks else 'true'}",
             f"data.skip_bad_frames={'true' if self.skip_bad_frames else 'false'}",
             f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
+            *([] if self.holdout is None else [f"data.holdout={self.holdout}"]),
         ]
 
 
