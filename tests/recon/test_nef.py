@@ -172,7 +172,14 @@ def test_an_edge_field_renders_empty_and_full_space(field):
 
 def test_the_field_finds_the_edges_of_a_box():
     """A short training on exact maps: high on the edges, low elsewhere, and most space is left out."""
-    overrides = ("train.steps=180", "nef.step=0.03", "nef.occupancy_from=64", "train.occupancy_resolution=32", "hashgrid.levels=6")
+    overrides = (
+        "train.steps=180",
+        "nef.step=0.03",
+        "nef.sparsity_weight=0.1",
+        "nef.occupancy_from=64",
+        "train.occupancy_resolution=32",
+        "hashgrid.levels=6",
+    )
     settings = [*TINY_SETTINGS, *overrides]
     config = with_overrides(preset_config("nef", "hashgrid", "fast"), settings)
     method = build_method(config, "alpha")
