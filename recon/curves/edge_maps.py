@@ -211,11 +211,13 @@ def map_points(strength: np.ndarray, region: np.ndarray | None = None) -> EdgePo
     xx, yy, xy = _second(strength, sigma, 0, 2), _second(strength, sigma, 2, 0), _second(strength, sigma, 1, 1)
     # eigenvector of the Hessian's most negative eigenvalue
     half, difference = (xx + yy) / 2, (xx - yy) / 2
-    sharpest = half - np.sqrt(difference**2 + xy**2)
+    sharpest, other = half - np.sqrt(difference**2 + xy**2), half + np.sqrt(difference**2 + xy**2)
+    # on the flank of a line, where it bends upwards across, what bends downwards is its curvature along
+    crest = (-sharpest > 0.1 * smooth / sigma**2) & (-sharpest > np.abs(other))
     angle = 0.5 * np.arctan2(xy, difference) + np.pi / 2
     direction = np.stack([np.cos(angle), np.sin(angle)], -1)
     lowest = LOWEST_MAP / 2  # smoothing lowers a line of one pixel's width to under a half
-    ridge = ridge_points(smooth, direction, lowest, sharpest < 0 if region is None else (sharpest < 0) & region)
+    ridge = ridge_points(smooth, direction, lowest, crest if region is None else crest & region)
     chained = connected_to_strong(ridge.cells, ridge.values, strength.shape, SURE_MAP / 2, shortest=4)
     # where the smoothed line is at its highest is how sure the detector was
     full = max(float(np.quantile(ridge.values, 0.9)), 1e-6) if len(ridge.values) else 1.0

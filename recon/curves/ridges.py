@@ -115,6 +115,11 @@ def gradient(image: np.ndarray, weight: np.ndarray | None, sigma: float) -> Grad
     determinant = xx * yy - xy**2
     # a half plane under the window has 0.36 of the variance across; a thin sliver does not define a slope
     valid = (total > 0.08) & (determinant > 0.06 * sigma**4)
+    if weight is None:
+        # beyond the picture's border its last pixels are repeated: a slope ends there, and would be a ridge
+        border = np.ones(valid.shape, bool)
+        border[reach + 1 : -reach - 1, reach + 1 : -reach - 1] = False
+        valid &= ~border
     inverse = np.where(valid, 1 / np.where(valid, determinant, 1), 0)
     safe = np.maximum(total, 1e-6)
     jxx, jxy, jyy, curvature = (np.zeros(image.shape[:2], np.float32) for _ in range(4))
@@ -147,7 +152,7 @@ class Ridge:
         points: (x, y), pixels. [N, 2] float64
         normals: Unit, across the ridge. [N, 2] float64
         values: Height of the map there. [N]
-        sides: The map's lower value of the two sides, ``side_px`` away. [N]
+        sides: Mean of the map on the two sides, ``side_px`` away. [N]
         cells: Row and column of the pixel each point was found from. [N, 2] int64
     """
 
@@ -198,7 +203,7 @@ def ridge_points(height: np.ndarray, direction: np.ndarray, lowest: float, valid
         bend = 2 * middle - left - right
         offset = offset + np.clip(step * 0.5 * (right - left) / np.maximum(bend, 1e-6), -0.8, 0.8)
     values = cubic(offset)
-    sides = np.minimum(cubic(offset - side_px), cubic(offset + side_px))
+    sides = 0.5 * (cubic(offset - side_px) + cubic(offset + side_px))
     keep = (np.abs(offset) < 0.9) & (values > lowest)
     points = np.stack([columns + 0.5, rows + 0.5], 1) + offset[:, None] * normals
     return Ridge(points[keep], normals[keep], values[keep], np.maximum(sides[keep], 0), np.stack([rows, columns], 1)[keep])
@@ -252,7 +257,9 @@ def level_points(values: np.ndarray, sigma: float, level: float = 0.5) -> tuple[
     if not len(rows):
         return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2), np.int64)
     spline = _spline(smooth)
-    gx, gy = _central(smooth, 1)[rows, columns], _central(smooth, 0)[rows, columns]
+    # directions need a wider window than positions: differences of a sharp raster depend on the angle to it
+    wide = ndimage.gaussian_filter(values.astype(np.float32), np.hypot(sigma, 0.9), mode="nearest")
+    gx, gy = _central(wide, 1)[rows, columns], _central(wide, 0)[rows, columns]
     steep = np.maximum(np.hypot(gx, gy), 1e-9)
     nx, ny = (gx / steep).astype(np.float64), (gy / steep).astype(np.float64)
 

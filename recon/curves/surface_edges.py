@@ -193,7 +193,8 @@ def _depth_steps(inverse_depth: np.ndarray, weight: np.ndarray, per_step: float)
     g = gradient((inverse_depth / per_step)[..., None].astype(np.float32), weight, sigma)
     height = g.magnitude * np.sqrt(2 * np.pi) * sigma
     ridge = ridge_points(height, g.direction, LOWEST_STEP, g.valid & (weight > 0), side_px=4 * sigma)
-    step = ridge.values - ridge.sides
+    # a face seen at a grazing angle is steep all over; a step stands out
+    step = np.where(ridge.values > 2 * ridge.sides, ridge.values - ridge.sides, 0)
     return _chained(ridge.points, ridge.normals, ridge.cells, step, weight.shape, LOWEST_STEP, SURE_STEP)
 
 
