@@ -65,6 +65,8 @@ def evaluate(run: Run, method: Method, scene: Scene, truth: GroundTruth, reporte
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
         results["curves"] = evaluate_curves(load(curves_path), truth.curves)
+    if truth.known and not {"surface", "curves"} & set(results):
+        reporter.warn(f"nothing of this run can be compared with the truth, which holds {truth.known} only")
     results = to_plain(results)
     write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
     return results

@@ -22,6 +22,11 @@ class GroundTruth:
     surface: Mesh | None = None
     curves: CurveTruth | None = None
 
+    @property
+    def known(self) -> str:
+        """What there is, in words; empty for nothing."""
+        return " and ".join(name for name, value in (("a surface", self.surface), ("curves", self.curves)) if value is not None)
+
 
 def read_truth(path: Path) -> GroundTruth:
     """Read the truth that a user names.

@@ -270,10 +270,12 @@ def test_a_folder_can_hold_surface_and_curves(tmp_path):
     only_curves = read_truth(tmp_path)
     assert only_curves.surface is None
     assert only_curves.curves is not None
+    assert only_curves.known == "curves"
     (tmp_path / "truth" / "mesh.ply").write_text(points_ply(mesh.vertices, faces=1))
     both = read_truth(tmp_path)
     assert both.surface is not None
     assert both.curves is not None
+    assert both.known == "a surface and curves"
     (tmp_path / "truth" / "curves.json").unlink()
     only_surface = read_truth(tmp_path)
     assert only_surface.surface is not None
