@@ -40,6 +40,9 @@ DEPTH_STEP = {"moving": 2.56e-3, "still": 6.4e-4, "full": 6.4e-4}
 """Rounding of the depth that is sent, scene units: fewer digits make smaller files."""
 DEPTH_BEHIND = 0.012
 """The field is put this much further away than it is, scene units, so that curves and meshes on its surface are not hidden by it."""
+PANEL_PX = 440
+LEFT_VIEW = 0.05
+"""Who is further than this from a photograph's place, scene units, has left it: its camera is shown again."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +68,9 @@ class Viewer:
         self.hide_by_depth = True
         self._visitors: dict[int, viser.ClientHandle] = {}
         self._lock = threading.Lock()
-        self._seen: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
+        self._at_view: tuple[int, np.ndarray] | None = None
+        self._arrived = False
         self._trained_here = False
         self.step = -1
         self._closed = threading.Event()
@@ -147,6 +152,8 @@ class Viewer:
         camera = self.subject.cameras[index]
         pose = self.subject.scene_from_world.apply_to_pose(camera.world_from_camera)
         distance = max(float(-pose[:, 3] @ pose[:, 2]), 0.2)  # turns are about the point of the axis that is nearest to the object's centre
+        self.layers.hide_camera(index)
+        self._at_view, self._arrived = (client.client_id, pose[:, 3]), False
         with client.atomic():
             client.camera.up_direction = -pose[:, 1]
             client.camera.position = pose[:, 3]
@@ -182,11 +189,23 @@ class Viewer:
             self._visitors[client.client_id] = client
         self.loop.add(client.client_id, lambda frame: self._show(client, frame), lambda t, x: self._tell(client, t, x))
 
-        async def moved(_: viser.CameraHandle) -> None:
+        async def moved(camera: viser.CameraHandle) -> None:
+            self._watch_view(client.client_id, camera.position)
             self._order(client)
 
         client.camera.on_update(moved)
         self._order(client)
+
+    def _watch_view(self, visitor: int, position: np.ndarray) -> None:
+        """Show the camera of a photograph again when the visitor who stood in its place has left."""
+        if self._at_view is None or self._at_view[0] != visitor:
+            return
+        near = np.linalg.norm(position - self._at_view[1]) <= LEFT_VIEW
+        if near:
+            self._arrived = True  # until then, messages still tell where the visitor was before
+        elif self._arrived:
+            self._at_view = None
+            self.layers.hide_camera(None)
 
     async def _leave(self, client: viser.ClientHandle) -> None:
         self.loop.remove(client.client_id)
@@ -230,6 +249,7 @@ class Viewer:
         page, subject = self.server.viser, self.subject
         page.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
         page.gui.main_panel.dock_right()
+        page.gui.main_panel.set_width(PANEL_PX)
         page.scene.set_up_direction(subject.up())
         page.scene.configure_environment_map(None)
         page.scene.add_light_ambient("/light", intensity=1.5)

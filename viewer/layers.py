@@ -83,6 +83,8 @@ class Layers:
             name: server.scene.add_frame(f"/{name}", show_axes=False) for name in ("cameras", "bounds", "points", "mesh", "curves", "axes")
         }
         self.present: set[str] = set()
+        self._frusta: list[Any] = []
+        self._hidden: int | None = None
         self.lines: CurveLines | None = None
         self.wireframe: Wireframe | None = None
 
@@ -129,8 +131,19 @@ class Layers:
                     cast_shadow=False,
                     receive_shadow=False,
                 )
+                self._frusta.append(handle)
                 handle.on_click(lambda event, i=i: self._on_camera(i, event.client))
         self.present.add("cameras")
+
+    def hide_camera(self, index: int | None) -> None:
+        """Hide one camera, in whose place a visitor stands: its photograph would be all they see. None: show all again."""
+        if index == self._hidden or not self._frusta:
+            return
+        if self._hidden is not None:
+            self._frusta[self._hidden].visible = True
+        if index is not None:
+            self._frusta[index].visible = False
+        self._hidden = index
 
     def points(self, points: np.ndarray, colors: np.ndarray) -> None:
         """Sparse points: world units [N, 3], and their colours [N, 3] uint8."""

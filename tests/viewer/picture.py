@@ -45,7 +45,7 @@ def main() -> None:
         with visitors(options.width, options.height) as visit:
             visitor = visit()
             visitor.open(viewer.address)
-            for button in visitor.page.get_by_label("Close", exact=False).all():  # the notice that the browser draws in software
+            for button in visitor.page.locator(".mantine-Notification-closeButton").all():  # that the browser draws in software
                 button.click()
             if viewer.painter.method is not None:
                 visitor.wait_for_field()

@@ -196,6 +196,7 @@ def test_going_to_a_view_is_seeing_its_picture(viewer: Viewer):
 
     class Client:
         camera = Camera()
+        client_id = 0
 
         def atomic(self):
             import contextlib
@@ -210,6 +211,9 @@ def test_going_to_a_view_is_seeing_its_picture(viewer: Viewer):
     np.testing.assert_allclose(axis / np.linalg.norm(axis), camera.world_from_camera[:, 2], atol=1e-9)
     assert sent["fov"] == pytest.approx(2 * np.arctan(0.5 * 24 / camera.fy))
     assert viewer.panels.views._index.value == 3
+    assert [not f.visible for f in viewer.layers._frusta] == [i == 3 for i in range(10)]  # it would hide everything
+    viewer.layers.hide_camera(None)
+    assert all(f.visible for f in viewer.layers._frusta)
 
 
 def test_watching_does_not_change_the_training(tmp_path: Path):
