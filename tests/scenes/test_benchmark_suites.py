@@ -167,9 +167,13 @@ def test_what_makes_another_job(tmp_path, monkeypatch):
     others = [name(seeds=[1]), name(set=["train.lr=0.02"]), name(truth="a.ply"), name(presets=["balanced"])]
     (tmp_path / "a.ply").write_text("another mesh")
     others.append(name(truth="a.ply"))
+    (tmp_path / "truth").mkdir()
+    for text in ("curves", "other curves"):  # a folder stands for everything in it
+        (tmp_path / "truth" / "curves.json").write_text(text)
+        others.append(name(truth="truth"))
     monkeypatch.setattr(suites, "code_fingerprint", lambda: "other code")
     others.append(name())
-    assert len({usual, *others}) == 7
+    assert len({usual, *others}) == 9
 
 
 def test_code_fingerprint_sees_sources_but_not_batch_evaluation(tmp_path, monkeypatch):
