@@ -17,6 +17,7 @@ from recon.curves.edge_grid import EdgeFunction, EdgeGrid, edge_grid
 from recon.curves.edges2d import Edges
 from recon.curves.evidence import EdgePoints, Evidence, gather_evidence, polish
 from recon.curves.graph import drop_short, drop_stubs, merge, model_of_tracks, snap, split_at_crossings
+from recon.curves.grow import grow_ends
 from recon.curves.model import Model
 from recon.curves.points import ridge_points
 from recon.curves.prune import Support, support_of
@@ -126,7 +127,7 @@ def _graph(
         model = refine(edited(model), evidence, visible)
         if not settings.keep_silhouettes:
             model = model.keep(surface_radius(model, evidence) < CONTOUR_RADIUS_PX)
-        model = drop_stubs(seen(model))
+        model = drop_stubs(grow_ends(seen(model), evidence, min_support, visible))
     return refine(edited(model), evidence, visible, radii_px=(1.5, 1.5, 1.5, 1.2, 1.2))
 
 

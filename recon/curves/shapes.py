@@ -27,6 +27,8 @@ from recon.curves.curve import Curve, ellipse, line
 from recon.curves.curve import CurveType as CurveType
 
 ShapeKind = Literal["line", "arc", "conic", "circle", "ellipse", "spline"]
+LINEAR = ("line", "ellipse", "spline")
+"""Kinds whose points are fixed weights times their parameters."""
 FREEDOM = {"line": 0, "arc": 2, "conic": 3, "circle": 6, "ellipse": 8}
 """Degrees of freedom beside the ends'; a spline has 3 a control point, of which one in three only slides along it."""
 
@@ -53,7 +55,10 @@ class Shape:
 
 def evaluate(shape: Shape, vertices: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Points at t in [0, 1]. [S] -> [S, 3]"""
-    return _points(shape, t)(torch.from_numpy(local_parameters(shape, vertices))).numpy()
+    x = local_parameters(shape, vertices)
+    if shape.kind in LINEAR:
+        return _basis(shape, np.asarray(t, np.float64)) @ x.reshape(-1, 3)
+    return _points(shape, t)(torch.from_numpy(x)).numpy()
 
 
 def local_parameters(shape: Shape, vertices: np.ndarray) -> np.ndarray:
@@ -64,12 +69,12 @@ def local_parameters(shape: Shape, vertices: np.ndarray) -> np.ndarray:
 
 def evaluate_with_jacobian(shape: Shape, vertices: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points [S, 3] and their derivatives by :func:`local_parameters` [S, 3, L]."""
+    if shape.kind in LINEAR:  # the derivative is the basis
+        basis = _basis(shape, np.asarray(t, np.float64))
+        jacobian = np.einsum("sk,ij->sikj", basis, np.eye(3)).reshape(len(t), 3, -1)
+        return evaluate(shape, vertices, t), jacobian
     x = torch.from_numpy(local_parameters(shape, vertices))
     function = _points(shape, t)
-    if shape.kind in ("line", "ellipse", "spline"):  # linear: the derivative is the basis
-        basis = _basis(shape, t)
-        jacobian = np.einsum("sk,ij->sikj", basis, np.eye(3)).reshape(len(t), 3, -1)
-        return function(x).numpy(), jacobian
     return function(x).numpy(), jacfwd(function)(x).numpy()
 
 
@@ -155,10 +160,8 @@ def _points(shape: Shape, t: np.ndarray) -> Callable[[Tensor], Tensor]:
         return lambda x: _arc(x, s)
     if shape.kind == "conic":
         return lambda x: _conic(x, s)
-    if shape.kind == "circle":
-        return lambda x: _circle(x, s)
-    basis = torch.from_numpy(_basis(shape, np.asarray(t, np.float64)))
-    return lambda x: basis @ x.reshape(-1, 3)
+    assert shape.kind == "circle"
+    return lambda x: _circle(x, s)
 
 
 def _arc(x: Tensor, t: Tensor) -> Tensor:

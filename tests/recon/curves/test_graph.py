@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ from recon.config import CurvesConfig
 from recon.console import Reporter
 from recon.curves import build
 from recon.curves.build import build_wireframe
-from recon.curves.curve import line
+from recon.curves.curve import ellipse, line
 from recon.curves.fitting import shapes_of_chain
 from recon.curves.graph import drop_short, drop_stubs, merge, snap, split_at_crossings
+from recon.curves.grow import grow_ends
 from recon.curves.model import Model, joined
 from recon.curves.prune import support_of
 from recon.curves.refine import refine
@@ -94,7 +97,7 @@ def test_the_cut_is_the_cheapest():
     cheapest = np.inf
     for mask in range(1 << (n - 2)):
         stops = [0, *(k + 1 for k in range(n - 2) if mask >> k & 1), n - 1]
-        cheapest = min(cheapest, sum(best[a, b] for a, b in zip(stops, stops[1:], strict=False)))
+        cheapest = min(cheapest, sum(best[a, b] for a, b in pairwise(stops)))
     found = cut(chain)
     assert sum(best[p.first, p.last] for p in found) == pytest.approx(cheapest)
     assert [p.first for p in found[1:]] == [p.last for p in found[:-1]]
@@ -196,6 +199,27 @@ def test_a_curve_explained_by_others_has_no_support_of_its_own():
     assert support.views[-1] > 12
     assert support.own[-1] < 1.0
     assert support.own[:-1].min() > 12
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.3, 0.7), (0.0, 1.25), (0.4, 1.2)], ids=["too short", "too long", "one of each"])
+@pytest.mark.parametrize("kind", ["line", "arc"])
+def test_free_ends_go_to_where_the_evidence_ends(kind: str, first: float, last: float):
+    a, b = np.array([-0.5, 0.1, 0.2]), np.array([0.4, -0.3, 0.1])
+    if kind == "line":
+        truth, at = line(a, b, vertices=(0, 1)), lambda t: a + t * (b - a)
+        made = Shape("line", (0, 1), np.zeros(0))
+    else:
+        x, y = np.array([1.0, 0, 0]), np.array([0, 0.6, 0.8])
+        truth = ellipse(np.zeros(3), x, y, (0.5, 0.5), (0.0, 2.0), True, vertices=(0, 1))
+        at = lambda t: 0.5 * (np.cos(2 * t) * x + np.sin(2 * t) * y)  # noqa: E731
+        made = Shape("arc", (0, 1), at((first + last) / 2))
+    evidence, frame = pixel_frame(draw([truth], 16))
+    made = Shape(made.kind, made.ends, frame.apply(made.parameters[None])[0] if len(made.parameters) else made.parameters)
+    model = Model(frame.apply(np.stack([at(first), at(last)])), (made,))
+    for _ in range(3):
+        model = grow_ends(model, evidence, 6)
+    ends = evaluate(model.shapes[0], model.vertices, np.array([0.0, 1.0]))
+    np.testing.assert_allclose(ends, frame.apply(np.stack([at(0.0), at(1.0)])), atol=2.5)
 
 
 def edge_of_cube(points: np.ndarray) -> np.ndarray:
