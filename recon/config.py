@@ -117,7 +117,7 @@ class RBFNetConfig:
     finest_resolution: int = 1024
     interpolation: Literal["linear", "smoothstep"] = "linear"
     grid_init: float = 0.1
-    """Default initialisation: table entries are uniform in plus and minus this."""
+    """Default initialisation: entries of the coarsest table are uniform in plus and minus this, those of finer ones in less."""
     least_spread: float = 0.05
     """Default initialisation: a feature's spread counts as at least this when the neurons' widths are chosen."""
     neuron_lr_factor: float = 1.0

@@ -49,8 +49,8 @@ class RBFNetField(nn.Module):
         self.grid = rbfnet_grid(config, dims)
         self.active_levels = config.levels
         width, neurons = self.grid.out_features + (dims if include_input else 0), config.neurons
-        spread = 1e-4 if config.init == "paper" else config.grid_init
-        self.table = nn.Parameter(torch.empty(self.grid.entries, self.grid.features).uniform_(-spread, spread, generator=generator))
+        table = torch.empty(self.grid.entries, self.grid.features).uniform_(-1.0, 1.0, generator=generator)
+        self.table = nn.Parameter(table * (1e-4 if config.init == "paper" else self._level_spread()[:, None]))
         bound = 1.0 / math.sqrt(neurons)
         self.weight = nn.Parameter(torch.empty(outputs, neurons).uniform_(-bound, bound, generator=generator))
         self.offset = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
@@ -59,6 +59,11 @@ class RBFNetField(nn.Module):
         self.linear = nn.Parameter(torch.zeros(outputs, width)) if config.linear else None
         if config.init == "default":
             self._spread_neurons(generator)
+
+    def _level_spread(self) -> Tensor:
+        """Start of table entries: smaller on finer levels, where what no sample ever touches would stay as noise. [entries]"""
+        spread = torch.tensor([self.config.grid_init * self.grid.resolutions[0] / r for r in self.grid.resolutions])
+        return spread.repeat_interleave(torch.tensor(self.grid.sizes))
 
     @torch.no_grad()
     def _spread_neurons(self, generator: torch.Generator) -> None:

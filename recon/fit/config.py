@@ -74,18 +74,16 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
         signal=signal,
         field=field,
         params=856_009,
-        steps=3000,
+        steps=6000,
         batch=32768,
-        loss="mape",
-        lr=2e-3,
-        lr_final=0.02,
+        loss="l1",
+        lr=5e-3,
         neurbf=NeuRBFConfig(
             features=16,
             neighbors=8,
             kernel="hat",
             taper=False,
             frequencies=(1.0, 8.0),
-            trunk_frequencies=(30.0, 300.0),
             levels=16,
             finest_resolution=2048,
         ),
@@ -94,7 +92,7 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
         mlp=MLPConfig(),
     )
     if field == "rbfnet":
-        return replace(config, steps=600, lr=1e-2)
+        return replace(config, steps=1500, lr=1e-2, pool=1_000_000)
     return replace(config, lr=1e-3) if field == "mlp" else config
 
 

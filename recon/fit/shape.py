@@ -35,6 +35,8 @@ SURFACE_SHARE, NEAR_SHARE = 4 / 8, 3 / 8
 """Shares of the pool; the rest is uniform in the cube (NeuRBF, Instant-NGP)."""
 EVALUATION_POINTS = 2**20
 CHUNK = 2**17
+PREVIEW_SIZE = 480
+"""Pixels of each of the preview's pictures."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,12 @@ def evaluate(run: FitRun, field: FitField, shape: Shape, reporter: Reporter) -> 
         distances, _ = point_to_mesh(shape.vertices, mesh)
         results["points_to_mesh_mean"] = float(distances.mean())
         results["points_to_mesh_max"] = float(distances.max())
-    Image.fromarray(_preview(mesh, shape.mesh)).save(run.folder / "preview.png")
+    Image.fromarray(_preview(mesh, shape.mesh, PREVIEW_SIZE)).save(run.folder / "preview.png")
     unit = "distances are in scene units: the file's divided by " + format(shape.world_from_scene.scale, ".6g")
     return {**results, "protocol": {**PROTOCOL, "unit": unit}}
 
 
-def _preview(mesh: Mesh, truth: Mesh | None, size: int = 480) -> np.ndarray:
+def _preview(mesh: Mesh, truth: Mesh | None, size: int) -> np.ndarray:
     """Fitted and true surface from two sides. uint8"""
     rows = []
     for eye in (np.array([1.6, 1.2, 2.4]), np.array([-2.0, 0.8, -2.0])):

@@ -122,8 +122,9 @@ def _read_points(path: Path) -> Shape | None:
     if not isinstance(loaded, trimesh.PointCloud):
         return None
     data = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
-    names = () if data is None else data.dtype.names
-    if data is None or not {"nx", "ny", "nz"} <= set(names or ()):
+    # trimesh gives a dict for files in text, a structured array for binary ones.
+    names = () if data is None else data.keys() if isinstance(data, dict) else data.dtype.names
+    if data is None or not {"nx", "ny", "nz"} <= set(names):
         raise DataError(
             f"{path}: its points have no normals (nx, ny, nz)", hint="estimate and orient them first, with MeshLab or Open3D for example"
         )
