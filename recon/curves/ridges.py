@@ -95,6 +95,9 @@ def gradient(image: np.ndarray, weight: np.ndarray | None, sigma: float) -> Grad
     g = np.exp(-(t**2) / (2 * sigma**2))
     g /= g.sum()
     kernels = [g, t * g, t**2 * g]
+    if weight is None:
+        # continued beyond the border with its slope, or the slope would end there and the border be an edge
+        image = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
     mode = "nearest" if weight is None else "constant"
     ones = np.ones(image.shape[:2], np.float32) if weight is None else weight.astype(np.float32)
 
@@ -115,11 +118,6 @@ def gradient(image: np.ndarray, weight: np.ndarray | None, sigma: float) -> Grad
     determinant = xx * yy - xy**2
     # a half plane under the window has 0.36 of the variance across; a thin sliver does not define a slope
     valid = (total > 0.08) & (determinant > 0.06 * sigma**4)
-    if weight is None:
-        # beyond the picture's border its last pixels are repeated: a slope ends there, and would be a ridge
-        border = np.ones(valid.shape, bool)
-        border[reach + 1 : -reach - 1, reach + 1 : -reach - 1] = False
-        valid &= ~border
     inverse = np.where(valid, 1 / np.where(valid, determinant, 1), 0)
     safe = np.maximum(total, 1e-6)
     jxx, jxy, jyy, curvature = (np.zeros(image.shape[:2], np.float32) for _ in range(4))
@@ -137,7 +135,8 @@ def gradient(image: np.ndarray, weight: np.ndarray | None, sigma: float) -> Grad
     magnitude = np.sqrt(half + np.sqrt(difference**2 + jxy**2))
     angle = 0.5 * np.arctan2(jxy, difference)
     direction = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
-    return Gradient(magnitude.astype(np.float32), direction, np.sqrt(curvature), valid)
+    own = np.s_[:, :] if weight is not None else np.s_[reach:-reach, reach:-reach]
+    return Gradient(magnitude.astype(np.float32)[own], direction[own], np.sqrt(curvature)[own], valid[own])
 
 
 def _central(values: np.ndarray, axis: int) -> np.ndarray:

@@ -49,6 +49,8 @@ SURFACE_ONLY, OUTLINE_ONLY = 0.4, 0.5
 # Where normals turn by less than this about an outline (within SHARP_RADIUS of the mesh's diagonal), the surface is smooth there.
 SMOOTH_TURN_DEG = 30.0
 SHARP_RADIUS = 0.01
+# A mesh of long edges is cut up into at most this many faces.
+MOST_FACES = 1.5e6
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,10 @@ def prepare(mesh: Mesh) -> Guide:
     longest = 0.6 * SHARP_RADIUS * diagonal
     edges = np.linalg.norm(mesh.vertices[mesh.faces] - mesh.vertices[np.roll(mesh.faces, 1, axis=1)], axis=2)
     if float(edges.max()) > 3 * longest:
+        # every halving makes four triangles of one: long thin ones would become millions
+        sides = edges.max(1)
+        while float((4.0 ** np.ceil(np.log2(np.maximum(sides / longest, 1)))).sum()) > MOST_FACES:
+            longest *= 1.4
         vertices, faces = trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, longest, max_iter=20)[:2]
         _, first, where = np.unique(np.round(vertices / (1e-7 * diagonal)), axis=0, return_index=True, return_inverse=True)
         mesh = Mesh(vertices[first], where.reshape(-1)[faces].astype(np.int32))

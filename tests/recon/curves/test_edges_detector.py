@@ -19,7 +19,7 @@ def find(image: np.ndarray, **more) -> EdgePoints:
 
 
 def away_from_border(points: np.ndarray, size: int, margin: float = 6) -> np.ndarray:
-    return ((points > margin) & (points < size - margin)).all(1)
+    return np.all((points > margin) & (points < size - margin), axis=1)
 
 
 @pytest.mark.parametrize("angle", ANGLES)
