@@ -142,6 +142,9 @@ def reconstruct(command: Reconstruct) -> None:
 
     if command.view:
         require_extra("viser", "viewer", "the live viewer")
+        from viewer.guard import make_access
+
+        make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
     config = run_config(command.train, command.images)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
@@ -401,7 +404,9 @@ def view(command: View) -> None:
         return
     require_extra("viser", "viewer", "the live viewer")
     from viewer.command import opened, subject_of, wait
+    from viewer.guard import make_access
 
+    make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
     config = with_overrides(RunConfig(), command.images.settings())
     with Reporter() as reporter:
         subject = subject_of(

@@ -58,8 +58,8 @@ def opened(subject: Subject, host: str, port: int | None, token: str | None, rep
 
 def wait(reporter: Reporter) -> None:
     """Until Ctrl-C."""
-    reporter.say("press Ctrl-C to end the viewer")
     try:
+        reporter.say("press Ctrl-C to end the viewer")
         threading.Event().wait()
     except KeyboardInterrupt:
         reporter.say("viewer closed")

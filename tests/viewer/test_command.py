@@ -1,0 +1,99 @@
+"""`recon view` and `reconstruct --view` as processes: the address that is printed, Ctrl-C, refusals."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import TINY_SETTINGS, write_blender
+
+pytest.importorskip("viser", reason="the live viewer's extra [viewer] is not installed")
+
+ADDRESS = re.compile(r"viewer: (http://127\.0\.0\.1:\d+/\?token=(\S+))")
+
+
+@contextmanager
+def recon(*args: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "-m", "recon.cli", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str], what: str) -> str:
+    """Read what is said until a text came; everything so far."""
+    assert process.stderr is not None
+    heard = ""
+    while what not in heard:
+        line = process.stderr.readline()
+        assert line, heard
+        heard += line
+    return heard
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code after Ctrl-C, and what was printed."""
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out
+
+
+def test_view_data(tmp_path: Path):
+    data = write_blender(tmp_path / "data")
+    with recon("view", str(data), "--port", "0") as process:
+        heard = said(process, "Ctrl-C")
+        found = ADDRESS.search(heard)
+        assert found is not None
+        assert len(found[2]) >= 32
+        assert "ssh -L" in heard
+        with urllib.request.urlopen(found[1], timeout=10) as answer:
+            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(found[1].replace(found[2], "no"), timeout=10)
+        code, out = interrupted(process)
+    assert code == 0
+    assert out == ""  # nothing of viser's own
+
+
+def test_reconstruct_and_watch(tmp_path: Path):
+    """The page is there from the start and stays at the end; the results are printed as always."""
+    data = write_blender(tmp_path / "data")
+    with recon("reconstruct", str(data), "--view", "--port", "0", "--out", str(tmp_path / "runs"), "--set", *TINY_SETTINGS) as process:
+        heard = said(process, "press Ctrl-C")
+        assert ADDRESS.search(heard) is not None
+        assert heard.index("viewer:") < heard.index("trained")
+        code, out = interrupted(process)
+    assert code == 0
+    assert "run: " in out
+    assert list((tmp_path / "runs").glob("*/*/*/exports/mesh.glb"))
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (("--host", "0.0.0.0"), 2, "token"),
+        (("--token", "short"), 2, "16 characters"),
+        (("--export", "page.html"), 2, "run folder"),
+    ],
+)
+def test_refusals(tmp_path: Path, args: tuple[str, ...], code: int, text: str):
+    data = write_blender(tmp_path / "data") if "--export" not in args else tmp_path / "data.json"
+    done = subprocess.run([sys.executable, "-m", "recon.cli", "view", str(data), *args], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+
+
+def test_neither_run_nor_data(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-m", "recon.cli", "view", str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3, done.stderr
