@@ -87,6 +87,15 @@ def test_later_commands(finished, command, code, says, tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_an_empty_field_gives_an_empty_wireframe_and_says_so(tmp_path):
+    write_box(tmp_path / "data", count=6, size=40)
+    settings = [*SETTINGS, "train.steps=1"]
+    result = recon("reconstruct", "data", "--method", "nef", "--out", "runs", "--set", *settings, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "no curve was found" in result.stderr
+    assert len(load(only_run(tmp_path / "runs") / "exports" / "curves.json").curves) == 0
+
+
 def test_kill_and_resume(tmp_path):
     """SIGKILL in the middle of training; resume finds the same edges, goes on, and makes the curves."""
     write_box(tmp_path / "data", count=10, size=48)
