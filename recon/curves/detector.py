@@ -28,11 +28,13 @@ from recon.curves.ridges import (
 # Steps in colour, 1 = from black to white in one channel. Below the first nothing is followed; a chain must reach the second somewhere.
 LOWEST_STEP, SURE_STEP = 1.6 / 255, 3.5 / 255
 # The same in standard deviations of what noise and texture make of such a step.
-LOWEST_NOISE, SURE_NOISE = 2.5, 5.0
+LOWEST_NOISE, SURE_NOISE, LOCAL_NOISE = 2.5, 5.0, 7.0
 # From this step on a point has full weight.
 FULL_STEP = 24 / 255
 # Factor of the thresholds for faint edges.
 FAINT = 0.5
+# Side of the window in which noise is looked at.
+NOISE_WINDOW_PX = 18
 SILHOUETTE_SIGMA = 0.6
 SHORTEST_PX = 6
 # How far a line is followed to see whether it is one, and how many points that is at most.
@@ -101,6 +103,10 @@ def inner_edges(image: np.ndarray, weight: np.ndarray | None, wanted: np.ndarray
     ridge = ridge_points(g.magnitude, g.direction, 0.5 * low * per_step, usable, side_px=3 * sigma)
     # A step stands out against both sides; the steepest place of a smooth shade does not.
     step = (ridge.values - ridge.sides) / per_step
+    # Where the picture is noisier than on the whole (the grain of a soft shadow), a step counts for less in proportion.
+    local = local_noise(g.curvature, usable, sigma)
+    rows, columns = ridge.cells[:, 0], ridge.cells[:, 1]
+    step = step / np.maximum(thresholds * LOCAL_NOISE * local[rows, columns] / high, 1.0)
     keep = step > 0.5 * low
     points, normals, cells, step = ridge.points[keep], ridge.normals[keep], ridge.cells[keep], step[keep]
     coherent = coherence(points, normals, step)
@@ -158,6 +164,20 @@ def step_noise(curvature: np.ndarray, sigma: float) -> float:
     if not len(curvature):
         return 0.0
     return 1.25 * sigma**2 * float(np.median(curvature)) / 1.2  # 1.2: median of the length of three normal variables is 1.54, of one 0.67
+
+
+def local_noise(curvature: np.ndarray, usable: np.ndarray, sigma: float) -> np.ndarray:
+    """:func:`step_noise` around each pixel, in windows of NOISE_WINDOW_PX; of the curvature the median, which few edges change.
+
+    Args:
+        curvature: Length of the three channels' Laplacian. [H, W]
+        usable: Where it means something. [H, W] bool
+        sigma: Of the derivatives.
+    """
+    filled = np.where(usable, curvature, np.median(curvature[usable]) if usable.any() else 0.0)[::2, ::2]
+    middle = ndimage.median_filter(filled, size=NOISE_WINDOW_PX // 2, mode="nearest")
+    whole = np.repeat(np.repeat(middle, 2, axis=0), 2, axis=1)[: curvature.shape[0], : curvature.shape[1]]
+    return 1.25 * sigma**2 * whole / 1.2
 
 
 def near_parallel(points: EdgePoints, others: EdgePoints, reach_px: float, angle_deg: float) -> np.ndarray:
