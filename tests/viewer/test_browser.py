@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.viewer.browser import chromium, difference, visitors, why_not
@@ -36,7 +37,7 @@ def visit() -> Iterator[Callable[[], Visitor]]:
 
 @needs_browser
 def test_a_run(visit: Callable[[], Visitor], tmp_path: Path):
-    from tests.viewer.runs import tiny_run, tiny_subject
+    from tests.viewer.runs import tiny_run, tiny_subject, tiny_wireframe
     from viewer.app import Viewer
 
     run = tiny_run(tmp_path)
@@ -61,6 +62,18 @@ def test_a_run(visit: Callable[[], Visitor], tmp_path: Path):
         assert difference(colored, meshed) > 2
         visitor.tick("mesh")
         assert difference(colored, settled()) < 0.5 * difference(colored, meshed)
+
+        # A click on a curve, where this program's camera model says that the browser draws it.
+        camera = viewer.camera_of(viewer.visitors()[0])
+        points = tiny_wireframe().curves[1].sample(0.2)[0]
+        uv, _ = camera.project(points)
+        u, v = uv[np.argmax(uv[:, 1])]  # the nearest part of the circle, in front of the sphere
+        visitor.page.mouse.click(float(u), float(v))
+        visitor.has_text("support: 8 views")
+        assert "/curves/picked" in visitor.nodes()
+        assert viewer.panels.scene._picked.content.startswith("**Curve 1**")
+        visitor.page.mouse.click(5, 550)
+        visitor.page.wait_for_function("() => !window.__viserMutable.nodeRefFromName['/curves/picked']")
 
         visitor.tab("Render")
         visitor.choose("mode", "normal")
