@@ -28,6 +28,7 @@ from viewer.app import Viewer
 from viewer.command import opened, subject_of
 from viewer.jobs import Jobs, PageReporter
 from viewer.layers import MOST_FRUSTA, frustum_segments, thumbnail
+from viewer.paths import Keyframe, load_path
 from viewer.subject import data_subject
 from viewer.trial import ScriptedVisitor, camera_message
 
@@ -311,3 +312,36 @@ def test_stopping_from_the_page_saves_a_checkpoint(tmp_path: Path):
         viewer.close()
     assert json.loads((run.folder / "status.json").read_text())["state"] == "interrupted"
     assert load_checkpoint(run.checkpoints)[0].step > 0
+
+
+def test_a_film_along_keyframes(viewer: Viewer, run: Run):
+    """What the panel writes is a path and a film, and the command it shows takes that path."""
+    panel = viewer.panels.path
+    assert panel is not None
+    poses = [c.world_from_camera for c in cameras(3)]
+    panel._keys = [Keyframe(pose, 0.6, 0.1 * i) for i, pose in enumerate(poses)]
+    panel._size.value = 128
+    panel._make_film()
+    assert until(lambda: not viewer.jobs.busy)
+    films = [p for p in run.renders.iterdir() if p.suffix in (".mp4", ".gif")]
+    assert len(films) == 1
+    assert films[0].stat().st_size > 500
+    assert str(films[0]) in panel._text.content
+    assert f"recon render {run.folder} --path {run.renders / 'camera_path.json'} --modes color --size 128" in panel._text.content
+    assert not panel._film.disabled
+    np.testing.assert_allclose(load_path(run.renders / "camera_path.json").keyframes[2].world_from_camera, poses[2])
+
+
+def test_no_export_while_the_run_writes_its_own(viewer: Viewer, run: Run):
+    told: list[str] = []
+    viewer.notify = lambda title, text: told.append(title)
+    status = (run.folder / "status.json").read_text()
+    viewer._trained_here = True
+    try:
+        (run.folder / "status.json").write_text(status.replace('"done"', '"running"'))
+        assert viewer.panels.export is not None
+        viewer.panels.export._start()
+        assert told == ["Not now"]
+        assert not viewer.jobs.busy
+    finally:
+        (run.folder / "status.json").write_text(status)
