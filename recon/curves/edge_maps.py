@@ -208,14 +208,15 @@ def map_points(strength: np.ndarray, region: np.ndarray | None = None) -> EdgePo
         return no_points()
     sigma = 1.0
     smooth = ndimage.gaussian_filter(strength, sigma)
-    xx, yy, xy = _second(strength, sigma, 0, 2), _second(strength, sigma, 2, 0), _second(strength, sigma, 1, 1)
+    xx, yy, xy = _derivative(strength, sigma, 0, 2), _derivative(strength, sigma, 2, 0), _derivative(strength, sigma, 1, 1)
     # eigenvector of the Hessian's most negative eigenvalue
     half, difference = (xx + yy) / 2, (xx - yy) / 2
-    sharpest, other = half - np.sqrt(difference**2 + xy**2), half + np.sqrt(difference**2 + xy**2)
-    # on the flank of a line, where it bends upwards across, what bends downwards is its curvature along
-    crest = (-sharpest > 0.1 * smooth / sigma**2) & (-sharpest > np.abs(other))
+    sharpest = half - np.sqrt(difference**2 + xy**2)
     angle = 0.5 * np.arctan2(xy, difference) + np.pi / 2
     direction = np.stack([np.cos(angle), np.sin(angle)], -1)
+    # on the flank of a line, where it bends upwards across, that is the direction of the line, and the map falls steeply beside it
+    along = _derivative(strength, sigma, 1, 0) * direction[..., 0] - _derivative(strength, sigma, 0, 1) * direction[..., 1]
+    crest = (sharpest < 0) & (sigma * np.abs(along) < 0.3 * smooth)
     lowest = LOWEST_MAP / 2  # smoothing lowers a line of one pixel's width to under a half
     ridge = ridge_points(smooth, direction, lowest, crest if region is None else crest & region)
     chained = connected_to_strong(ridge.cells, ridge.values, strength.shape, SURE_MAP / 2, shortest=4)
@@ -275,7 +276,7 @@ def snapped(points: EdgePoints, seen: EdgePoints, shift: np.ndarray) -> tuple[Ed
     return joined([at_edge, alone]), float(found.mean())
 
 
-def _second(image: np.ndarray, sigma: float, rows: int, columns: int) -> np.ndarray:
+def _derivative(image: np.ndarray, sigma: float, rows: int, columns: int) -> np.ndarray:
     """Derivative of the smoothed image, of the given orders along each axis."""
     along = ndimage.gaussian_filter1d(image, sigma, axis=0, order=rows)
     return ndimage.gaussian_filter1d(along, sigma, axis=1, order=columns)
