@@ -192,7 +192,8 @@ class NeuRBFField(nn.Module):
 def _linear_init(spec: kernels.MLPSpec, generator: torch.Generator) -> Tensor:
     """Weights and biases uniform in +-1 / sqrt(fan in), as in the released code. [spec.params]
 
-    The biases matter under a sine: with zero biases and features near zero, all sines of the first layer start in phase, and a picture fits 7 dB worse.
+    The biases matter under a sine: with zero biases and features near zero, all sines of the first layer start in phase, and a picture
+    fits 7 dB worse.
     """
     params = torch.zeros(spec.params)
     for weight, bias in spec.unpack(params):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from recon.config import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
 from recon.fields.neurbf import grid_spec, shape_columns
 from recon.fields.rbfnet import rbfnet_grid
+
+T = TypeVar("T")
 
 GRID_SHARE = {2: 0.26, 3: 0.56}
 """Largest share of a NeuRBF's budget that its grid gets; the shares of the paper's 256 x 256 images and of its shapes."""
@@ -154,7 +157,7 @@ def _spec(config: HashGridConfig, dims: int) -> kernels.HashGridSpec:
     )
 
 
-def _largest(sized: list[tuple[int, object]], params: int):
+def _largest(sized: list[tuple[int, T]], params: int) -> T:
     """The largest candidate within the budget; of equals, the last."""
     fitting = [(size, i) for i, (size, _) in enumerate(sized) if size <= params]
     if not fitting:

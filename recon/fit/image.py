@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,17 @@ def sampler(raster: Raster, neighbors: Tensor | None, config: FitConfig) -> Draw
     return draw
 
 
+def _pieces(count: int, size: int) -> Iterator[Tensor]:
+    """Numbers of consecutive pixels. int64 [at most size]"""
+    return (torch.arange(start, min(start + size, count)) for start in range(0, count, size))
+
+
 @torch.no_grad()
 def render(field: FitField, raster: Raster, progress: Callable[[float], None]) -> np.ndarray:
     """The fitted picture at all pixel centres, in the type of the original (uint8 is rounded). [H, W, C]"""
     count = raster.pixels.shape[0]
     out = torch.empty_like(raster.pixels)
-    for ids in torch.arange(count).split(CHUNK):
+    for ids in _pieces(count, CHUNK):
         values = predict(field, raster.points(ids), None)
         if out.dtype == torch.uint8:
             values = (values.clamp(0.0, 1.0) * 255.0).round()
@@ -90,7 +95,7 @@ def render(field: FitField, raster: Raster, progress: Callable[[float], None]) -
 def squared_error(field: FitField, raster: Raster) -> tuple[float, np.ndarray]:
     """Mean squared error of the unrounded values, clipped to [0, 1] unless HDR, and each pixel's mean absolute error [H, W] float32."""
     total, errors = 0.0, torch.empty(raster.pixels.shape[0])
-    for ids in torch.arange(raster.pixels.shape[0]).split(CHUNK):
+    for ids in _pieces(raster.pixels.shape[0], CHUNK):
         values = predict(field, raster.points(ids), None)
         difference = (values if raster.hdr else values.clamp(0.0, 1.0)) - raster.colors(ids)
         total += float(difference.double().square().sum())
@@ -125,7 +130,7 @@ def evaluate(run: FitRun, field: FitField, raster: Raster, reporter: Reporter) -
         results["protocol"]["psnr_shown"] = "both clipped at 1, encoded as sRGB with 8 bits"
     write_raster(run.folder / "fitted", fitted, raster.hdr)
     Image.fromarray(pictures.heat(errors, 0.05)).save(run.folder / "error.png")
-    crops = pictures.zoom_crops(shown(original, raster.hdr), shown(fitted, raster.hdr), errors)
+    crops = pictures.zoom_crops(original, fitted, errors, lambda x: shown(x, raster.hdr))
     Image.fromarray(crops).save(run.folder / "crops.png")
     rows = [r for r in run.metrics() if "psnr" in r]
     pictures.plot([r["seconds"] for r in rows], [r["psnr"] for r in rows], "seconds", "PSNR, dB").save(run.folder / "psnr.png")

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 
 def heat(values: np.ndarray, most: float) -> np.ndarray:
     """Errors as colours: black 0, red, yellow, white at ``most`` and above. [H, W] -> uint8 [H, W, 3]"""
-    t = np.clip(values / most, 0.0, 1.0).astype(np.float32) * 3.0
     out = np.empty((*values.shape, 3), np.uint8)
-    for channel in range(3):
-        out[..., channel] = np.rint(np.clip(t - channel, 0.0, 1.0) * 255)
+    for rows in range(0, len(values), 256):  # of a large picture, only a strip is held in floats
+        t = np.clip(values[rows : rows + 256] / most, 0.0, 1.0).astype(np.float32) * 3.0
+        for channel in range(3):
+            out[rows : rows + 256, :, channel] = np.rint(np.clip(t - channel, 0.0, 1.0) * 255)
     return out
 
 
-def zoom_crops(original: np.ndarray, fitted: np.ndarray, errors: np.ndarray, rows: int = 3) -> np.ndarray:
+def zoom_crops(
+    original: np.ndarray, fitted: np.ndarray, errors: np.ndarray, shown: Callable[[np.ndarray], np.ndarray], rows: int = 3
+) -> np.ndarray:
     """Original, fitted and error of a few windows, enlarged: the window with the largest error, and others apart from it.
 
     Args:
-        original, fitted: uint8 [H, W, 3]
+        original, fitted: [H, W, C]
         errors: [H, W]
+        shown: Makes what is looked at from a window: [h, w, C] -> uint8 [h, w, 3].
         rows: Number of windows.
     Returns:
         uint8 [h, w, 3]
@@ -34,7 +40,7 @@ def zoom_crops(original: np.ndarray, fitted: np.ndarray, errors: np.ndarray, row
         i, j = np.unravel_index(int(blocks.argmax()), blocks.shape)
         blocks[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2] = -1.0
         window = np.s_[i * side : (i + 1) * side, j * side : (j + 1) * side]
-        panels = [original[window], fitted[window], heat(errors[window], 0.05)]
+        panels = [shown(original[window]), shown(fitted[window]), heat(errors[window], 0.05)]
         scale = max(256 // side, 1)
         strips.append(np.concatenate([np.kron(p, np.ones((scale, scale, 1), np.uint8)) for p in panels], axis=1))
     return np.concatenate(strips)
