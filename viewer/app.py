@@ -255,9 +255,12 @@ class Viewer:
         page.scene.add_light_ambient("/light", intensity=1.5)
         first, up = subject.cameras[0], subject.up()
         eye = subject.scene_from_world.apply(first.center)
-        # Between the cameras and the object, so that no camera stands in the way; turned a little, so that it is none of the photographs.
+        # Of a run: between the cameras and the object, so that no camera stands in the way. Of data: behind the cameras, as they are
+        # what there is to see. Turned a little, so that it is none of the photographs.
         turned = Rotation.from_rotvec(0.35 * up).apply(eye / max(float(np.linalg.norm(eye)), 1e-6))
-        page.initial_camera.position = turned * min(max(0.7 * float(np.linalg.norm(eye)), 1.6), 3.0)
+        distance = float(np.linalg.norm(eye))
+        distance = 1.8 * max(distance, 1.0) if subject.run is None else min(max(0.7 * distance, 1.6), 3.0)
+        page.initial_camera.position = turned * distance
         page.initial_camera.look_at = np.zeros(3)
         page.initial_camera.up = up
         page.initial_camera.fov = np.radians(50.0)

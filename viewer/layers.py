@@ -112,7 +112,7 @@ class Layers:
         if len(cameras) > MOST_FRUSTA:
             segments = np.concatenate([frustum_segments(c, self._from_world) for c in cameras])
             colors = np.repeat(np.array([TRAIN if s == "train" else TEST for s in splits], np.uint8), 10, axis=0)
-            self._lines("/cameras/all", segments, np.repeat(colors[:, None], 2, axis=1), 1.0)
+            self._lines("/cameras/all", segments, _both_ends(colors), 1.0)
         else:
             for i, (camera, split) in enumerate(zip(cameras, splits, strict=True)):
                 pose = self._from_world.apply_to_pose(camera.world_from_camera)
@@ -174,7 +174,7 @@ class Layers:
             self._scene.remove_by_name("/curves/all")
             return
         table = np.array([np.array(curve_rgb(c.type)) * 255 for c in wireframe.curves]).round().astype(np.uint8)
-        self._lines("/curves/all", self.lines.segments, np.repeat(table[self.lines.curve][:, None], 2, axis=1), 3.0)
+        self._lines("/curves/all", self.lines.segments, _both_ends(table[self.lines.curve]), 3.0)
         self.present.add("curves")
 
     def highlight(self, curve: int | None) -> None:
@@ -192,6 +192,13 @@ class Layers:
 
     def _lines(self, name: str, segments: np.ndarray, colors: Any, thickness: float) -> None:
         self._scene.add_line_segments(name, segments, colors, thickness=thickness, thickness_units="screen")
+
+
+def _both_ends(colors: np.ndarray) -> np.ndarray:
+    """Colours of segments for viser, which takes a colour for either end and does not decode sRGB there. [S, 3] uint8 -> [S, 2, 3]"""
+    c = colors / 255.0
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return np.repeat((255.0 * linear).round().astype(np.uint8)[:, None], 2, axis=1)
 
 
 def glb_bytes(mesh: Mesh) -> bytes:

@@ -44,7 +44,7 @@ class ScenePanel:
         self._depth.on_update(lambda _: self._depth_changed())
         self._legend = gui.add_markdown("")
         self._picked = gui.add_markdown("", visible=False)
-        with gui.add_folder("Crop", expand_by_default=False):
+        with gui.add_folder("Crop", expand_by_default=False, visible=viewer.subject.run is not None):
             self._crop_on = gui.add_checkbox("crop", False, hint="Show only what is inside a box")
             self._sides = [gui.add_multi_slider(f"crop {axis}", -1.0, 1.0, 0.01, (-1.0, 1.0)) for axis in "xyz"]
             self._crop_text = gui.add_markdown("")
