@@ -303,3 +303,22 @@ def test_other_files_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="does not fit"):
         read_raster(picture(tmp_path / "p.png"), 100)
     assert fit_preset("image", "neurbf", hdr=True).loss == "relative_l2"
+
+
+def test_the_command_line(tmp_path: Path, capsys):
+    """`recon fit`, then `recon evaluate` of its folder: the same figures."""
+    from recon.cli import main
+
+    source = picture(tmp_path / "p.png", 64, 64)
+    options = ["--field", "rbfnet", "--params", "12k", "--crop", "40", "--out", str(tmp_path / "runs"), "--set", "steps=10", "batch=256"]
+    main(["fit", str(source), *options])
+    said = capsys.readouterr().out.splitlines()
+    folder = Path(said[-1].removeprefix("run: "))
+    assert said[1].startswith("PSNR ")
+    main(["evaluate", str(folder), "--json"])
+    results = json.loads(capsys.readouterr().out)
+    assert f"PSNR {results['psnr']:.2f} dB" in said[1]
+    assert results["trained_numbers"] <= 12_000
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", str(tmp_path / "absent.png")])
+    assert ended.value.code == 3
