@@ -154,14 +154,13 @@ def drop_short(model: Model) -> Model:
 
 
 def drop_stubs(model: Model) -> Model:
-    """Without short curves that hang on the rest with one end only: noise of the pictures around junctions."""
+    """Without short curves that have a free end: noise of the pictures around junctions, or anywhere."""
     degrees, lengths = model.degrees(), model.lengths()
 
     def is_stub(shape: Shape, size: float) -> bool:
         if shape.ends is None or size >= STUB_PX:
             return False
-        low, high = sorted(degrees[list(shape.ends)])
-        return bool(low == 1 < high)
+        return bool(degrees[list(shape.ends)].min() == 1)
 
     return model.keep([not is_stub(s, size) for s, size in zip(model.shapes, lengths, strict=True)])
 
