@@ -243,7 +243,7 @@ class Benchmark:
     """Run a suite of reconstructions and report on them; finished jobs are not run again. Or compare two reports."""
 
     suite: tyro.conf.Positional[str | None] = None
-    """smoke, cad, surface, real, or the path of a .yaml file of your own."""
+    """smoke, cad, surface, fields, real, or the path of a .yaml file of your own."""
     data: tuple[Path, ...] = ()
     """Datasets, for suites that name none (real)."""
     jobs: int = 1

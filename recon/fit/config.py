@@ -85,7 +85,7 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
             taper=False,
             frequencies=(1.0, 8.0),
             levels=16,
-            finest_resolution=2048,
+            finest_resolution=512,
         ),
         rbfnet=RBFNetConfig(levels=8, base_resolution=16, finest_resolution=256),
         hashgrid=HashGridConfig(levels=16, finest_resolution=2048, hidden=(64, 64)),

@@ -303,7 +303,7 @@ def test_sizes_of_the_papers_pictures(side, log2_table, reference, functions, tr
     [(15, 950_417, 23_600, 856_009, 950_409), (14, 497_617, 12_280, 448_489, 497_609)],
 )
 def test_sizes_of_the_papers_shapes(log2_table, reference, functions, trained, total):
-    config = replace(fit_preset("sdf", "neurbf").neurbf, log2_table_size=log2_table)
+    config = replace(fit_preset("sdf", "neurbf").neurbf, log2_table_size=log2_table, finest_resolution=2048)
     count = sizing.reference_size(3, log2_table, 2048, 1)
     assert count == reference
     size = sizing.neurbf_size(sizing.neurbf_by_reference(config, count, 3, 1), 3, 1)
