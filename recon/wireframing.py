@@ -10,6 +10,7 @@ import torch
 from recon.console import Reporter
 from recon.curves.build import build_wireframe
 from recon.curves.calibration import mark_silhouettes
+from recon.curves.contours import without_contours
 from recon.curves.drawing import contact_sheet
 from recon.curves.edge_maps import write_map
 from recon.curves.edges2d import Edges, find_edges
@@ -68,8 +69,10 @@ def make_wireframe(
         found = method.edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
         return np.where((points**2).sum(-1) < 1.0, found, 0.0)  # outside the unit sphere nothing was ever learnt
 
-    if edges.offset_free:
+    if edges.mesh is None:
         edges = mark_silhouettes(edges, scene)
+    elif not run.config.curves.keep_silhouettes:
+        edges = without_contours(edges)
     wireframe = build_wireframe(edges, edge, scene.world_from_scene, run.config.curves, reporter)
     if not wireframe.curves:
         reporter.warn("no curve was found: the edge field is empty; look at edges/ and preview.png, and at recon inspect DATA --edges auto")

@@ -36,6 +36,8 @@ SEEDS = 5000
 CALIBRATION_POINTS = 800
 ROUNDS = 2
 """Refinements, each followed by edits of the graph."""
+MIN_RMSE_PX, RMSE_FACTOR = 0.35, 2.2
+"""A curve may fit this much worse than the well supported ones."""
 CONTOUR_RADIUS_PX = 8.0
 """A curve across which the surface is rounder than this is the contour of a smooth surface."""
 
@@ -114,7 +116,7 @@ def _graph(
 
     def seen(candidate: Model) -> Model:
         s = support_of(candidate, evidence, min_support, visible)
-        return candidate.keep((s.own >= 0.5 * min_support) & (s.spread > 0.05) & (s.share > 0.5))
+        return candidate.keep((s.own >= 0.5 * min_support) & (s.spread > 0.05) & (s.share > 0.5) & (s.rmse_px <= _worst_rmse(s)))
 
     def edited(candidate: Model) -> Model:
         return merge(split_at_crossings(drop_short(snap(candidate))))
@@ -129,6 +131,15 @@ def _graph(
             model = model.keep(surface_radius(model, evidence) < CONTOUR_RADIUS_PX)
         model = drop_stubs(grow_ends(seen(model), evidence, min_support, visible))
     return refine(edited(model), evidence, visible, radii_px=(1.5, 1.5, 1.5, 1.2, 1.2))
+
+
+def _worst_rmse(support: Support) -> float:
+    """Edges that happen to lie near a curve scatter over the whole window; those of a true curve as its picture's edges do, which the better
+    supported half of the curves shows."""
+    if len(support.views) == 0:
+        return 0.0
+    best = support.rmse_px[support.views >= np.median(support.views)]
+    return max(MIN_RMSE_PX, RMSE_FACTOR * float(np.median(best)))
 
 
 def _wireframe(model: Model, support: Support) -> Wireframe:

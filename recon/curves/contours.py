@@ -7,9 +7,11 @@ fitted to such planes leaves residuals that grow with phi^2, all outwards, and h
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from recon.curves.edges2d import KIND_SILHOUETTE
+from recon.curves.edges2d import KIND_SILHOUETTE, Edges
 from recon.curves.evidence import Evidence, match
 from recon.curves.model import Model
 from recon.curves.refine import sample_model
@@ -17,6 +19,16 @@ from recon.curves.refine import sample_model
 WINDOW_PX = 5.0
 """Contours this far from a curve are looked at: they leave it fast."""
 MIN_MATCHES = 12
+
+
+def without_contours(edges: Edges) -> Edges:
+    """Without the outlines of smooth surfaces, where a surface told which they are (``surface:`` edges)."""
+    views = []
+    for view in edges.views:
+        sharp = view.kinds != KIND_SILHOUETTE
+        arrays = {name: getattr(view, name)[sharp] for name in ("points", "normals", "weights", "kinds")}
+        views.append(replace(view, **arrays))
+    return replace(edges, views=tuple(views))
 
 
 def surface_radius(model: Model, evidence: Evidence) -> np.ndarray:
