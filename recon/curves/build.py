@@ -34,12 +34,17 @@ MIN_EDGE = 0.3
 SEEDS = 5000
 """Points that are polished on the pictures; strongest first."""
 CALIBRATION_POINTS = 800
+SUPPORT_SHARE = 0.16
+"""A curve has to be seen in this share of the views (in 3 to 12 views)."""
 ROUNDS = 2
 """Refinements, each followed by edits of the graph."""
 MIN_RMSE_PX, RMSE_FACTOR = 0.35, 2.2
 """A curve may fit this much worse than the well supported ones."""
 CONTOUR_RADIUS_PX = 8.0
-"""A curve across which the surface is rounder than this is the contour of a smooth surface."""
+"""A curve across which the surface is rounder than this is the contour of a smooth surface, if also ..."""
+CONTOUR_SPREAD, CONTOUR_OUTLINE = 0.2, 0.75
+"""... it is seen from nearly one side, and mostly as the object's outline. (Next to a chamfered edge the outline jumps to the neighbouring
+edge, which looks round too; but a chamfered edge is seen from all around and inside the outline.)"""
 
 
 def build_wireframe(
@@ -61,7 +66,7 @@ def build_wireframe(
     s = scene_from_world
     frame_from_world = Similarity(s.scale / pixel, s.rotation, s.translation / pixel)
     evidence = gather_evidence(edges, frame_from_world)
-    min_support = int(np.clip(round(0.16 * evidence.views), 3, 12))
+    min_support = int(np.clip(round(SUPPORT_SHARE * evidence.views), 3, 12))
 
     reporter.progress("curves", 0.0, "edge field")
     seeds = _seeds(edge, pixel, evidence)
@@ -121,20 +126,23 @@ def _graph(
     def edited(candidate: Model) -> Model:
         return merge(split_at_crossings(drop_short(snap(candidate))))
 
-    if not settings.keep_silhouettes:
-        model = model.keep(surface_radius(model, evidence) < CONTOUR_RADIUS_PX)
-    model = seen(model)
+    def sharp(candidate: Model) -> Model:
+        if settings.keep_silhouettes:
+            return candidate
+        s = support_of(candidate, evidence, min_support, visible)
+        one_sided = (s.spread < CONTOUR_SPREAD) & (s.outline > CONTOUR_OUTLINE)
+        return candidate.keep(~one_sided | (surface_radius(candidate, evidence) < CONTOUR_RADIUS_PX))
+
+    model = seen(sharp(model))
     for k in range(ROUNDS):
         reporter.progress("curves", 0.7 + 0.15 * k, f"refining {len(model.shapes)} curves")
         model = refine(edited(model), evidence, visible)
-        if not settings.keep_silhouettes:
-            model = model.keep(surface_radius(model, evidence) < CONTOUR_RADIUS_PX)
-        model = drop_stubs(grow_ends(seen(model), evidence, min_support, visible))
+        model = drop_stubs(grow_ends(seen(sharp(model)), evidence, min_support, visible))
     return refine(edited(model), evidence, visible, radii_px=(1.5, 1.5, 1.5, 1.2, 1.2))
 
 
 def _worst_rmse(support: Support) -> float:
-    """Edges that happen to lie near a curve scatter over the whole window; those of a true curve as its picture's edges do, which the better
+    """Edges that happen to lie near a curve scatter over the whole window; those of a true curve do not, as the better
     supported half of the curves shows."""
     if len(support.views) == 0:
         return 0.0
