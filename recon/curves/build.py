@@ -42,8 +42,8 @@ MIN_RMSE_PX, RMSE_FACTOR = 0.35, 2.2
 """A curve may fit this much worse than the well supported ones."""
 CONTOUR_RADIUS_PX = 8.0
 """A curve across which the surface is rounder than this is the contour of a smooth surface, if also ..."""
-CONTOUR_SPREAD, CONTOUR_OUTLINE = 0.2, 0.75
-"""... it is seen from nearly one side, and mostly as the object's outline. (Next to a chamfered edge the outline jumps to the neighbouring
+CONTOUR_SPREAD, CONTOUR_OUTLINE = 0.2, 0.45
+"""... it is seen from nearly one side, and often as the object's outline. (Next to a chamfered edge the outline jumps to the neighbouring
 edge, which looks round too; but a chamfered edge is seen from all around and inside the outline.)"""
 
 
@@ -121,7 +121,9 @@ def _graph(
 
     def seen(candidate: Model) -> Model:
         s = support_of(candidate, evidence, min_support, visible)
-        return candidate.keep((s.own >= 0.5 * min_support) & (s.spread > 0.05) & (s.share > 0.5) & (s.rmse_px <= _worst_rmse(s)))
+        good = (s.own >= 0.5 * min_support) & (s.share > 0.5)
+        # contours are seen from one side, and no curve fits them well
+        return candidate.keep(good if settings.keep_silhouettes else good & (s.spread > 0.05) & (s.rmse_px <= _worst_rmse(s)))
 
     def edited(candidate: Model) -> Model:
         return merge(split_at_crossings(drop_short(snap(candidate))))
@@ -142,12 +144,14 @@ def _graph(
 
 
 def _worst_rmse(support: Support) -> float:
-    """Edges that happen to lie near a curve scatter over the whole window; those of a true curve do not, as the better
-    supported half of the curves shows."""
+    """Edges that happen to lie near a curve scatter over the whole window; those of a true curve do not. What is usual is the median over
+    all edges that are explained, so that true curves decide, which explain most."""
     if len(support.views) == 0:
         return 0.0
-    best = support.rmse_px[support.views >= np.median(support.views)]
-    return max(MIN_RMSE_PX, RMSE_FACTOR * float(np.median(best)))
+    order = np.argsort(support.rmse_px)
+    explained = np.cumsum(support.explained[order])
+    usual = support.rmse_px[order][np.searchsorted(explained, 0.5 * explained[-1])]
+    return max(MIN_RMSE_PX, RMSE_FACTOR * float(usual))
 
 
 def _wireframe(model: Model, support: Support) -> Wireframe:

@@ -27,6 +27,7 @@ class Support:
     Attributes:
         views: Mean over its points of the number of views that see an edge there. [K]
         own: The same, counting only edges that no better supported curve explains. [K]
+        explained: Edge points that only this curve, or this one first, explains. [K]
         spread: Median over its points, see ``EdgePoints``. [K]
         share: Share of its points that are seen in enough views. [K]
         rmse_px: Root mean square distance of the edges that support it. [K]
@@ -35,6 +36,7 @@ class Support:
 
     views: np.ndarray
     own: np.ndarray
+    explained: np.ndarray
     spread: np.ndarray
     share: np.ndarray
     rmse_px: np.ndarray
@@ -65,4 +67,4 @@ def support_of(model: Model, evidence: Evidence, min_views: int, visible: Visibi
         taken[np.unique(np.concatenate([np.asarray(x, int) for x in near])) if len(near) else mine] = True
     outline = np.bincount(curve, (evidence.kinds[m.edge] == 1).astype(float), minlength=count) / pairs
     share = np.bincount(samples.shape, judged.support >= min_views, minlength=count) / sizes
-    return Support(views, own, spread, share, np.sqrt(squares / pairs), outline)
+    return Support(views, own, own * sizes, spread, share, np.sqrt(squares / pairs), outline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recon.curves.curve import Curve, ellipse, line
-from recon.curves.edges2d import KIND_INTENSITY, Edges, EdgeView
+from recon.curves.edges2d import KIND_INTENSITY, KIND_SILHOUETTE, Edges, EdgeView
 from recon.curves.evidence import Evidence, gather_evidence
 from recon.data.scene import Camera
 from recon.geometry import Similarity
@@ -49,6 +49,33 @@ def draw(curves: list[Curve], count: int = 24, noise_px: float = 0.0, seed: int 
         strength[row, column] = 1.0
         views.append(EdgeView(f"{i}.png", camera, strength, uv.astype(np.float32), normals.astype(np.float32), ones, kinds))
     return Edges(tuple(views), "drawn", False, ())
+
+
+def draw_contours(radius: float, count: int, half_height: float = 0.4) -> Edges:
+    """The two outlines of a cylinder about the z axis in every view, normals outwards; radius 0: one sharp edge. Views from nearly above
+    are left out."""
+    views = []
+    for i, camera in enumerate(cameras(count)):
+        flat = camera.center * np.array([1.0, 1.0, 0.0])
+        distance = np.linalg.norm(flat)
+        if distance < 2 * radius + 0.5:
+            continue
+        points, normals = [], []
+        for side in (1, -1) if radius else (1,):
+            angle = np.arctan2(flat[1], flat[0]) + side * np.arccos(radius / distance)  # where the plane through the eye touches
+            out = np.array([np.cos(angle), np.sin(angle), 0.0])
+            p = radius * out + np.linspace(-half_height, half_height, 160)[:, None] * np.array([0, 0, 1.0])
+            uv = camera.project(p)[0]
+            away = camera.project(p + 1e-4 * out)[0] - uv
+            along = camera.project(p + np.array([0, 0, 1e-4]))[0] - uv
+            normal = np.stack([-along[:, 1], along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
+            points.append(uv)
+            normals.append(normal * np.sign((normal * away).sum(1, keepdims=True)))
+        uv, normal = np.concatenate(points).astype(np.float32), np.concatenate(normals).astype(np.float32)
+        kinds = np.full(len(uv), KIND_SILHOUETTE, np.uint8)
+        strength = np.zeros((SIZE, SIZE), np.float32)
+        views.append(EdgeView(f"{i}.png", camera, strength, uv, normal, np.ones(len(uv), np.float32), kinds))
+    return Edges(tuple(views), "contours", False, ())
 
 
 def pixel_frame(edges: Edges) -> tuple[Evidence, Similarity]:

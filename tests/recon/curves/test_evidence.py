@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from recon.curves.calibration import calibrate
-from recon.curves.contours import surface_radius
+from recon.curves.contours import surface_radius, without_contours
 from recon.curves.curve import line
 from recon.curves.edge_grid import EdgeGrid
 from recon.curves.edges2d import KIND_SILHOUETTE, Edges
@@ -19,7 +19,7 @@ from recon.curves.points import ridge_points
 from recon.curves.shapes import Shape
 from recon.curves.trace import TraceSettings, trace
 from recon.geometry import Similarity
-from tests.recon.curves.drawn import box_edges, cameras, circle_edge, draw, pixel_frame
+from tests.recon.curves.drawn import box_edges, cameras, circle_edge, draw, draw_contours, pixel_frame
 
 CURVES = [*box_edges(), circle_edge()]
 
@@ -158,37 +158,25 @@ def test_chance_does_not_make_tracks():
 @pytest.mark.parametrize("radius", [0.0, 0.1, 0.3])
 def test_the_contour_of_a_cylinder_is_known_by_its_radius(radius: float):
     """A vertical cylinder's two outlines in every view, drawn exactly; radius 0 is a sharp edge."""
-    views = []
-    for v in draw(box_edges(), 30).views:
-        eye = v.camera.center
-        flat = np.array([eye[0], eye[1], 0.0])
-        d = np.linalg.norm(flat)
-        if d < 2 * radius + 0.5:
-            continue
-        points, normals = [], []
-        for side in (1, -1) if radius else (1,):
-            # where the plane through the eye touches the cylinder
-            a = np.arctan2(flat[1], flat[0]) + side * np.arccos(radius / d)
-            n = np.array([np.cos(a), np.sin(a), 0.0])
-            touch = radius * n
-            z = np.linspace(-0.4, 0.4, 120)
-            p = touch + z[:, None] * np.array([0, 0, 1.0])
-            uv = v.camera.project(p)[0]
-            out = v.camera.project(p + 1e-4 * n)[0] - uv
-            along = v.camera.project(p + 1e-4 * np.array([0, 0, 1.0]))[0] - uv
-            normal = np.stack([-along[:, 1], along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
-            points.append(uv)
-            normals.append(normal * np.sign((normal * out).sum(1, keepdims=True)))
-        uv, normal = np.concatenate(points).astype(np.float32), np.concatenate(normals).astype(np.float32)
-        views.append(
-            replace(v, points=uv, normals=normal, weights=np.ones(len(uv), np.float32), kinds=np.full(len(uv), KIND_SILHOUETTE, np.uint8))
-        )
-    evidence, frame = pixel_frame(Edges(tuple(views), "cylinder", False, ()))
+    evidence, frame = pixel_frame(draw_contours(radius, 30))
     # what a tracker would follow: a line on the cylinder, seen as outline by some views
     start = frame.apply(np.array([[radius, 0, -0.35], [radius, 0, 0.35]]))
     model = Model(start, (Shape("line", (0, 1), np.zeros(0)),))
     found = surface_radius(model, evidence)[0]
     assert found == pytest.approx(radius * frame.scale, rel=0.25, abs=2.0)
+
+
+def test_contours_that_a_surface_told_can_be_left_out():
+    """Only points of the kind go, view by view."""
+    sharp, round_ = draw(box_edges(), 6), draw_contours(0.2, 6)
+    both = [
+        replace(a, **{n: np.concatenate([getattr(a, n), getattr(b, n)]) for n in ("points", "normals", "weights", "kinds")})
+        for a, b in zip(sharp.views, round_.views, strict=False)
+    ]
+    left = without_contours(Edges(tuple(both), "surface: X", False, ()))
+    for view, expected in zip(left.views, sharp.views, strict=False):
+        np.testing.assert_array_equal(view.points, expected.points)
+        np.testing.assert_array_equal(view.kinds, expected.kinds)
 
 
 def test_ridges_of_a_sampled_field():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from recon.console import Reporter
 from recon.curves import build
 from recon.curves.build import build_wireframe
 from recon.curves.curve import ellipse, line
+from recon.curves.edges2d import Edges
 from recon.curves.fitting import shapes_of_chain
 from recon.curves.graph import drop_short, drop_stubs, merge, snap, split_at_crossings
 from recon.curves.grow import grow_ends
@@ -21,7 +23,7 @@ from recon.curves.refine import refine
 from recon.curves.segment import cut
 from recon.curves.shapes import Shape, evaluate
 from recon.geometry import Similarity
-from tests.recon.curves.drawn import box_edges, circle_edge, draw, pixel_frame
+from tests.recon.curves.drawn import box_edges, circle_edge, draw, draw_contours, pixel_frame
 
 TURN = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
 
@@ -242,6 +244,38 @@ def test_a_cube_from_its_field_and_edges(noise_px: float, monkeypatch: pytest.Mo
     assert np.abs(np.abs(wireframe.vertices) - 0.5).max() < (0.002 if noise_px else 0.0005)
     assert min(c.support for c in wireframe.curves) >= 14
     assert max(c.rmse_px or 0 for c in wireframe.curves) < 0.5
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_contours_of_smooth_surfaces_are_dropped_unless_wanted(keep: bool, monkeypatch: pytest.MonkeyPatch):
+    """A cylinder: its two circles are edges, the outlines of its wall are not, though the field has something there too."""
+    monkeypatch.setattr(build, "FINE_GRID", 96)
+    radius, half = 0.3, 0.4
+    x, y = np.eye(3)[0], np.eye(3)[1]
+    rims = [ellipse(np.array([0, 0, z]), x, y, (radius, radius), (0.0, 2 * np.pi), True, vertices=None) for z in (-half, half)]
+    drawn, walls = draw(rims, 40), draw_contours(radius, 40)
+    by_name = {v.name: v for v in walls.views}
+    views = [
+        replace(v, **{n: np.concatenate([getattr(v, n), getattr(by_name[v.name], n)]) for n in ("points", "normals", "weights", "kinds")})
+        if v.name in by_name
+        else v
+        for v in drawn.views
+    ]
+
+    def edge(p: np.ndarray) -> np.ndarray:
+        wall = np.hypot(p[:, 0], p[:, 1]) - radius
+        rim = wall**2 + (np.abs(p[:, 2]) - half) ** 2
+        on_wall = 0.7 * np.exp(-(wall**2) / (2 * 0.015**2)) * (np.abs(p[:, 2]) < half) * (np.cos(8 * np.arctan2(p[:, 1], p[:, 0])) > 0.9)
+        return np.maximum(np.exp(-rim / (2 * 0.015**2)), on_wall).astype(np.float32)
+
+    with Reporter(quiet=True) as reporter:
+        settings = CurvesConfig(keep_silhouettes=keep)
+        found = build_wireframe(Edges(tuple(views), "drawn", False, ()), edge, Similarity(), settings, reporter)
+    circles = [c for c in found.curves if c.type == "circle"]
+    others = [c for c in found.curves if c.type != "circle"]
+    assert len(circles) == 2
+    assert all(c.parameters["radius"] == pytest.approx(radius, abs=2e-3) for c in circles)
+    assert bool(others) == keep
 
 
 def test_an_empty_field_gives_an_empty_wireframe():
