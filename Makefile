@@ -1,4 +1,4 @@
-# make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
+# make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|nef|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
 # make test | lint | bench | bench-readme | sanitize | pictures
 PYTHON ?= python3
 VENV := .venv
