@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -260,3 +260,19 @@ class Benchmark:
     """Two report folders, before and after: what got better or worse."""
     json: bool = False
     """Print the summary or the comparison as JSON."""
+
+
+Command = (
+    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[View, tyro.conf.subcommand("view")]
+    | Annotated[MakeScene, tyro.conf.subcommand("scene")]
+    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
 from recon.arguments import (
     Benchmark,
-    DataOptions,
+    Command,
     Doctor,
     Evaluate,
     Export,
@@ -24,11 +22,12 @@ from recon.arguments import (
     Render,
     Resume,
     Train,
-    TrainOptions,
     View,
 )
-from recon.config import RunConfig, preset_config, with_overrides
-from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconError, UsageError
+from recon.config import RunConfig, with_overrides
+from recon.errors import ReconError, UsageError
+from recon.exit_codes import errors_as_exit_codes
+from recon.presets import run_config
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -37,36 +36,6 @@ if TYPE_CHECKING:
     from recon.runs import Run
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
-
-Command = (
-    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
-    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Fit, tyro.conf.subcommand("fit")]
-    | Annotated[Resume, tyro.conf.subcommand("resume")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Render, tyro.conf.subcommand("render")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-    | Annotated[View, tyro.conf.subcommand("view")]
-    | Annotated[MakeScene, tyro.conf.subcommand("scene")]
-    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
-    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
-)
-
-
-def run_config(train: TrainOptions, images: DataOptions) -> RunConfig:
-    """The preset with everything that the command line changes."""
-    settings = [f"seed={train.seed}", *images.settings()]
-    if train.method != "nef" and (train.edges is not None or train.keep_silhouettes):
-        raise UsageError(f"--edges and --keep-silhouettes are for edge fields, not for {train.method}", "add --method nef")
-    if train.edges is not None:
-        kind, colon, path = train.edges.partition(":")
-        # Another working directory must not change what a run was made from; maps may be named by their folder in the dataset.
-        edges = f"surface:{Path(path).resolve()}" if kind == "surface" and colon else train.edges
-        settings.append(f"nef.edges={json.dumps(edges)}")
-    if train.keep_silhouettes:
-        settings.append("curves.keep_silhouettes=true")
-    return with_overrides(preset_config(train.method, train.field, train.preset), [*settings, *train.set])
 
 
 def open_data(source: str, config: RunConfig) -> Scene:
@@ -124,20 +93,10 @@ def open_truth(source: str, given: Path | None) -> GroundTruth:
     return GroundTruth(Mesh(solid.vertices, solid.faces), curves)
 
 
-def tell_scene(scene: Scene, reporter: Reporter) -> None:
-    """One line on the dataset, then its notes and warnings."""
-    train, test = (len(scene.split(s)) for s in ("train", "test"))
-    camera = scene.views[0].camera
-    reporter.say(f"{scene.name}: {scene.format}, {train} training and {test} held-out views, first {camera.width}x{camera.height}")
-    for note in scene.notes:
-        reporter.say(f"  {note}")
-    for warning in scene.warnings:
-        reporter.warn(warning)
-
-
 def reconstruct(command: Reconstruct) -> None:
     from recon import pipeline
     from recon.console import Reporter
+    from recon.data.inspect import describe_briefly
     from recon.errors import require_extra
 
     if command.view:
@@ -149,7 +108,7 @@ def reconstruct(command: Reconstruct) -> None:
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
         scene = open_data(command.data, config)
-        tell_scene(scene, reporter)
+        describe_briefly(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
@@ -174,11 +133,12 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
 def train(command: Train) -> None:
     from recon import pipeline
     from recon.console import Reporter
+    from recon.data.inspect import describe_briefly
 
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
         scene = open_data(command.data, config)
-        tell_scene(scene, reporter)
+        describe_briefly(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
         pipeline.fit(run, scene, reporter)
     print(run.folder)
@@ -226,7 +186,10 @@ def resume(command: Resume) -> None:
 
 def evaluate(command: Evaluate) -> None:
     if command.run.suffix == ".json":
-        evaluate_curve_file(command)
+        from recon.evaluate import curve_lines, evaluate_curve_file
+
+        results = evaluate_curve_file(command.run, command.truth)
+        print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(results)))
         return
     from recon import pipeline
     from recon.console import Reporter
@@ -250,20 +213,6 @@ def evaluate(command: Evaluate) -> None:
         print(json.dumps(results, indent=1))
     else:
         print_results(run.folder, results)
-
-
-def evaluate_curve_file(command: Evaluate) -> None:
-    """Curves without a run, this program's or in EMAP's form, against the truth."""
-    from recon.curves.polylines import read_curves
-    from recon.curves.truth import read_curve_truth
-    from recon.evaluate import curve_lines
-    from recon.evaluation.curves import evaluate_curves
-    from recon.evaluation.report import to_plain
-
-    if command.truth is None:
-        raise UsageError(f"{command.run}: compared with what?", "give --truth, or a run of a built-in scene")
-    results = to_plain(evaluate_curves(read_curves(command.run), read_curve_truth(command.truth)))
-    print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(results)))
 
 
 def render(command: Render) -> None:
@@ -327,12 +276,12 @@ def export(command: Export) -> None:
 
 def inspect(command: Inspect) -> None:
     from recon.console import Reporter
-    from recon.data.inspect import camera_picture, describe
+    from recon.data.inspect import camera_picture, describe, describe_briefly
 
     config = with_overrides(RunConfig(), command.images.settings())
     with Reporter(quiet=command.json) as reporter:
         scene = open_data(command.data, config)
-        tell_scene(scene, reporter)
+        describe_briefly(scene, reporter)
     facts = describe(scene)
     picture = (command.out or Path(".")) / f"{scene.name}-cameras.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -441,55 +390,23 @@ def main(args: Sequence[str] | None = None) -> None:
     """Entry point: parse and run; errors become exit codes."""
     command = tyro.cli(Command, args=args, prog="recon", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
     with errors_as_exit_codes():
-        match command:
-            case Reconstruct():
-                reconstruct(command)
-            case Inspect():
-                inspect(command)
-            case Train():
-                train(command)
-            case Fit():
-                fit(command)
-            case Resume():
-                resume(command)
-            case Evaluate():
-                evaluate(command)
-            case Render():
-                render(command)
-            case Export():
-                export(command)
-            case View():
-                view(command)
-            case MakeScene():
-                make_scene(command)
-            case Benchmark():
-                benchmark(command)
-            case Doctor():
-                doctor(command)
+        ACTIONS[type(command)](command)
 
 
-@contextmanager
-def errors_as_exit_codes() -> Iterator[None]:
-    """End the process as errors say: 0 ok, 1 bug, 2 usage, 3 bad data, 4 missing capability, 5 out of memory, 6 diverged, 130
-    interrupted."""
-    try:
-        yield
-    except ReconError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        print(f"error: out of memory ({error}); try --downscale 2 or a smaller resolution", file=sys.stderr)
-        sys.exit(MemoryLimitError.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(Interrupted.exit_code)
-    except Exception as error:
-        # The kernels know nothing of this package's errors: a forced backend that is missing is the user's to mend.
-        kernels_module = sys.modules.get("kernels")
-        if kernels_module is not None and isinstance(error, kernels_module.BackendError):
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(CapabilityError.exit_code)
-        raise
+ACTIONS: dict[type, Callable[..., None]] = {
+    Reconstruct: reconstruct,
+    Inspect: inspect,
+    Train: train,
+    Fit: fit,
+    Resume: resume,
+    Evaluate: evaluate,
+    Render: render,
+    Export: export,
+    View: view,
+    MakeScene: make_scene,
+    Benchmark: benchmark,
+    Doctor: doctor,
+}
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ from PIL import Image
 
 from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
+from recon.curves.polylines import read_curves
+from recon.curves.truth import read_curve_truth
 from recon.curves.wireframe import load
 from recon.data.scene import Scene, View
+from recon.errors import UsageError
 from recon.evaluation.curves import evaluate_curves
 from recon.evaluation.images import PROTOCOL as IMAGE_PROTOCOL
 from recon.evaluation.images import image_metrics
@@ -144,3 +147,14 @@ def curve_lines(curves: dict[str, Any]) -> list[str]:
     types = "" if agreement is None else f", right type for {100 * agreement:.1f} % of the matched length"
     junctions = "" if recall is None else f", {100 * recall:.1f} % of the junctions found"
     return [*lines, f"curves: {curves['curves']} for {curves['curves_truth']} true ones{types}{junctions}"]
+
+
+def evaluate_curve_file(path: Path, truth: Path | None) -> dict[str, Any]:
+    """Curves without a run, in this program's file or in EMAP's, against the truth.
+
+    Raises:
+        UsageError: If there is no truth to compare with.
+    """
+    if truth is None:
+        raise UsageError(f"{path}: compared with what?", "give --truth, or a run of a built-in scene")
+    return to_plain(evaluate_curves(read_curves(path), read_curve_truth(truth)))

@@ -30,6 +30,7 @@ def reconstruct_job(job_path: Path, folder: Path) -> None:
     from recon import cli, pipeline
     from recon.config import RunConfig, from_dict
     from recon.console import Reporter
+    from recon.data.inspect import describe_briefly
     from scenes.panels import make_panels
 
     job = json.loads(job_path.read_text())
@@ -37,7 +38,7 @@ def reconstruct_job(job_path: Path, folder: Path) -> None:
     truth = cli.open_truth(source, None if job["truth"] is None else Path(job["truth"]))
     with Reporter() as reporter:
         scene = cli.open_data(source, config)
-        cli.tell_scene(scene, reporter)
+        describe_briefly(scene, reporter)
         run = pipeline.start(scene, source, config, folder)
         pipeline.reconstruct(run, scene, truth, reporter, pictures=False)
         reporter.say("pictures for the report")
@@ -45,7 +46,7 @@ def reconstruct_job(job_path: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from recon.cli import errors_as_exit_codes
+    from recon.exit_codes import errors_as_exit_codes
 
     die_with(int(sys.argv[1]))
     with errors_as_exit_codes():

@@ -23,8 +23,9 @@ from typing import Any
 
 import yaml
 
-from recon.config import FieldName, MethodName, PresetName, RunConfig, from_dict, preset_config, to_dict, with_overrides
+from recon.config import FieldName, MethodName, PresetName, RunConfig, from_dict, to_dict, with_overrides
 from recon.errors import DataError, UsageError
+from recon.presets import preset_config
 from scenes.library import DATA, PREFIX, entry
 
 SUITES = Path(__file__).parent / "suites"

@@ -25,10 +25,11 @@ import websockets
 import zstandard
 
 from recon import pipeline
-from recon.config import preset_config, with_overrides
+from recon.config import with_overrides
 from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import Interrupted
+from recon.presets import preset_config
 from viewer.app import Viewer
 from viewer.guard import make_access
 from viewer.layers import quaternion

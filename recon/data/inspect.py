@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from recon.console import Reporter
 from recon.data.scene import Camera, Scene, View
 
 _PANEL = 480
@@ -229,3 +230,14 @@ def _flat(points: np.ndarray) -> list[tuple[float, float]]:
 
 def _text(background: object) -> str:
     return "colour (" + ", ".join(f"{255 * c:.0f}" for c in background) + ")" if isinstance(background, list) else str(background)
+
+
+def describe_briefly(scene: Scene, reporter: Reporter) -> None:
+    """One line on the dataset, then its notes and warnings."""
+    train, test = (len(scene.split(s)) for s in ("train", "test"))
+    camera = scene.views[0].camera
+    reporter.say(f"{scene.name}: {scene.format}, {train} training and {test} held-out views, first {camera.width}x{camera.height}")
+    for note in scene.notes:
+        reporter.say(f"  {note}")
+    for warning in scene.warnings:
+        reporter.warn(warning)

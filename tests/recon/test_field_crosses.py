@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from recon import pipeline
-from recon.config import preset_config, with_overrides
+from recon.config import with_overrides
 from recon.console import Reporter
 from recon.fields.neurbf import NeuRBFField
 from recon.model import build_method
 from recon.optimizer import Adam, learning_rate
+from recon.presets import preset_config
 from recon.rendering.rays import PixelBank
 from tests.tiny import TINY_SETTINGS, tiny_scene
 

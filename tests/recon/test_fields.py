@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import kernels
-from recon.config import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig, preset_config, with_overrides
+from recon.config import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig, with_overrides
 from recon.errors import DataError, UsageError
 from recon.fields import sizing
 from recon.fields.hashgrid import HashGridField
@@ -20,6 +20,7 @@ from recon.fields.neurbf import NeuRBFField
 from recon.fields.rbfnet import RBFNetField
 from recon.fit.config import fit_preset
 from recon.model import build_method
+from recon.presets import preset_config
 from tests.tiny import TINY_SETTINGS
 
 SMALL_GRID = {"levels": 3, "log2_table_size": 10, "base_resolution": 4, "finest_resolution": 16}

@@ -14,7 +14,7 @@ import trimesh
 from PIL import Image
 
 import recon
-from recon.config import preset_config, with_overrides
+from recon.config import with_overrides
 from recon.console import Reporter
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
 from recon.fit import fit as fits
@@ -25,6 +25,7 @@ from recon.fit.loop import loss_value, predict, rate, stratified
 from recon.fit.raster import detail, read_raster, shown, write_raster
 from recon.fit.run import open_fit
 from recon.optimizer import Adam
+from recon.presets import preset_config
 from tests.tiny import TINY_SETTINGS
 
 QUIET = Reporter(quiet=True)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from recon.config import MLPConfig, NEFConfig, preset_config, with_overrides
+from recon.config import MLPConfig, NEFConfig, with_overrides
 from recon.methods.nef import NEF, adaptive_loss, range_limited_density, sample_losses
 from recon.methods.nef_network import NEFNetwork, positional_encoding
 from recon.model import build_method
 from recon.optimizer import Adam, learning_rate
+from recon.presets import preset_config
 from recon.rendering.edge_rays import EdgeBank
 from recon.rendering.hierarchical import dense_weights, refined, stratified
 from recon.rendering.rays import Rays, Targets

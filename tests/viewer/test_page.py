@@ -114,7 +114,7 @@ def test_up():
 def write_run(folder: Path):
     """A run folder with everything that a page is made of."""
     from recon import pipeline
-    from recon.config import preset_config
+    from recon.presets import preset_config
     from recon.surface.export import export_mesh
     from tests.tiny import tiny_scene
 

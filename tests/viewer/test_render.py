@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 
 from recon import pipeline
-from recon.config import preset_config, with_overrides
+from recon.config import with_overrides
 from recon.console import Reporter
 from recon.curves import Wireframe, save
 from recon.curves.curve import line
 from recon.errors import DataError, ReconError, UsageError
 from recon.films import film
 from recon.geometry import Similarity
+from recon.presets import preset_config
 from recon.rendering.colormaps import apply_colormap
 from recon.rendering.image import RenderedView
 from recon.rendering.modes import depth_colors, method_modes, mode_picture, sphere_depth_range
