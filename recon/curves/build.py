@@ -38,7 +38,7 @@ SUPPORT_SHARE = 0.16
 """A curve has to be seen in this share of the views (in 3 to 12 views)."""
 ROUNDS = 2
 """Refinements, each followed by edits of the graph."""
-MIN_RMSE_PX, RMSE_FACTOR = 0.35, 2.2
+MIN_RMSE_PX, RMSE_FACTOR = 0.45, 2.2
 """A curve may fit this much worse than the well supported ones."""
 CONTOUR_RADIUS_PX = 8.0
 """A curve across which the surface is rounder than this is the contour of a smooth surface, if also ..."""

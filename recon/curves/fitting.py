@@ -14,15 +14,23 @@ from recon.curves.shapes import Shape, clamped_basis, evaluate, evaluate_with_ja
 PRICE_FREEDOM = (PRICE_ARC - PRICE_LINE) / 2
 SMOOTH_RAD = np.radians(18.0)
 """Pieces that meet at a smaller angle may be parts of one smooth curve."""
-MAX_SPLINE_CONTROLS = 12
+MAX_SPLINE_CONTROLS = 16
+FLAT_PX = 0.5
+"""A spline whose control points scatter less about their plane is a plane curve."""
 
 Fitted = tuple[Shape, np.ndarray, float]
 """A shape, its two ends [2, 3] (closed: [0, 3]), and its cost. Its ``ends`` are (0, 1) until it gets vertices."""
 
 
-def price(shape: Shape) -> float:
-    """What the criterion asks for a shape."""
-    return PRICE_LINE + PRICE_FREEDOM * shape.freedom
+def price(shape: Shape, ends: np.ndarray) -> float:
+    """What the criterion asks for a shape. A control point of a spline can move it in two directions; in a plane, as most are, in one."""
+    freedom = shape.freedom
+    if shape.kind == "spline":
+        controls = np.concatenate([ends, shape.parameters.reshape(-1, 3)])
+        thickness = np.linalg.svd(controls - controls.mean(0), compute_uv=False)[2] / np.sqrt(len(controls))
+        if thickness < FLAT_PX:
+            freedom = len(shape.parameters) // 3 + 3  # and the plane's own three
+    return PRICE_LINE + PRICE_FREEDOM * freedom
 
 
 def shapes_of_chain(points_px: np.ndarray, closed: bool) -> list[Fitted]:
@@ -36,12 +44,17 @@ def shapes_of_chain(points_px: np.ndarray, closed: bool) -> list[Fitted]:
     """
     if not closed:
         return _open_shapes(points_px)
-    whole = _best([_fit_circle(points_px), _fit_ellipse(points_px), *_closed_splines(points_px)])
+    whole = closed_shape(points_px)
     joints = cut(np.concatenate([points_px, points_px[:1]]))
     start = joints[0].last % len(points_px)
     rolled = np.roll(points_px, -start, axis=0)
     parts = _open_shapes(np.concatenate([rolled, rolled[:1]]))
     return [whole] if whole is not None and whole[2] <= sum(p[2] for p in parts) else parts
+
+
+def closed_shape(points_px: np.ndarray) -> Fitted | None:
+    """The cheapest single closed shape through a closed chain, if any fits. [N, 3]"""
+    return _best([_fit_circle(points_px), _fit_ellipse(points_px), *_closed_splines(points_px)])
 
 
 def _open_shapes(points: np.ndarray) -> list[Fitted]:
@@ -88,7 +101,7 @@ def _best(options: list[Fitted | None]) -> Fitted | None:
 def _priced(shape: Shape, ends: np.ndarray, chain: np.ndarray) -> Fitted:
     rss = (distances(shape, ends, chain) ** 2).sum()
     fits = rss <= len(chain) * MAX_RMS_PX**2
-    return shape, ends, rss / NOISE_PX**2 + price(shape) if fits else np.inf
+    return shape, ends, rss / NOISE_PX**2 + price(shape, ends) if fits else np.inf
 
 
 def distances(shape: Shape, ends: np.ndarray, chain: np.ndarray) -> np.ndarray:

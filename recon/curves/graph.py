@@ -11,10 +11,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from recon.curves.fitting import PRICE_LINE, distances, polished, shapes_of_chain
+from recon.curves.fitting import PRICE_LINE, closed_shape, distances, polished, shapes_of_chain
 from recon.curves.model import Model, compacted, joined
 from recon.curves.shapes import Shape, evaluate, length, tangents
-from recon.curves.trace import Track
+from recon.curves.trace import STEP_PX, Track
 
 TAIL_PX = 7.0
 """A piece at the end of a track that is shorter than this ran on past a corner."""
@@ -122,18 +122,19 @@ def _meeting(places: Sequence[_End]) -> tuple[np.ndarray, float] | None:
 
 
 def _closed_rings(model: Model) -> Model:
-    """A curve whose two ends fell together becomes a closed one, if it is round; a line that did is dropped."""
+    """A curve whose two ends fell together becomes a smooth closed one where that fits, and else stays a loop; a line that did is dropped."""
     shapes = []
     for shape in model.shapes:
         if shape.ends is None or shape.ends[0] != shape.ends[1]:
             shapes.append(shape)
-            continue
-        if shape.kind in ("arc", "conic", "spline"):
-            points = evaluate(shape, model.vertices, np.linspace(0, 1, 100)[:-1])
-            if np.isfinite(points).all():
-                closed = shapes_of_chain(points, True)
-                if closed[0][0].ends is None:
-                    shapes.append(closed[0][0])
+        elif shape.kind in ("arc", "spline"):
+            count = max(int(length(shape, model.vertices) / STEP_PX), 24)
+            points = evaluate(shape, model.vertices, np.linspace(0, 1, count + 1)[:-1])
+            closed = closed_shape(points) if np.isfinite(points).all() else None
+            if closed is not None:
+                shapes.append(closed[0])
+            elif shape.kind == "spline":  # an arc from a point to itself is none
+                shapes.append(shape)
     return compacted(Model(model.vertices, tuple(shapes)))
 
 

@@ -150,6 +150,19 @@ def test_half_circles_become_a_circle():
     assert abs(united.shapes[0].parameters[6]) == pytest.approx(40, abs=0.05)
 
 
+def test_a_free_curve_whose_ends_meet_becomes_a_closed_one():
+    """It was once dropped, and with it the whole outline of a cam."""
+    t = np.linspace(0.005, 0.995, 500) * 2 * np.pi
+    radius = 100 + 14 * np.cos(2 * t) + 9 * np.sin(3 * t)
+    chain = np.stack([radius * np.cos(t), radius * np.sin(t), 0 * t], axis=1)
+    fitted = shapes_of_chain(chain, False)
+    assert [f[0].kind for f in fitted] == ["spline"]
+    done = snap(Model(fitted[0][1], (fitted[0][0],)))
+    assert [(s.kind, s.ends) for s in done.shapes] == [("spline", None)]
+    dense = evaluate(done.shapes[0], done.vertices, np.linspace(0, 1, 2000))
+    assert np.sqrt(((chain[:, None] - dense[None]) ** 2).sum(-1).min(1)).max() < 1.0
+
+
 def test_short_curves_and_stubs_go():
     model = Model(
         np.array([[0, 0, 0], [40, 0, 0], [41.5, 0, 0], [80, 30, 0], [40, 8, 0.0]]),
