@@ -122,7 +122,7 @@ def _meeting(places: Sequence[_End]) -> tuple[np.ndarray, float] | None:
 
 
 def _closed_rings(model: Model) -> Model:
-    """A curve whose two ends fell together becomes a smooth closed one where that fits, and else stays a loop; a line that did is dropped."""
+    """A curve whose ends fell together becomes a smooth closed one where that fits, and else stays a loop; a line is dropped."""
     shapes = []
     for shape in model.shapes:
         if shape.ends is None or shape.ends[0] != shape.ends[1]:
