@@ -17,6 +17,7 @@ HEAD_SECONDS = 10.0
 MOST_CONNECTIONS = 64
 PORT_TRIES = 20
 
+_ICON = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1l6 3.5v7L8 15l-6-3.5v-7z" fill="#36c"/></svg>'
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 _REASONS |= {413: "Content Too Large", 502: "Bad Gateway", 503: "Service Unavailable"}
 
@@ -120,6 +121,9 @@ class Proxy:
                 await self._login(writer)
             elif head.is_upgrade:
                 await self._websocket(head, reader, writer)
+            elif head.path == "/favicon.ico":
+                # Every browser asks for it by itself, some time after the page; viser has none, and a refusal is an error on the page.
+                await _answer(writer, 200, "image/svg+xml", _ICON)
             else:
                 await self._page(head, writer)
         except Refused as refusal:

@@ -112,6 +112,14 @@ def test_refused_with_a_good_cookie(server: Server, target: str, headers: tuple[
     assert b"root:" not in body
 
 
+def test_the_icon_that_browsers_ask_for_by_themselves(server: Server):
+    """A refusal would be an error on the page; without the cookie it is refused all the same."""
+    status, head, body = get(server, "/favicon.ico", cookie(server))
+    assert (status, b"<svg" in body) == (200, True)
+    assert "image/svg+xml" in head
+    assert get(server, "/favicon.ico")[0] in (401, 403)
+
+
 def test_a_head_that_is_too_large_is_refused(server: Server):
     answer = raw(server.proxy.port, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (2 * MOST_HEAD_BYTES))
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413")
