@@ -24,6 +24,7 @@ from recon.runs import Run
 from recon.surface.export import export_mesh
 from recon.surface.mesh import Mesh
 from tests.tiny import CENTER, RADIUS, TINY_SETTINGS, tiny_scene
+from tests.viewer.offscreen import why_not
 from viewer.loading import load_surface
 from viewer.paths import CameraPath, Keyframe, save_path
 from viewer.render import RenderOptions, render
@@ -103,7 +104,8 @@ def test_a_camera_path(surface_run: Run, tmp_path: Path):
 
 @pytest.mark.parametrize("of", [("mesh",), ("curves",), ("mesh", "curves")], ids="+".join)
 def test_geometry(surface_run: Run, tmp_path: Path, of: tuple[str, ...]):
-    pytest.importorskip("pyvista", reason="pictures of meshes need the extra [viewer]")
+    if why_not() is not None:
+        pytest.skip(str(why_not()))
     modes = ("color", "depth", "opacity", "overlay") + (("clay", "normal", "error") if "mesh" in of else ())
     rendered(surface_run, of=of, split="test", size=64, modes=modes, out=tmp_path)
     pictures = {m: np.asarray(Image.open(tmp_path / f"08-{m}.png")) for m in modes}

@@ -14,9 +14,10 @@ from recon.rendering.colormaps import curve_rgb
 from recon.rendering.meshes import render_mesh
 from recon.rendering.orbit import look_at
 from recon.surface.mesh import Mesh, vertex_normals
+from tests.viewer.offscreen import why_not
 from viewer.stills import stage
 
-pytest.importorskip("pyvista", reason="pictures of meshes need the extra [viewer]")
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 FAR_OFF = np.array([4.0e5, -2.0e5, 1.0e4])  # as in surveyed coordinates: float32 alone would lose a tenth of a unit here
 CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-0.6, 0.6) for z in (-0.8, 0.8)], float)
