@@ -6,6 +6,7 @@ picture lies over the photograph from the same camera. It draws in float32: geom
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ class Still:
         return np.rint(255 * np.clip(laid, 0, 1)).astype(np.uint8)
 
 
+def _load_triton_first() -> None:
+    """Triton's library holds an LLVM and Mesa's software renderer loads another: Triton after Mesa ends the process, Mesa after Triton is
+    fine. Torch loads Triton at the first custom op, wherever it is installed."""
+    if importlib.util.find_spec("triton") is not None:
+        importlib.import_module("triton")
+
+
 @contextmanager
 def stage(
     mesh_world: Mesh | None,
@@ -80,6 +88,7 @@ def stage(
         DataError: If there is nothing to show.
     """
     pv = require_extra("pyvista", "viewer", "pictures of meshes and curves")
+    _load_triton_first()
     points = [] if mesh_world is None else [mesh_world.vertices]
     if wireframe_world is not None:
         points += [c.control_points for c in wireframe_world.curves]
