@@ -103,7 +103,7 @@ def snap(model: Model) -> Model:
         if g in group:
             vertices[places[g].vertex] = spot
     shapes = tuple(replace(s, ends=(target[s.ends[0]], target[s.ends[1]])) if s.ends is not None else s for s in model.shapes)
-    return _closed_rings(Model(vertices, shapes))
+    return _closed_rings(Model(vertices, shapes), model)
 
 
 def _meeting(places: Sequence[_End]) -> tuple[np.ndarray, float] | None:
@@ -121,20 +121,26 @@ def _meeting(places: Sequence[_End]) -> tuple[np.ndarray, float] | None:
     return (x, float(miss)) if miss < MISS_PX and along < REACH_PX else None
 
 
-def _closed_rings(model: Model) -> Model:
-    """A curve whose ends fell together becomes a smooth closed one where that fits, and else stays a loop; a line is dropped."""
+def _closed_rings(model: Model, before: Model) -> Model:
+    """A curve whose ends fell together becomes a smooth closed one where that fits, and else stays a loop; a line is dropped.
+
+    Args:
+        model: After vertices were united.
+        before: The same shapes in the same order with their own ends: an arc from a point to itself is no circle.
+    """
     shapes = []
-    for shape in model.shapes:
+    for shape, own in zip(model.shapes, before.shapes, strict=True):
         if shape.ends is None or shape.ends[0] != shape.ends[1]:
             shapes.append(shape)
-        elif shape.kind in ("arc", "spline"):
-            count = max(int(length(shape, model.vertices) / STEP_PX), 24)
-            points = evaluate(shape, model.vertices, np.linspace(0, 1, count + 1)[:-1])
-            closed = closed_shape(points) if np.isfinite(points).all() else None
+        elif own.kind in ("arc", "spline") and own.ends is not None and own.ends[0] != own.ends[1]:
+            count = max(int(length(own, before.vertices) / STEP_PX), 24)
+            closed = closed_shape(evaluate(own, before.vertices, np.linspace(0, 1, count + 1)[:-1]))
             if closed is not None:
                 shapes.append(closed[0])
-            elif shape.kind == "spline":  # an arc from a point to itself is none
+            elif own.kind == "spline":
                 shapes.append(shape)
+        elif own.kind == "spline":  # a loop already
+            shapes.append(shape)
     return compacted(Model(model.vertices, tuple(shapes)))
 
 
@@ -146,12 +152,9 @@ def drop_short(model: Model) -> Model:
         if shape.ends is not None and size < MIN_LENGTH_PX:
             a, b = target[shape.ends[0]], target[shape.ends[1]]
             target[target == b] = a
-    kept = [
-        replace(s, ends=(int(target[s.ends[0]]), int(target[s.ends[1]]))) if s.ends is not None else s
-        for s, size in zip(model.shapes, lengths, strict=True)
-        if size >= MIN_LENGTH_PX
-    ]
-    return _closed_rings(Model(model.vertices, tuple(kept)))
+    before = [s for s, size in zip(model.shapes, lengths, strict=True) if size >= MIN_LENGTH_PX]
+    kept = [replace(s, ends=(int(target[s.ends[0]]), int(target[s.ends[1]]))) if s.ends is not None else s for s in before]
+    return _closed_rings(Model(model.vertices, tuple(kept)), Model(model.vertices, tuple(before)))
 
 
 def drop_stubs(model: Model) -> Model:

@@ -163,6 +163,15 @@ def test_a_free_curve_whose_ends_meet_becomes_a_closed_one():
     assert np.sqrt(((chain[:, None] - dense[None]) ** 2).sum(-1).min(1)).max() < 1.0
 
 
+def test_an_arc_whose_ends_meet_becomes_a_circle():
+    """Its ends in one vertex, an arc through three points is undefined; it has to be looked at before."""
+    t = np.array([0.02, 3.1, 6.26])
+    points = 60 * np.stack([np.cos(t), np.sin(t), 0 * t], axis=1)
+    done = drop_short(snap(Model(points[[0, 2]], (Shape("arc", (0, 1), points[1].copy()),))))
+    assert [(s.kind, s.ends) for s in done.shapes] == [("circle", None)]
+    assert abs(done.shapes[0].parameters[6]) == pytest.approx(60, abs=0.1)
+
+
 def test_short_curves_and_stubs_go():
     model = Model(
         np.array([[0, 0, 0], [40, 0, 0], [41.5, 0, 0], [80, 30, 0], [40, 8, 0.0]]),
