@@ -42,8 +42,7 @@ pictures: setup
 	$(VENV)/bin/recon reconstruct scenes:bracket --method nef --edges "surface:$${surface}" --out runs/pictures
 	curves="$$(ls -td runs/pictures/bracket/nef-hashgrid/*/ | head -1)" && \
 	$(VENV)/bin/recon render "$${curves}" --of mesh curves --modes clay --size 360 --frames 40 --fps 15 --out docs/turntable.gif && \
-	$(VENV)/bin/recon render "$${curves}" --of curves --size 640 --frames 1 --out runs/pictures/wireframe && \
-	cp runs/pictures/wireframe/00000-color.png docs/wireframe.png && \
+	cp "$${curves}curves.png" docs/wireframe.png && \
 	$(VENV)/bin/recon view "$${curves}" --export runs/pictures/bracket.html && \
 	$(PY) -m tests.viewer.picture "$${surface}" docs/viewer.png --tab Render
 
