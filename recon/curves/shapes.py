@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.func import jacfwd
 
 from recon.curves.curve import Curve, ellipse, line
-from recon.curves.curve import CurveType as CurveType
 
 ShapeKind = Literal["line", "arc", "conic", "circle", "ellipse", "spline"]
 LINEAR = ("line", "ellipse", "spline")
