@@ -22,7 +22,7 @@ MARGIN_PX = 2.0
 """Next to a junction the edges of a picture run into each other: samples stay this far away from it."""
 TANGENT_RAD = np.radians(8.0)
 """Curves that meet at a smaller angle (and are not both straight) are meant to touch smoothly."""
-TANGENT_WEIGHT = 300.0
+TANGENT_WEIGHT = 1e5
 ANCHOR = 0.02
 """Weight of staying where it is, per square pixel: decides only what the pictures leave open (ends along their curve)."""
 
@@ -174,8 +174,8 @@ def _tangent_pairs(model: Model) -> list[tuple[tuple[int, int], tuple[int, int]]
 
 
 def _end_direction(shape: Shape, vertices: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Outward chord of the last 2 % of a curve, unit, and its derivative by the local parameters. [3], [3, L]"""
-    t = np.array([0.0, 0.02]) if side == 0 else np.array([1.0, 0.98])
+    """Outward direction at an end, unit (chord of the last 1e-4 of the curve), and its derivative by the local parameters. [3], [3, L]"""
+    t = np.array([0.0, 1e-4]) if side == 0 else np.array([1.0, 1.0 - 1e-4])
     p, j = evaluate_with_jacobian(shape, vertices, t)
     d, jd = p[0] - p[1], j[0] - j[1]
     size = np.linalg.norm(d)

@@ -21,7 +21,7 @@ from recon.curves.model import Model, joined
 from recon.curves.prune import support_of
 from recon.curves.refine import refine
 from recon.curves.segment import cut
-from recon.curves.shapes import Shape, evaluate
+from recon.curves.shapes import Shape, evaluate, tangents
 from recon.geometry import Similarity
 from tests.recon.curves.drawn import box_edges, circle_edge, draw, draw_contours, pixel_frame
 
@@ -210,6 +210,28 @@ def test_refinement_is_exact_on_exact_edges():
     assert abs(p[6]) == pytest.approx(0.4 * x, abs=0.02)
     normal = p[3:6] / np.linalg.norm(p[3:6])
     assert abs(normal @ np.array([-np.sin(0.3), 0, np.cos(0.3)])) > 1 - 1e-6
+
+
+def test_smooth_joints_stay_smooth():
+    """A slot of two lines and two half circles, disturbed, on noisy edges: neighbours end in one direction, to a twentieth of a degree."""
+    x, y = np.eye(3)[0], np.eye(3)[1]
+    half = [ellipse(s * 0.3 * x, s * y, -s * x, (0.2, 0.2), (-np.pi, 0.0), True, vertices=(0, 1)) for s in (1, -1)]
+    sides = [line(np.array([-0.3, h, 0]), np.array([0.3, h, 0]), vertices=(0, 1)) for h in (-0.2, 0.2)]
+    evidence, frame = pixel_frame(draw([*half, *sides], 24, 0.2))
+    corners = np.array([[0.3, -0.2, 0], [0.3, 0.2, 0], [-0.3, 0.2, 0], [-0.3, -0.2, 0.0]])
+    vertices = frame.apply(corners) + np.random.default_rng(3).normal(scale=0.5, size=(4, 3))
+    shapes = (
+        Shape("arc", (0, 1), frame.apply(np.array([[0.5, 0, 0]]))[0]),
+        Shape("line", (1, 2), np.zeros(0)),
+        Shape("arc", (2, 3), frame.apply(np.array([[-0.5, 0, 0]]))[0]),
+        Shape("line", (3, 0), np.zeros(0)),
+    )
+    done = refine(Model(vertices, shapes), evidence)
+    for ends in done.incident().values():
+        a, b = (tangents(done.shapes[k], done.vertices, np.array([float(side)]))[0] * (1 if side else -1) for k, side in ends)
+        assert np.degrees(np.arccos(np.clip(-a @ b, -1, 1))) < 0.05
+    assert np.abs(done.vertices[:, 2]).max() < 0.3
+    assert np.abs(np.abs(done.vertices[:, 1]) - 0.2 * frame.scale).max() < 0.3
 
 
 def test_a_curve_explained_by_others_has_no_support_of_its_own():
