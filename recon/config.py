@@ -139,6 +139,21 @@ class BackgroundConfig:
 class VolSDFConfig:
     """Volume rendering of a signed distance (Yariv et al. 2021)."""
 
+    sampling: Literal["occupancy", "algorithm1"] = "occupancy"
+    """occupancy: intervals in occupied space, cut where the bound of the opacity error asks for it. algorithm1: VolSDF's, over whole rays."""
+    first_step: float = 0.0156
+    """Occupancy sampling: length of intervals before they are cut, scene units."""
+    epsilon: float = 0.3
+    """Occupancy sampling: opacity error that a ray may have."""
+    rounds: int = 3
+    """Occupancy sampling: how often an interval may be cut in three."""
+    colors: Literal["fast", "paper"] = "fast"
+    """fast: two fused layers of 64 on spherical harmonics. paper: VolSDF's radiance network, 4 x 256 with weight norm."""
+    shell_radius: float | None = None
+    """Put everything into a solid shell of this radius, scene units, instead of learning a background; it must hold all cameras (VolSDF on
+    DTU). None: no shell."""
+    beta_learnt: Literal["log", "absolute"] = "log"
+    """log: the logarithm of beta is learnt, above a floor that sinks from beta_floor to beta_min. absolute: |beta| + beta_min (VolSDF)."""
     beta_init: float = 0.05
     """Initial value of the learnt part of the Laplace density's scale, scene units."""
     beta_floor: float = 0.01
@@ -151,10 +166,6 @@ class VolSDFConfig:
     """Radius of the sphere that the field starts as, scene units."""
     features: int = 15
     """Length of the feature handed to the colour network."""
-    step_per_beta: float = 1.0
-    """Marching step in units of beta, clamped to [min_step, max_step]."""
-    min_step: float = 0.0025
-    max_step: float = 0.015
     levels_init: float = 0.35
     """Share of the field's levels that are active at the start."""
     coarse_until: float = 0.4

@@ -25,7 +25,9 @@ def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF |
         background_kind: ``Scene.background`` of the data it will be trained on.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    background = Background(config.background, generator) if background_kind == "unknown" and config.method != "nef" else None
+    within_shell = config.method == "volsdf" and config.volsdf.shell_radius is not None
+    learnt = background_kind == "unknown" and config.method != "nef" and not within_shell
+    background = Background(config.background, generator) if learnt else None
     resolution = config.train.occupancy_resolution
     if config.method == "volsdf":
         field = _sdf_field(config, generator)

@@ -29,22 +29,34 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
         return replace(
             config,
             hashgrid=replace(config.hashgrid, levels=16, log2_table_size=18, finest_resolution=2048),
-            volsdf=replace(config.volsdf, min_step=0.0015),
             train=replace(config.train, steps=7000),
             export=replace(config.export, resolution=768, texture_size=4096, texture_faces=120000),
         )
     return replace(
         config,
         hashgrid=replace(config.hashgrid, levels=16, log2_table_size=19, finest_resolution=2048),
-        volsdf=replace(config.volsdf, eikonal_weight=0.1, beta_init=0.1, beta_floor=1e-4, min_step=0.001, levels_init=1.0),
+        volsdf=replace(
+            config.volsdf,
+            sampling="algorithm1",
+            colors="paper",
+            features=256,
+            eikonal_weight=0.1,
+            beta_learnt="absolute",
+            beta_init=0.1,
+            beta_lr_factor=1.0 if field_name == "mlp" else 0.05,
+            levels_init=1.0,
+        ),
         train=replace(
             config.train,
             steps=100000,
-            samples_per_step=98 * 1024,
+            samples_per_step=1 << 20,  # never reached: the number of rays is fixed by max_rays
             max_rays=1024,
             lr=5e-4 if field_name == "mlp" else 1e-2,
             lr_final=0.1,
             decay_from=0.0,
+            warmup_steps=0,
+            beta2=0.999,
+            eps=1e-8 if field_name == "mlp" else 1e-15,
         ),
         export=replace(config.export, texture_size=4096),
     )

@@ -14,6 +14,7 @@ import torch
 
 from recon.checkpoint import Checkpoint, save_checkpoint
 from recon.errors import DivergedError, Interrupted
+from recon.methods.base import Losses
 from recon.methods.nef import NEF
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
@@ -32,6 +33,7 @@ class Progress:
     step: int
     steps: int
     terms: dict[str, float]
+    figures: dict[str, float]
     psnr: float
     rays_per_second: float
     samples_per_second: float
@@ -119,7 +121,7 @@ def train(
                 waited = time.perf_counter() - waiting_since
                 start += waited
                 meter.skip(waited)
-            meter.add(losses.terms, losses.squared_error, len(rays), losses.samples)
+            meter.add(losses, len(rays))
             rays_per_step = _adapted(rays_per_step, losses.samples, config.samples_per_step, config.max_rays)
             if step % config.log_every == 0 or step == config.steps:
                 progress = meter.report(step, config.steps)
@@ -143,7 +145,8 @@ def _adapted(rays: int, samples: int, wanted_samples: int, most: int) -> int:
 def _record(progress: Progress, rays: int, lr: float, seconds: float) -> dict[str, Any]:
     return {
         "step": progress.step,
-        **{f"loss/{k}" if k != "beta" else k: v for k, v in progress.terms.items()},
+        **{f"loss/{k}": v for k, v in progress.terms.items()},
+        **progress.figures,
         "psnr": progress.psnr,
         "rays_per_step": rays,
         "rays_per_second": round(progress.rays_per_second),
@@ -163,27 +166,29 @@ class _Meter:
     def _reset(self, now: float) -> None:
         self.since, self.count, self.rays, self.samples, self.squared = now, 0, 0, 0, 0.0
         self.terms: dict[str, float] = {}
+        self.figures: dict[str, float] = {}
 
     def skip(self, seconds: float) -> None:
         """Time that was not spent on training."""
         self.start += seconds
         self.since += seconds
 
-    def add(self, terms: dict[str, float], squared: float, rays: int, samples: int) -> None:
+    def add(self, losses: Losses, rays: int) -> None:
         self.count += 1
         self.rays += rays
-        self.samples += samples
-        self.squared += squared
-        for name, value in terms.items():
-            self.terms[name] = self.terms.get(name, 0.0) + value
+        self.samples += losses.samples
+        self.squared += losses.squared_error
+        for sums, numbers in ((self.terms, losses.terms), (self.figures, losses.figures)):
+            for name, value in numbers.items():
+                sums[name] = sums.get(name, 0.0) + value
 
     def report(self, step: int, steps: int) -> Progress:
         now = time.perf_counter()
         seconds, n = max(now - self.since, 1e-9), max(self.count, 1)
         left = (now - self.start) / max(step - self.first_step, 1) * (steps - step)
         psnr = -10.0 * math.log10(max(self.squared / n, 1e-12))
-        terms = {k: v / n for k, v in self.terms.items()}
-        progress = Progress(step, steps, terms, psnr, self.rays / seconds, self.samples / seconds, left)
+        terms, figures = ({k: v / n for k, v in sums.items()} for sums in (self.terms, self.figures))
+        progress = Progress(step, steps, terms, figures, psnr, self.rays / seconds, self.samples / seconds, left)
         self._reset(now)
         return progress
 

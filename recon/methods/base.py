@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -18,15 +18,17 @@ class Losses:
 
     Attributes:
         total: Scalar to minimise.
-        terms: The weighted terms, and other figures worth logging, detached.
+        terms: The weighted terms, detached.
         squared_error: Mean squared colour error of the batch, detached; gives the running PSNR.
         samples: Samples along rays that were evaluated with gradients.
+        figures: Other numbers worth logging: beta, the share of rays whose error bound holds, ...
     """
 
     total: Tensor
     terms: dict[str, float]
     squared_error: float
     samples: int
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

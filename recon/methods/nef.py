@@ -15,7 +15,7 @@ from recon.methods.base import Losses, Rendering
 from recon.methods.nef_network import EdgeModel, FieldEdges
 from recon.rendering.hierarchical import dense_weights, query_dense, refined, stratified
 from recon.rendering.occupancy import in_chunks
-from recon.rendering.rays import Rays, Targets, unit_sphere_interval
+from recon.rendering.rays import Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
 
 EDGE = 0.3
@@ -103,10 +103,11 @@ class NEF(nn.Module):
             parts = sample_losses(p.edge, p.grey, (wanted <= EDGE)[p.rays], p.count)
             consistency = consistency + self.config.consistency_weight * parts[0]
             sparsity = sparsity + self.config.sparsity_weight * parts[1]
-        terms = {"color": color, "consistency": consistency, "sparsity": sparsity, "beta": self.beta.abs().sum()}
+        terms = {"color": color, "consistency": consistency, "sparsity": sparsity}
         squared = float(((passes[-1].value - wanted) ** 2).mean().detach())
         samples = sum(len(p.edge) for p in passes)
-        return Losses(color + consistency + sparsity, {k: float(v.detach()) for k, v in terms.items()}, squared, samples)
+        beta = float(self.beta.detach().abs().sum())
+        return Losses(color + consistency + sparsity, {k: float(v.detach()) for k, v in terms.items()}, squared, samples, {"beta": beta})
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:
@@ -120,7 +121,7 @@ class NEF(nn.Module):
         return [self._marched(rays, generator)] if self.coarse is None else self._dense(rays, self.coarse, generator)
 
     def _marched(self, rays: Rays, generator: torch.Generator | None) -> _Pass:
-        near, far = unit_sphere_interval(rays)
+        near, far = sphere_interval(rays)
         step = self.config.step
         jitter = None if generator is None else torch.rand(len(rays), generator=generator)
         samples = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=step, jitter=jitter)

@@ -14,7 +14,7 @@ from recon.methods.base import Losses, Rendering
 from recon.methods.density import DensityModel
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density
-from recon.rendering.rays import Rays, Targets, unit_sphere_interval
+from recon.rendering.rays import Rays, Targets, sphere_interval
 from recon.rendering.volume import keep_visible, sample_positions
 
 VISIBLE = 1e-4
@@ -77,7 +77,7 @@ class Radiance(nn.Module):
 
     def _march(self, rays: Rays, jitter: Tensor | None) -> tuple[Tensor, kernels.RaySamples]:
         """Where each ray leaves the sphere [R], and the samples in occupied space that can be seen."""
-        near, far = unit_sphere_interval(rays)
+        near, far = sphere_interval(rays)
         with torch.no_grad():
             samples = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.config.step, jitter=jitter)
             density = in_chunks(self.model.density, sample_positions(rays, samples))

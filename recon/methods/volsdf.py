@@ -1,8 +1,8 @@
-"""VolSDF: volume rendering of a signed distance (Yariv et al. 2021) on any field, with occupancy marching instead of dense rays."""
+"""VolSDF: volume rendering of a signed distance (Yariv et al. 2021) on any field, fast inside occupied space or exactly as published."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,35 @@ import kernels
 from recon.config import VolSDFConfig
 from recon.fields.base import Field, ParameterGroup
 from recon.fields.distill import place_by_distance, wants_functions
-from recon.fields.hashgrid import mlp_init
 from recon.methods.background import Background, BackgroundKind, behind
 from recon.methods.base import Losses, Rendering
-from recon.rendering.directions import spherical_harmonics
+from recon.methods.laplace_scale import LaplaceScale
+from recon.methods.surface_colors import FastColors, PaperColors, SurfaceColors
+from recon.rendering.algorithm1 import algorithm1
+from recon.rendering.error_bounded import bounded_samples
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
-from recon.rendering.rays import Rays, Targets, unit_sphere_interval
-from recon.rendering.volume import keep_visible, sample_positions
+from recon.rendering.rays import Rays, Targets, sphere_interval
+from recon.rendering.volume import sample_positions
 
 VISIBLE = 1e-3
 """Samples with less transmittance than this before them are skipped."""
+FAINT = 1e-3
+"""Intervals outside the surface that cannot be more opaque than this are skipped."""
+SHELL_SLOPE = 20.0
+"""How steeply the signed distance falls towards the wall of the solid shell (VolSDF's sphere_scale on DTU)."""
+
+
+@dataclass
+class _Sampled:
+    """Samples of R rays, and what is said about them.
+
+    ``t_near``: per ray the distance of one random sample, for the eikonal loss of the dense sampling; None for the other.
+    """
+
+    far: Tensor
+    samples: kernels.RaySamples
+    t_near: Tensor | None
+    figures: dict[str, float]
 
 
 class VolSDF(nn.Module):
@@ -49,56 +68,44 @@ class VolSDF(nn.Module):
         self.field = field
         self.background_kind: BackgroundKind = background_kind
         self.background = background
-        self.color_spec = kernels.MLPSpec(
-            inputs=3 + 3 + 16 + config.features, hidden=(64, 64), outputs=3, activation="relu", output_activation="sigmoid"
-        )
-        self.color = nn.Parameter(mlp_init(self.color_spec, generator))
-        # The logarithm is learnt, so that a step changes beta by a share of itself, whatever its size.
-        self.log_beta = nn.Parameter(torch.tensor([math.log(config.beta_init)]))
-        self.beta_floor = config.beta_floor
+        self.color: SurfaceColors = (PaperColors if config.colors == "paper" else FastColors)(config.features, generator)
+        self.beta = LaplaceScale(config)
         self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
         self.register_buffer("bitfield", self.grid.bitfield)
 
-    def beta(self) -> Tensor:
-        """Scale of the Laplace distribution, scene units: what is learnt, above a floor that sinks during the first part of a run. [1]"""
-        return self.log_beta.exp() + self.beta_floor
-
-    def step_length(self) -> float:
-        """Marching step: as fine as the density's falloff asks for, within the configured limits."""
-        step = self.config.step_per_beta * float(self.beta().detach())
-        return min(max(step, self.config.min_step), self.config.max_step)
-
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
-        far, samples = self._march(rays, torch.rand(len(rays), generator=generator))
-        on_rays = samples.t.numel()
-        anywhere = _points_in_unit_ball(int(self.config.uniform_points * on_rays) + 1, generator)
+        drawn = self._sample(rays, generator)
+        samples, count = drawn.samples, len(drawn.samples)
         points = sample_positions(rays, samples)
-        values, gradient = self.field.query(torch.cat([points, anywhere]), order=1)
+        apart = self._eikonal_points(rays, drawn, generator)
+        values, gradient = self.field.query(torch.cat([points, apart]), order=1)
         assert gradient is not None
-        rgb = self._colors(rays, samples, points, values[:on_rays], gradient[:on_rays])
-        density = kernels.laplace_density(values[:on_rays, 0], self.beta())
+        sdf, slope = self._with_shell(points, values[:count, 0], gradient[:count])
+        rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:count, 1:])
+        density = kernels.laplace_density(sdf, self.beta())
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
-        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, generator)
+        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, generator)
         predicted = color + (1.0 - opacity)[:, None] * backdrop
         wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
         color_loss = (predicted - wanted).abs().mean()
-        eikonal = self.config.eikonal_weight * ((gradient.norm(dim=-1) - 1.0) ** 2).mean()
-        total = color_loss + eikonal
-        terms = {"color": float(color_loss.detach()), "eikonal": float(eikonal.detach()), "beta": float(self.beta().detach())}
+        held = gradient if drawn.t_near is None else gradient[count:]
+        eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
+        terms = {"color": float(color_loss.detach()), "eikonal": float(eikonal.detach())}
         squared = float(((predicted - wanted) ** 2).mean().detach())
-        return Losses(total, terms, squared, on_rays + backdrop_samples)
+        return Losses(color_loss + eikonal, terms, squared, count + backdrop_samples, {"beta": self.beta.number(), **drawn.figures})
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:
-        far, samples = self._march(rays, None)
-        points = sample_positions(rays, samples)
+        drawn = self._sample(rays, None)
+        samples, points = drawn.samples, sample_positions(rays, drawn.samples)
         values, gradient = self.field.query(points, order=1)
         assert gradient is not None
-        rgb = self._colors(rays, samples, points, values, gradient)
-        density = kernels.laplace_density(values[:, 0], self.beta())
-        channels = torch.cat([rgb, nn.functional.normalize(gradient, dim=-1), samples.t[:, None]], -1)
+        sdf, slope = self._with_shell(points, values[:, 0], gradient)
+        rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:, 1:])
+        density = kernels.laplace_density(sdf, self.beta())
+        channels = torch.cat([rgb, nn.functional.normalize(slope, dim=-1), samples.t[:, None]], -1)
         result, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
-        backdrop, _ = behind(self.background_kind, self.background, rays, far, None)
+        backdrop, _ = behind(self.background_kind, self.background, rays, drawn.far, None)
         depth = torch.where(opacity > 1e-3, result[:, 6] / opacity.clamp_min(1e-3), 0.0)
         return Rendering(
             rgb=result[:, :3] + (1.0 - opacity)[:, None] * backdrop,
@@ -107,19 +114,78 @@ class VolSDF(nn.Module):
             normal=nn.functional.normalize(result[:, 3:6], dim=-1) * opacity[:, None],
         )
 
-    def _march(self, rays: Rays, jitter: Tensor | None) -> tuple[Tensor, kernels.RaySamples]:
-        """Where each ray leaves the sphere [R], and the samples in occupied space that can be seen."""
-        near, far = unit_sphere_interval(rays)
+    def _sample(self, rays: Rays, generator: torch.Generator | None) -> _Sampled:
+        """Where each ray leaves the sphere, and its samples; random in training only."""
         with torch.no_grad():
-            samples = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.step_length(), jitter=jitter)
-            sdf = in_chunks(self.sdf, sample_positions(rays, samples))
-            return far, keep_visible(samples, kernels.laplace_density(sdf, self.beta()), VISIBLE)
+            near, far = sphere_interval(rays, self.config.shell_radius or 1.0)
+            if self.config.sampling == "algorithm1":
+                return self._sample_whole_rays(rays, near, far, generator)
+            jitter = None if generator is None else torch.rand(len(rays), generator=generator)
+            coarse = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.config.first_step, jitter=jitter)
+            bounded = bounded_samples(
+                rays,
+                coarse,
+                lambda p: in_chunks(self.sdf, p),
+                self.beta.number(),
+                epsilon=self.config.epsilon,
+                rounds=self.config.rounds,
+                visible=VISIBLE,
+                faint=FAINT,
+            )
+            rate = 1.0 / max(len(rays), 1)
+            figures = {"bounded_rays": float(bounded.met.float().mean()), "sdf_queries_per_ray": bounded.queries * rate}
+            return _Sampled(far, bounded.samples, None, figures)
 
-    def _colors(self, rays: Rays, samples: kernels.RaySamples, points: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
-        """Colour at the samples. The normal is the gradient as it is, as in VolSDF's released network. [N, 3]"""
-        harmonics = spherical_harmonics(rays.directions)[samples.ray_indices.long()]
-        inputs = torch.cat([points, gradient, harmonics, values[:, 1:]], -1)
-        return kernels.field_mlp(inputs, self.color, self.color_spec)
+    def _sample_whole_rays(self, rays: Rays, near: Tensor, far: Tensor, generator: torch.Generator | None) -> _Sampled:
+        """Algorithm 1. An interval begins at its sample; the last one ends at the wall of the shell, or where the background begins."""
+        meets = (far > near).nonzero().squeeze(1)
+        inside = Rays(rays.origins[meets], rays.directions[meets])
+        drawn = algorithm1(inside, near[meets], far[meets], lambda p: in_chunks(self._shelled_sdf, p), self.beta.number(), generator)
+        dt = drawn.t[:, 1:] - drawn.t[:, :-1]
+        t = drawn.t[:, :-1]
+        if self.config.shell_radius is not None:  # what lies behind the wall must not shine through
+            t, dt = drawn.t, torch.cat([dt, torch.full_like(dt[:, :1], 1e10)], 1)
+        counts = torch.zeros(len(rays), dtype=torch.int64)
+        counts[meets] = t.shape[1]
+        samples = kernels.RaySamples(
+            offsets=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            ray_indices=meets.int().repeat_interleave(t.shape[1]),
+            t=t.reshape(-1).contiguous(),
+            dt=dt.reshape(-1).contiguous(),
+        )
+        t_near = None
+        if generator is not None:
+            one = torch.randint(drawn.t.shape[1], (len(meets), 1), generator=generator)
+            t_near = torch.zeros(len(rays))
+            t_near[meets] = drawn.t.gather(1, one).squeeze(1)
+        met = drawn.met.float().mean() if len(meets) else torch.ones(())
+        return _Sampled(far, samples, t_near, {"bounded_rays": float(met), "sdf_queries_per_ray": drawn.queries / max(len(rays), 1)})
+
+    def _eikonal_points(self, rays: Rays, drawn: _Sampled, generator: torch.Generator) -> Tensor:
+        """Points apart from the samples at which the gradient is held to unit length. [N, 3]
+
+        Occupancy sampling: uniform in the unit ball, beside all samples. Algorithm 1, as in VolSDF: one uniform in the cube about the
+        sphere and one of the samples for each ray, and no others.
+        """
+        if drawn.t_near is None:
+            return _points_in_unit_ball(int(self.config.uniform_points * len(drawn.samples)) + 1, generator)
+        cube = (torch.rand(len(rays), 3, generator=generator) * 2.0 - 1.0) * (self.config.shell_radius or 1.0)
+        met = drawn.t_near > 0
+        return torch.cat([cube, rays.origins[met] + drawn.t_near[met, None] * rays.directions[met]])
+
+    def _with_shell(self, points: Tensor, sdf: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The signed distance and its gradient with the solid shell around the scene, if there is one: ``min(sdf, 20 (R - |x|))``."""
+        if self.config.shell_radius is None:
+            return sdf, gradient
+        norm = points.norm(dim=-1)
+        wall = SHELL_SLOPE * (self.config.shell_radius - norm)
+        inward = -SHELL_SLOPE * points / norm.clamp_min(1e-9)[:, None]
+        return torch.minimum(sdf, wall), torch.where((wall < sdf)[:, None], inward, gradient)
+
+    def _shelled_sdf(self, points: Tensor) -> Tensor:
+        sdf = self.sdf(points)
+        radius = self.config.shell_radius
+        return sdf if radius is None else torch.minimum(sdf, SHELL_SLOPE * (radius - points.norm(dim=-1)))
 
     def sdf(self, points: Tensor) -> Tensor:
         """Signed distance at scene points. [N, 3] -> [N]"""
@@ -138,27 +204,28 @@ class VolSDF(nn.Module):
 
     @torch.no_grad()
     def surface_color(self, points: Tensor, normals: Tensor) -> Tensor:
+        """Colour of surface points as seen along their normals. [N, 3], [N, 3] -> [N, 3]"""
         values, gradient = self.field.query(points, order=1)
         assert gradient is not None
-        inputs = torch.cat([points, gradient, spherical_harmonics(-normals), values[:, 1:]], -1)
-        return kernels.field_mlp(inputs, self.color, self.color_spec)
+        return self.color(points, gradient, -normals, torch.arange(len(points)), values[:, 1:])
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
-        refresh_by_sdf(self.grid, self.sdf, float(self.beta().detach()), self.step_length())
+        if self.config.sampling == "occupancy":
+            refresh_by_sdf(self.grid, self.sdf, self.beta.number(), self.config.first_step)
         if wants_functions(self.field, step):
-            place_by_distance(self.field, self.grid, float(self.beta().detach()), generator)
+            place_by_distance(self.field, self.grid, self.beta.number(), generator)
         if self.background is not None:
             self.background.refresh_occupancy(step, generator)
 
     def set_progress(self, share: float) -> None:
         c = self.config
         grown = min(1.0, share / c.coarse_until)
-        self.beta_floor = c.beta_floor * (c.beta_min / c.beta_floor) ** grown
+        self.beta.set_progress(grown)
         self.field.set_active_levels(c.levels_init + (1.0 - c.levels_init) * grown)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         groups = [ParameterGroup(f"field.{g.name}", g.tensor, g.lr_factor, g.sparse) for g in self.field.parameter_groups()]
-        groups += [ParameterGroup("color", self.color), ParameterGroup("log_beta", self.log_beta, self.config.beta_lr_factor)]
+        groups += self.color.parameter_groups() + self.beta.parameter_groups()
         return groups + (self.background.parameter_groups() if self.background is not None else [])
 
 

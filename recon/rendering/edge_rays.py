@@ -11,7 +11,7 @@ from PIL import Image
 
 from recon.data.scene import Camera
 from recon.geometry import Similarity
-from recon.rendering.rays import Rays, Targets, camera_rays, unit_sphere_interval
+from recon.rendering.rays import Rays, Targets, camera_rays, sphere_interval
 
 if TYPE_CHECKING:
     from recon.curves.edges2d import EdgeView
@@ -58,7 +58,7 @@ class EdgeBank:
         maps = [shrunk_map(v.strength, v.camera, longest) for v in views]
         strengths, columns, rows, counts = [], [], [], []
         for strength, camera in maps:
-            near, far = unit_sphere_interval(camera_rays(camera, scene_from_world))
+            near, far = sphere_interval(camera_rays(camera, scene_from_world))
             met = torch.arange(len(far)) if everywhere else (far > near).nonzero().squeeze(1)
             strengths.append(torch.tensor(strength, dtype=torch.float32).reshape(-1)[met])
             columns.append((met % camera.width).int())

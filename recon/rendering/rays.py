@@ -47,13 +47,13 @@ class Targets:
     alpha: Tensor
 
 
-def unit_sphere_interval(rays: Rays) -> tuple[Tensor, Tensor]:
-    """Distances at which rays enter (not before 0) and leave the unit sphere, within their limits; both 0 for rays that miss it.
-    [R], [R]"""
+def sphere_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Distances at which rays enter (not before 0) and leave the sphere about the origin, within their limits; both 0 for rays that miss
+    it. [R], [R]"""
     b = (rays.origins * rays.directions).sum(-1)
     # The distance of the line from the centre by its foot point: |o|^2 - b^2 would cancel for far cameras.
     foot = rays.origins - b[:, None] * rays.directions
-    half = (1.0 - (foot * foot).sum(-1)).clamp_min(0.0).sqrt()
+    half = (radius * radius - (foot * foot).sum(-1)).clamp_min(0.0).sqrt()
     far = (-b + half).clamp_min(0.0)
     near = torch.minimum((-b - half).clamp_min(0.0), far)
     near, far = torch.where(half > 0, near, 0.0), torch.where(half > 0, far, 0.0)

@@ -9,15 +9,15 @@ import kernels
 from recon.rendering.rays import Rays
 
 
-def sample_positions(rays: Rays, samples: kernels.RaySamples) -> Tensor:
-    """Midpoints of the samples, scene units. [N, 3]"""
-    i = samples.ray_indices.long()
-    return rays.origins[i] + samples.t[:, None] * rays.directions[i]
+def sample_positions(rays: Rays, samples: kernels.RaySamples, which: Tensor | None = None) -> Tensor:
+    """Midpoints of the samples, or of those with the given indices, scene units. [N, 3]"""
+    i, t = (samples.ray_indices, samples.t) if which is None else (samples.ray_indices[which], samples.t[which])
+    return torch.addcmul(rays.origins.index_select(0, i), rays.directions.index_select(0, i), t[:, None])
 
 
-def optical_depth_before(thickness: Tensor, offsets: Tensor) -> Tensor:
-    """Sum of ``thickness`` over earlier samples of the same ray. Summed in float64: the running total spans all rays. [N] -> [N]"""
-    total = torch.cumsum(thickness.double(), 0) - thickness
+def before(amounts: Tensor, offsets: Tensor) -> Tensor:
+    """Sum of ``amounts`` over earlier samples of the same ray. Summed in float64: the running total spans all rays. [N] -> [N]"""
+    total = torch.cumsum(amounts.double(), 0) - amounts
     counts = offsets[1:] - offsets[:-1]
     first = total[offsets[:-1].clamp_max(max(total.numel() - 1, 0))] if total.numel() else total.new_zeros(counts.shape)
     return (total - torch.repeat_interleave(first, counts)).float()
@@ -31,8 +31,7 @@ def keep_visible(samples: kernels.RaySamples, density: Tensor, threshold: float)
         density: At the samples. [N]
         threshold: Transmittance in (0, 1).
     """
-    depth = optical_depth_before(density * samples.dt, samples.offsets)
-    return select_samples(samples, torch.exp(-depth) > threshold)
+    return select_samples(samples, torch.exp(-before(density * samples.dt, samples.offsets)) > threshold)
 
 
 def select_samples(samples: kernels.RaySamples, keep: Tensor) -> kernels.RaySamples:

@@ -13,8 +13,8 @@ from recon.data.scene import Camera, Scene, View
 from recon.geometry import Similarity
 from recon.methods.background import contract
 from recon.rendering.directions import spherical_harmonics
-from recon.rendering.rays import PixelBank, Rays, camera_rays, unit_sphere_interval
-from recon.rendering.volume import keep_visible, optical_depth_before
+from recon.rendering.rays import PixelBank, Rays, camera_rays, sphere_interval
+from recon.rendering.volume import before, keep_visible
 
 
 def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_pixel_bank_agrees_with_camera_rays():
 )
 def test_unit_sphere_interval(origin, direction, near, far):
     rays = Rays(torch.tensor([origin], dtype=torch.float32), torch.tensor([direction], dtype=torch.float32))
-    a, b = unit_sphere_interval(rays)
+    a, b = sphere_interval(rays)
     assert float(a) == pytest.approx(near, abs=1e-6)
     assert float(b) == pytest.approx(far, abs=1e-6)
 
@@ -103,7 +103,7 @@ def test_occluded_samples_are_dropped_and_nothing_else():
     counts = [0, 3, 700, 1, 0, 50]
     offsets = torch.tensor(np.concatenate([[0], np.cumsum(counts)]))
     density, dt = torch.tensor(rng.exponential(20, sum(counts)), dtype=torch.float32), torch.full((sum(counts),), 0.05)
-    before = optical_depth_before(density * dt, offsets)
+    depth = before(density * dt, offsets)
     expected, start = [], 0
     for c in counts:
         tau = 0.0
@@ -111,7 +111,7 @@ def test_occluded_samples_are_dropped_and_nothing_else():
             expected.append(tau)
             tau += float(density[i] * dt[i])
         start += c
-    np.testing.assert_allclose(before.numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(depth.numpy(), expected, rtol=1e-5, atol=1e-5)
     index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).int()
     kept = keep_visible(kernels.RaySamples(offsets, index, torch.arange(sum(counts)).float(), dt), density, 1e-3)
     wanted = [i for i, tau in enumerate(expected) if np.exp(-tau) > 1e-3]

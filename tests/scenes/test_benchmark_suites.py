@@ -198,7 +198,7 @@ def test_a_job_is_written_down_whole(tmp_path):
     """The child process gets exactly the planned configuration."""
     from recon.config import RunConfig
 
-    (job,) = plan(written(tmp_path, {"scenes": ["scenes:cam"], "set": ["volsdf.min_step=0.004", "data.downscale=2"]}))
+    (job,) = plan(written(tmp_path, {"scenes": ["scenes:cam"], "set": ["volsdf.first_step=0.02", "data.downscale=2"]}))
     plain = json.loads(json.dumps(job.to_json()))
     assert from_dict(RunConfig, plain["config"]) == job.config
     assert Entry().scenes is None

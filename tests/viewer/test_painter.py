@@ -14,7 +14,7 @@ from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.methods.base import Rendering
 from recon.rendering.orbit import look_at
-from recon.rendering.rays import Rays, camera_rays, unit_sphere_interval
+from recon.rendering.rays import Rays, camera_rays, sphere_interval
 from tests.tiny import WORLD_FROM_SCENE, tiny_scene
 from viewer.loop import Frame, Painting
 from viewer.painter import SCENE, Crop, Look, Order, Painter, picture_size, rotation_matrix, window_camera
@@ -35,7 +35,7 @@ class BallModel:
         self.phase = 2.0 if turned else 0.0
 
     def render(self, rays: Rays) -> Rendering:
-        near, far = unit_sphere_interval(rays)
+        near, far = sphere_interval(rays)
         b = (rays.origins * rays.directions).sum(-1)
         square = b * b - (rays.origins**2).sum(-1) + BALL**2
         root = square.clamp_min(0).sqrt()

@@ -1,0 +1,98 @@
+"""Colour of a surface from position, normal, direction and feature: a small fused network, or VolSDF's own."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+from recon.fields.base import ParameterGroup
+from recon.fields.hashgrid import mlp_init
+from recon.rendering.directions import spherical_harmonics
+
+PAPER_WIDTH, PAPER_DEPTH, PAPER_FREQUENCIES = 256, 4, 4
+
+
+class SurfaceColors(Protocol):
+    """The radiance field of VolSDF: what shape and appearance share is its inputs only."""
+
+    features: int
+
+    def __call__(self, points: Tensor, gradient: Tensor, directions: Tensor, rays: Tensor, feature: Tensor) -> Tensor:
+        """Colours at samples, differentiable to everything.
+
+        Args:
+            points: Scene units. [N, 3]
+            gradient: Of the signed distance, as it is: not made unit length, as in VolSDF's released network. [N, 3]
+            directions: Unit directions of the rays. [R, 3]
+            rays: The ray of every sample. int [N]
+            feature: The geometry field's. [N, features]
+        Returns:
+            sRGB in (0, 1). [N, 3]
+        """
+        ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
+
+
+class FastColors(nn.Module):
+    """Spherical harmonics of the direction, two layers of 64 in one fused kernel.
+
+    Args:
+        features: Length of the geometry field's feature.
+        generator: Source of the initial values.
+    """
+
+    def __init__(self, features: int, generator: torch.Generator):
+        super().__init__()
+        self.features = features
+        self.spec = kernels.MLPSpec(
+            inputs=3 + 3 + 16 + features, hidden=(64, 64), outputs=3, activation="relu", output_activation="sigmoid"
+        )
+        self.params = nn.Parameter(mlp_init(self.spec, generator))
+
+    def forward(self, points: Tensor, gradient: Tensor, directions: Tensor, rays: Tensor, feature: Tensor) -> Tensor:
+        harmonics = spherical_harmonics(directions).index_select(0, rays)
+        return kernels.field_mlp(torch.cat([points, gradient, harmonics, feature], -1), self.params, self.spec)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup("color", self.params)]
+
+
+class PaperColors(nn.Module):
+    """VolSDF's radiance network: 4 layers of 256 with ReLU and weight norm; direction encoded with 4 frequencies.
+
+    Args:
+        features: Length of the geometry field's feature; 256 in the paper.
+        generator: Source of the initial values.
+    """
+
+    def __init__(self, features: int, generator: torch.Generator):
+        super().__init__()
+        self.features = features
+        self.register_buffer("frequencies", 2.0 ** torch.arange(PAPER_FREQUENCIES), persistent=False)
+        self.frequencies: Tensor
+        widths = [3 + 3 * (1 + 2 * PAPER_FREQUENCIES) + 3 + features, *[PAPER_WIDTH] * PAPER_DEPTH, 3]
+        layers = []
+        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+            layer = nn.Linear(fan_in, fan_out)
+            bound = 1.0 / math.sqrt(fan_in)  # torch's own start, which the released code leaves as it is; here from the run's generator
+            with torch.no_grad():
+                layer.weight.uniform_(-bound, bound, generator=generator)
+                layer.bias.uniform_(-bound, bound, generator=generator)
+            layers.append(nn.utils.parametrizations.weight_norm(layer))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, points: Tensor, gradient: Tensor, directions: Tensor, rays: Tensor, feature: Tensor) -> Tensor:
+        angles = directions[:, None, :] * self.frequencies[:, None]  # [R, frequencies, 3]
+        encoded = torch.cat([directions, torch.cat([angles.sin(), angles.cos()], -1).flatten(1)], -1)
+        h = torch.cat([points, encoded.index_select(0, rays), gradient, feature], -1)
+        for layer in self.layers[:-1]:
+            h = torch.relu(layer(h))
+        return torch.sigmoid(self.layers[-1](h))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup(f"color.{name}", p) for name, p in self.named_parameters()]
