@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from recon.config import CurveFormat, FieldName, MethodName, PresetName
+from recon.config import CurveFormat, FieldName, MethodName, PresetName, TextureSource, Up
+
+T = TypeVar("T")
+
+# A flag of several values may also be given several times: each time is a tuple, and `flat` joins them. (With a plain tuple, tyro would keep
+# the last one only and say nothing.)
+Settings = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set", metavar="NAME=VALUE ...")]
+
+
+def flat(given: tuple[tuple[T, ...], ...]) -> tuple[T, ...]:
+    """All values of a flag, in the order in which they were given."""
+    return tuple(value for group in given for value in group)
 
 
 @dataclass(frozen=True)
@@ -60,8 +71,43 @@ class TrainOptions:
     guided by the mesh of a finished volsdf run. Default: given where the dataset has maps, else auto."""
     keep_silhouettes: bool = False
     """For nef: keep curves that are only outlines of smooth surfaces."""
-    set: tuple[str, ...] = ()
+    settings: Settings = ()
     """Change any value of the configuration: --set train.steps=500 hashgrid.levels=12. See config.yaml of a run for all names."""
+
+    @property
+    def set(self) -> tuple[str, ...]:
+        """Every ``name=value`` that was given, in order."""
+        return flat(self.settings)
+
+
+@dataclass(frozen=True)
+class MeshOptions:
+    """The mesh and its texture. What is not given is as the run, or the preset, is configured."""
+
+    resolution: int | None = None
+    """Cells along the longest axis, up to 2048."""
+    keep: Literal["largest", "all"] | None = None
+    """Keep the largest connected component only, or all above a small share of its area."""
+    faces: int | None = None
+    """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
+    texture: TextureSource | None = None
+    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, the field's where none sees a place."""
+    texture_size: int | None = None
+    """Side of the texture, pixels."""
+    up: Up | None = None
+    """World axis that is up in the .glb, whose +y is up by its specification; the other formats keep the world's axes."""
+
+    def settings(self) -> list[str]:
+        """The same as settings of a run's configuration."""
+        given = {
+            "resolution": self.resolution,
+            "keep": self.keep,
+            "texture_faces": self.faces,
+            "texture": self.texture,
+            "texture_size": self.texture_size,
+            "up": self.up,
+        }
+        return [f"export.{name}={value}" for name, value in given.items() if value is not None]
 
 
 @dataclass(frozen=True)
@@ -84,6 +130,7 @@ class Reconstruct:
     """A folder or file of posed images, or scenes:NAME for a built-in scene."""
     train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
     images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    mesh: tyro.conf.OmitArgPrefixes[MeshOptions] = MeshOptions()
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
     view: bool = False
@@ -116,7 +163,7 @@ class Fit:
     """Where run folders are made."""
     seed: int = 0
     """Everything random follows from it."""
-    set: tuple[str, ...] = ()
+    settings: Settings = ()
     """Change any value of the fit: --set steps=500 neurbf.kernel=gauss. See fit.yaml of a run for all names."""
     json: bool = False
     """Print the results as JSON."""
@@ -165,15 +212,17 @@ class Render:
 
     run: tyro.conf.Positional[Path]
     """A run folder."""
-    of: tuple[Literal["field", "mesh", "curves"], ...] = ("field",)
-    """field: the trained model. mesh, curves, or both: what was exported (needs the extra [viewer])."""
+    of: tyro.conf.UseAppendAction[tuple[tuple[Literal["field", "mesh", "curves"], ...], ...]] = ()
+    """field (the default): the trained model. mesh, curves, or both: what was exported (needs the extra [viewer])."""
     orbit: bool = False
     """A turn about the object; so it is without --path and --split, too."""
     path: Path | None = None
     """A camera path made in the viewer, or nerfstudio's camera_path.json."""
     split: Literal["test", "train"] | None = None
     """The cameras of a split."""
-    modes: tuple[Literal["color", "depth", "normal", "opacity", "edge", "error", "clay", "overlay"], ...] = ()
+    modes: tyro.conf.UseAppendAction[
+        tuple[tuple[Literal["color", "depth", "normal", "opacity", "edge", "error", "clay", "overlay"], ...], ...]
+    ] = ()
     """What is shown; default: color (of an edge field: edge). clay: a lit mesh. error, overlay: against and over a split's photographs."""
     size: int | None = None
     """Longer side, pixels; default: 400, for a split the size of the photographs."""
@@ -194,13 +243,8 @@ class Export:
     run: tyro.conf.Positional[Path]
     """A run folder."""
     what: tyro.conf.Positional[Literal["mesh", "cameras", "curves"]] = "mesh"
-    resolution: int | None = None
-    """Cells along the longest axis; default: the run's configuration."""
-    faces: int | None = None
-    """Face budget of the textured mesh; default: the run's configuration."""
-    keep_all: bool = False
-    """Keep all components, not only the largest."""
-    formats: tuple[CurveFormat, ...] = ()
+    mesh: tyro.conf.OmitArgPrefixes[MeshOptions] = MeshOptions()
+    formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
     """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
 
 
@@ -244,7 +288,7 @@ class Benchmark:
 
     suite: tyro.conf.Positional[str | None] = None
     """smoke, cad, surface, fields, real, or the path of a .yaml file of your own."""
-    data: tuple[Path, ...] = ()
+    data: tyro.conf.UseAppendAction[tuple[tuple[Path, ...], ...]] = ()
     """Datasets, for suites that name none (real)."""
     jobs: int = 1
     """Jobs at one time."""
@@ -254,7 +298,7 @@ class Benchmark:
     """Where jobs and reports are kept."""
     executor: Literal["local", "ray", "slurm"] = "local"
     """local: processes here. ray: the cluster of RAY_ADDRESS, or a local one. slurm: by submitit."""
-    slurm: tuple[str, ...] = ()
+    slurm: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """More settings of Slurm jobs: --slurm timeout_min=240 slurm_partition=cpu mem_gb=8."""
     compare: tuple[Path, Path] | None = None
     """Two report folders, before and after: what got better or worse."""

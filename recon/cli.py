@@ -23,8 +23,9 @@ from recon.arguments import (
     Resume,
     Train,
     View,
+    flat,
 )
-from recon.config import RunConfig, with_overrides
+from recon.config import CurveFormat, RunConfig, with_overrides
 from recon.errors import ReconError, UsageError
 from recon.exit_codes import errors_as_exit_codes
 from recon.presets import run_config
@@ -104,7 +105,7 @@ def reconstruct(command: Reconstruct) -> None:
         from viewer.guard import make_access
 
         make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
-    config = run_config(command.train, command.images)
+    config = with_overrides(run_config(command.train, command.images), command.mesh.settings())
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
         scene = open_data(command.data, config)
@@ -150,7 +151,9 @@ def fit(command: Fit) -> None:
     from recon.fit.config import parse_count
 
     params = None if command.params is None else parse_count(command.params)
-    config = fits.configure(command.source, command.field, params=params, crop=command.crop, seed=command.seed, settings=command.set)
+    config = fits.configure(
+        command.source, command.field, params=params, crop=command.crop, seed=command.seed, settings=flat(command.settings)
+    )
     with Reporter(quiet=command.json) as reporter:
         run = fits.start(command.source, config, command.out)
         results = fits.fit(run, reporter)
@@ -225,10 +228,10 @@ def render(command: Render) -> None:
         raise UsageError("--orbit has its own cameras", "give one of --orbit, --path and --split")
     run = open_run(command.run)
     options = RenderOptions(
-        of=command.of,
+        of=flat(command.of) or ("field",),
         path=command.path,
         split=command.split,
-        modes=command.modes,
+        modes=flat(command.modes),
         size=command.size,
         frames=command.frames,
         fps=command.fps,
@@ -242,15 +245,14 @@ def render(command: Render) -> None:
 
 
 def export(command: Export) -> None:
-    from dataclasses import replace
-
     from recon import pipeline
     from recon.console import Reporter
     from recon.exporting import export_cameras, export_curves_again, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
-    if command.formats and command.what != "curves":
+    formats: tuple[CurveFormat, ...] = flat(command.formats)
+    if formats and command.what != "curves":
         raise UsageError(
             f"--formats are those of the curves; the {command.what} come in all of theirs", "recon export RUN curves --formats"
         )
@@ -259,17 +261,13 @@ def export(command: Export) -> None:
             print(export_cameras(run))
             return
         if command.what == "curves":
-            for path in export_curves_again(run, command.formats or None, reporter):
+            for path in export_curves_again(run, formats or None, reporter):
                 print(path)
             return
-        settings = run.config.export
-        settings = replace(
-            settings,
-            resolution=command.resolution or settings.resolution,
-            texture_faces=command.faces or settings.texture_faces,
-            keep="all" if command.keep_all else settings.keep,
-        )
-        export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter)
+        settings = with_overrides(run.config, command.mesh.settings()).export
+        source = run.scene_info()["source"]
+        photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
+        export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter, photographs)
     for path in sorted(run.exports.glob("mesh.*")):
         print(path)
 
@@ -329,9 +327,9 @@ def benchmark(command: Benchmark) -> None:
     from recon.console import Reporter
     from scenes import benchmark as batch
 
-    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, command.slurm)
+    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, flat(command.slurm))
     with Reporter(quiet=command.json) as reporter:
-        folder, summary = batch.run_suite(command.suite, command.data, options, reporter.say)
+        folder, summary = batch.run_suite(command.suite, flat(command.data), options, reporter.say)
     print(json.dumps(summary, indent=1) if command.json else "\n".join([*report.text_lines(summary), f"report: {folder / 'report.html'}"]))
     failed = [row["name"] for row in summary["rows"] if row["state"] != "done"]
     if failed:
@@ -386,9 +384,14 @@ def print_results(folder: Path, results: dict) -> None:
     print("\n".join([*summary_lines(results), f"run: {folder}"]))
 
 
+def parse(args: Sequence[str] | None = None) -> Command:
+    """The command that words, or those of the process, stand for."""
+    return tyro.cli(Command, args=args, prog="recon", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point: parse and run; errors become exit codes."""
-    command = tyro.cli(Command, args=args, prog="recon", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+    command = parse(args)
     with errors_as_exit_codes():
         ACTIONS[type(command)](command)
 

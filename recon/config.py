@@ -22,6 +22,8 @@ MethodName = Literal["volsdf", "radiance", "nef"]
 FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
 PresetName = Literal["fast", "balanced", "paper"]
 CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
+TextureSource = Literal["field", "photographs"]
+Up = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,10 @@ class ExportConfig:
     texture_size: int = 2048
     texture_faces: int = 60000
     """Face budget of the textured mesh; the .ply keeps all."""
+    texture: TextureSource = "field"
+    """field: the colours that were learnt. photographs: the training photographs that see a texel, and the field where none does."""
+    up: Up | None = None
+    """World axis that becomes glTF's +y, so that the .glb stands upright in other programs; None: world axes as they are."""
 
 
 @dataclass(frozen=True)

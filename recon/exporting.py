@@ -4,85 +4,154 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from recon.checkpoint import write_text_atomically
-from recon.config import CurveFormat, ExportConfig
+from recon.config import CurveFormat, ExportConfig, Up
 from recon.console import Reporter
 from recon.curves.exports import export_curves
 from recon.curves.wireframe import load
-from recon.data.scene import Camera
-from recon.errors import DataError
+from recon.data.scene import Camera, View
+from recon.errors import DataError, UsageError
 from recon.evaluate import view_stem
 from recon.geometry import Similarity
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
 from recon.runs import Run
 from recon.surface import export as writers
-from recon.surface.extract import extract_mesh
-from recon.surface.mesh import Mesh, check_mesh, largest_component, remove_small_components
+from recon.surface.extract import Gradient, extract_mesh
+from recon.surface.mesh import Mesh, MeshReport, check_mesh, largest_component, remove_small_components, transform_mesh
+from recon.surface.normals import with_field_normals
+from recon.surface.photographs import photograph_color
 from recon.surface.reading import read_mesh
-from recon.surface.texture import color_vertices, textured_mesh
+from recon.surface.simplify import simplify
+from recon.surface.texture import Color, color_vertices, textured_mesh
 
 SPHERE_RADIUS = 1.0
 """The surface is looked for inside the unit sphere of scene space, where the rays were sampled."""
+SIMPLIFIED_FACES = 2_000_000
+"""Larger meshes are not simplified, but extracted once more with larger cells; see ``_enough_resolution``."""
 
 
-def export_mesh(run: Run, method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter) -> Mesh:
+def export_mesh(
+    run: Run, method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
+) -> MeshReport:
     """Extract, clean, check, colour, unwrap and write a run's surface.
 
-    Writes ``mesh.ply`` and ``mesh.stl`` (all faces; the .ply with colours), ``mesh.glb`` and ``mesh.obj`` (simplified, with a texture) and
-    ``mesh.json`` (what was found, with remedies for what is wrong), in world units.
+    Writes ``mesh.ply`` and ``mesh.stl`` (all faces; the .ply with the field's colours), ``mesh.glb`` and ``mesh.obj`` (simplified, with a
+    texture) and ``mesh.json`` (what was found, with remedies for what is wrong), in world units.
 
     Args:
         run: Where files go.
         method: A trained model.
-        settings: Resolution, what to keep, texture sizes.
+        settings: Resolution, what to keep, texture.
         reporter: Where progress and problems go.
+        photographs: Those that a texture "photographs" is made of: the training views, so that held-out ones stay unseen.
     Returns:
-        The full mesh with vertex colours, scene units.
+        What was found about the full mesh, scene units.
+    Raises:
+        UsageError: If the texture is to come from photographs and there are none.
     """
-    info = run.scene_info()
-    world_from_scene = Similarity.from_json(info["world_from_scene"])
-
-    def progress(stage: str):
-        return lambda share, text: reporter.progress(stage, share, text)
-
-    mesh = extract_mesh(
-        method.surface_value,
-        resolution=settings.resolution,
-        sphere_radius=SPHERE_RADIUS,
-        lipschitz=2.0 if isinstance(method, VolSDF) else None,
-        gradient=method.surface_value_and_gradient if isinstance(method, VolSDF) else None,
-        progress=progress("extract"),
-    )
-    mesh = largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
+    if settings.texture == "photographs" and not photographs:
+        raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
+    mesh = surface(method, settings, reporter)
     report = check_mesh(mesh, sphere_radius=SPHERE_RADIUS)
     for problem in report.problems:
         reporter.warn(f"mesh: {problem.message}; {problem.remedy}")
     run.exports.mkdir(parents=True, exist_ok=True)
     write_text_atomically(run.exports / "mesh.json", json.dumps(report.to_json(), indent=1))
-    if len(mesh.faces) == 0:
-        return mesh
+    if report.faces == 0:
+        return report
+    mesh = color_vertices(mesh, field_color(method))
+    write_mesh(run, mesh, ("ply", "stl"))
+    enough = _enough_resolution(report.faces, settings)
+    if enough < settings.resolution:
+        del mesh  # before the other one is made
+        mesh = surface(method, replace(settings, resolution=enough), reporter)
+    textured = textured_surface(run, method, mesh, settings, reporter, photographs)
+    write_mesh(run, textured, ("glb", "obj"), settings.up)
+    reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
+    return report
+
+
+def surface(method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter) -> Mesh:
+    """Extract and clean a model's surface, with normals, scene units."""
+    mesh = extract_mesh(
+        method.surface_value,
+        resolution=settings.resolution,
+        sphere_radius=SPHERE_RADIUS,
+        lipschitz=2.0 if isinstance(method, VolSDF) else None,
+        gradient=_gradient(method),
+        progress=lambda share, text: reporter.progress("extract", share, text),
+    )
+    return largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
+
+
+def field_color(method: VolSDF | Radiance) -> Color:
+    """A model's colours at points of its surface, seen along the normal; scene units."""
 
     def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         return method.surface_color(torch.from_numpy(points).float(), torch.from_numpy(normals).float()).numpy()
 
-    mesh = color_vertices(mesh, color)
-    _write(mesh, run.exports, ("ply", "stl"), world_from_scene, info)
-    textured = textured_mesh(mesh, color, max_faces=settings.texture_faces, resolution=settings.texture_size, progress=progress("texture"))
-    _write(textured, run.exports, ("glb", "obj"), world_from_scene, info)
-    reporter.say(f"mesh: {len(mesh.faces)} faces, {len(textured.faces)} with texture, in {run.exports}")
-    return mesh
+    return color
 
 
-def _write(mesh: Mesh, folder: Path, suffixes: tuple[str, ...], world_from_scene: Similarity, info: dict[str, Any]) -> None:
+def textured_surface(
+    run: Run, method: VolSDF | Radiance, mesh: Mesh, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
+) -> Mesh:
+    """Simplify, and give a texture, in scene units. Arguments as of :func:`export_mesh`, and the mesh."""
+
+    def progress(share: float, text: str) -> None:
+        reporter.progress("texture", share, text)
+
+    progress(0.0, f"simplifying {len(mesh.faces)} faces")
+    small = with_field_normals(simplify(mesh, settings.texture_faces), _gradient(method), sphere_radius=SPHERE_RADIUS)
+    learnt = field_color(method)
+    if settings.texture == "field":
+        return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)
+    world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
+    photographed = photograph_color(transform_mesh(small, world_from_scene), photographs)
+    asked, unseen = 0, 0
+
+    def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        nonlocal asked, unseen
+        found = photographed(world_from_scene.apply(points), world_from_scene.rotate(normals))
+        missing = np.isnan(found).any(1)
+        found[missing] = learnt(points[missing], normals[missing])
+        asked, unseen = asked + len(points), unseen + int(missing.sum())
+        return found
+
+    textured = textured_mesh(small, color, resolution=settings.texture_size, progress=progress)
+    reporter.say(f"texture: {100 * unseen / max(asked, 1):.1f} % of the surface is seen by no photograph, and has the field's colours")
+    return textured
+
+
+def write_mesh(run: Run, mesh: Mesh, suffixes: Sequence[str], up: Up | None = None, stem: str = "mesh") -> list[Path]:
+    """Write a mesh in scene units to ``exports/STEM.SUFFIX``, in world units; a .glb is turned so that ``up`` is up."""
+    info, written = run.scene_info(), []
+    world_from_scene = Similarity.from_json(info["world_from_scene"])
     for suffix in suffixes:
-        writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"])
+        path = run.exports / f"{stem}.{suffix}"
+        written += writers.export_mesh(mesh, path, world_from_scene, unit=info["unit"], up=up if suffix == "glb" else None)
+    return written
+
+
+def _gradient(method: VolSDF | Radiance) -> Gradient | None:
+    return method.surface_value_and_gradient if isinstance(method, VolSDF) else None
+
+
+def _enough_resolution(faces: int, settings: ExportConfig) -> int:
+    """The resolution at which the surface is extracted for simplification.
+
+    Quadric simplification takes half a kilobyte for a face and a minute for two million, and a mesh with sixteen times the faces of the
+    textured one already holds all that is left in it: of a finer mesh a coarser one is made, whose faces go as the resolution squared.
+    """
+    most = max(SIMPLIFIED_FACES, 16 * settings.texture_faces)
+    return settings.resolution if faces <= most else max(int(settings.resolution * (most / 2 / faces) ** 0.5), 16)
 
 
 def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter) -> list[Path]:

@@ -72,7 +72,7 @@ def reconstruct(
     method = fit(run, scene, reporter, watcher, edges)
     try:
         if isinstance(method, VolSDF):
-            export_mesh(run, method, run.config.export, reporter)
+            export_mesh(run, method, run.config.export, reporter, scene.split("train"))
         if isinstance(method, NEF) and edges is not None:
             make_wireframe(run, method, edges, scene, reporter)
         results = evaluate(run, method, scene, truth, reporter)

@@ -64,7 +64,7 @@ class ExportPanel:
         words = ["recon", "export", str(self._run.folder), self._what.value]
         if self._what.value == "mesh":
             words += ["--resolution", str(int(self._resolution.value)), "--faces", str(int(self._faces.value))]
-            words += ["--keep-all"] if self._all.value else []
+            words += ["--keep", "all" if self._all.value else "largest"]
         elif self._what.value == "curves" and self._format.value != "all":
             words += ["--formats", self._format.value]
         return shlex.join(words)
@@ -94,8 +94,9 @@ class ExportPanel:
                     return f"wrote {export_cameras(self._run)}"
                 if what == "curves":
                     return "wrote " + ", ".join(str(p) for p in export_curves_again(self._run, formats, reporter))
-                mesh = export_mesh(self._run, pipeline.load_surface(self._run, reporter), settings, reporter)
-                if len(mesh.faces) == 0:
+                data = self._viewer.subject.data
+                photographs = () if data is None else data.split("train")
+                if export_mesh(self._run, pipeline.load_surface(self._run, reporter), settings, reporter, photographs).faces == 0:
                     raise DataError("the surface is empty", hint="let it train longer, or look at it with another crop")
                 written = sorted(p for p in self._run.exports.glob("mesh.*"))
                 return "wrote " + ", ".join(str(p) for p in written)

@@ -14,17 +14,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import imageio.v3 as iio
 import numpy as np
 
+from recon.config import Up
 from recon.errors import UsageError
 from recon.geometry import Similarity
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, transform_mesh
 
-Up = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 FORMATS = (".glb", ".obj", ".ply", ".stl")
 
 

@@ -15,32 +15,27 @@ from scipy.spatial import KDTree
 from recon.errors import DataError, UsageError
 from recon.surface.atlas import fill_gutters, rasterize, unwrap
 from recon.surface.mesh import Mesh, vertex_normals
-from recon.surface.simplify import simplify
 
 Color = Callable[[np.ndarray, np.ndarray], np.ndarray]
-TEXTURE_FACES = 60_000
 
 
-def textured_mesh(mesh: Mesh, color: Color, *, max_faces: int = TEXTURE_FACES, resolution: int = 2048, progress=None) -> Mesh:
-    """Simplify, unwrap and bake: the mesh for a .glb or .obj with a texture.
+def textured_mesh(mesh: Mesh, color: Color, *, resolution: int = 2048, progress=None) -> Mesh:
+    """Unwrap and bake: the mesh for a .glb or .obj with a texture.
 
-    On one core about 1.5 s per 200,000 faces of the mesh, 5 to 8 s for the atlas of 60,000 faces, 3 s for rasterising 2048², and the
-    colour function's own time at about 3 million texels.
+    On one core 5 to 8 s for the atlas of 60,000 faces (more than in proportion beyond: simplify first), 3 s for rasterising 2048², and
+    the colour function's own time at about 3 million texels.
 
     Args:
-        mesh: Any manifold mesh.
+        mesh: With normals, or the mean of the faces' is used.
         color: See the module's text.
-        max_faces: Face budget of the textured mesh.
         resolution: Side of the texture.
         progress: Called with the share done and a text, or None.
     """
-    say = progress if progress is not None else lambda share, text: None
-    say(0.0, f"simplifying {len(mesh.faces)} faces")
-    small = simplify(mesh, max_faces)
-    if small.normals is None:
-        small = replace(small, normals=vertex_normals(small))
-    say(0.2, f"atlas of {len(small.faces)} faces")
-    return bake_texture(unwrap(small, resolution), color, resolution=resolution, progress=progress)
+    if mesh.normals is None:
+        mesh = replace(mesh, normals=vertex_normals(mesh))
+    if progress is not None:
+        progress(0.2, f"atlas of {len(mesh.faces)} faces")
+    return bake_texture(unwrap(mesh, resolution), color, resolution=resolution, progress=progress)
 
 
 def bake_texture(mesh: Mesh, color: Color, *, resolution: int = 2048, batch: int = 2**18, progress=None) -> Mesh:

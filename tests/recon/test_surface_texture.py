@@ -14,6 +14,7 @@ from recon.surface.atlas import fill_gutters, rasterize, unwrap
 from recon.surface.mesh import Mesh, face_areas, vertex_normals
 from recon.surface.photographs import photograph_color
 from recon.surface.raycast import cast, ray_scene
+from recon.surface.simplify import simplify
 from recon.surface.texture import bake_texture, color_vertices, sample_texture, textured_mesh
 
 
@@ -80,7 +81,7 @@ def test_unwrapping_keeps_the_surface():
 
 
 def test_baked_texture_gives_back_the_function():
-    mesh = textured_mesh(BALL, waves, max_faces=3000, resolution=512)
+    mesh = textured_mesh(simplify(BALL, 3000), waves, resolution=512)
     assert mesh.texture is not None
     assert mesh.uv is not None
     assert len(mesh.faces) <= 3000
