@@ -12,8 +12,8 @@ from recon.config import CurveFormat, FieldName, MethodName, PresetName, Texture
 
 T = TypeVar("T")
 
-# A flag of several values may also be given several times: each time is a tuple, and `flat` joins them. (With a plain tuple, tyro would keep
-# the last one only and say nothing.)
+# A flag of several values may also be given several times: each time is a tuple, and `flat` joins them. With a plain tuple, tyro would keep
+# only the last, and say nothing.
 Settings = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set", metavar="NAME=VALUE ...")]
 
 
@@ -91,7 +91,7 @@ class MeshOptions:
     faces: int | None = None
     """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
     texture: TextureSource | None = None
-    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, the field's where none sees a place."""
+    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, and the field's where none sees."""
     texture_size: int | None = None
     """Side of the texture, pixels."""
     up: Up | None = None
@@ -249,6 +249,28 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Swap:
+    """Exchange shape and appearance of two volsdf runs: each one's surface under the other's radiance network."""
+
+    run_a: tyro.conf.Positional[Path]
+    """A run folder; the pictures are taken from its cameras."""
+    run_b: tyro.conf.Positional[Path]
+    """Another one, with features of the same length."""
+    views: int = 3
+    """Number of cameras."""
+    size: int = 400
+    """Longer side of each panel, pixels."""
+    orbit: bool = False
+    """Also a film of a turn about the object."""
+    frames: int = 48
+    """Pictures of the turn."""
+    export: bool = False
+    """Also A's mesh with B's appearance: mesh.glb (textured) and mesh.ply."""
+    out: Path | None = None
+    """Folder; default: renders/swap-... of RUN_A."""
+
+
+@dataclass(frozen=True)
 class View:
     """Look at a run, or at a dataset, in the browser: field, mesh, curves and cameras together (needs the extra [viewer])."""
 
@@ -315,6 +337,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Swap, tyro.conf.subcommand("swap")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[MakeScene, tyro.conf.subcommand("scene")]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]

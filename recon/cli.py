@@ -21,6 +21,7 @@ from recon.arguments import (
     Reconstruct,
     Render,
     Resume,
+    Swap,
     Train,
     View,
     flat,
@@ -272,6 +273,19 @@ def export(command: Export) -> None:
         print(path)
 
 
+def swap(command: Swap) -> None:
+    from recon.console import Reporter
+    from recon.runs import open_run
+    from recon.swap import SwapOptions
+    from recon.swap import swap as swap_runs
+
+    options = SwapOptions(command.views, command.size, command.frames if command.orbit else 0, command.export)
+    with Reporter() as reporter:
+        written = swap_runs(open_run(command.run_a), open_run(command.run_b), command.out, options, reporter)
+    for path in written:
+        print(path)
+
+
 def inspect(command: Inspect) -> None:
     from recon.console import Reporter
     from recon.data.inspect import camera_picture, describe, describe_briefly
@@ -405,6 +419,7 @@ ACTIONS: dict[type, Callable[..., None]] = {
     Evaluate: evaluate,
     Render: render,
     Export: export,
+    Swap: swap,
     View: view,
     MakeScene: make_scene,
     Benchmark: benchmark,

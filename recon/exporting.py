@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from recon.methods.volsdf import VolSDF
 from recon.runs import Run
 from recon.surface import export as writers
 from recon.surface.extract import Gradient, extract_mesh
-from recon.surface.mesh import Mesh, MeshReport, check_mesh, largest_component, remove_small_components, transform_mesh
+from recon.surface.mesh import Mesh, MeshReport, check_mesh, largest_component, remove_small_components
 from recon.surface.normals import with_field_normals
 from recon.surface.photographs import photograph_color
 from recon.surface.reading import read_mesh
@@ -58,6 +59,7 @@ def export_mesh(
     """
     if settings.texture == "photographs" and not photographs:
         raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
+    info = run.scene_info()
     mesh = surface(method, settings, reporter)
     report = check_mesh(mesh, sphere_radius=SPHERE_RADIUS)
     for problem in report.problems:
@@ -67,13 +69,13 @@ def export_mesh(
     if report.faces == 0:
         return report
     mesh = color_vertices(mesh, field_color(method))
-    write_mesh(run, mesh, ("ply", "stl"))
+    write_mesh(mesh, run.exports, ("ply", "stl"), info)
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
         del mesh  # before the other one is made
         mesh = surface(method, replace(settings, resolution=enough), reporter)
-    textured = textured_surface(run, method, mesh, settings, reporter, photographs)
-    write_mesh(run, textured, ("glb", "obj"), settings.up)
+    textured = textured_surface(method, mesh, settings, reporter, _in_scene(photographs, info))
+    write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
     reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
     return report
 
@@ -101,9 +103,17 @@ def field_color(method: VolSDF | Radiance) -> Color:
 
 
 def textured_surface(
-    run: Run, method: VolSDF | Radiance, mesh: Mesh, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
+    method: VolSDF | Radiance, mesh: Mesh, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
 ) -> Mesh:
-    """Simplify, and give a texture, in scene units. Arguments as of :func:`export_mesh`, and the mesh."""
+    """Simplify, and give a texture.
+
+    Args:
+        method: A trained model.
+        mesh: Its surface, scene units.
+        settings: Face budget, source and size of the texture.
+        reporter: Where progress goes.
+        photographs: What a texture "photographs" is made of; cameras in scene units.
+    """
 
     def progress(share: float, text: str) -> None:
         reporter.progress("texture", share, text)
@@ -113,13 +123,12 @@ def textured_surface(
     learnt = field_color(method)
     if settings.texture == "field":
         return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)
-    world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
-    photographed = photograph_color(transform_mesh(small, world_from_scene), photographs)
+    photographed = photograph_color(small, photographs)
     asked, unseen = 0, 0
 
     def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         nonlocal asked, unseen
-        found = photographed(world_from_scene.apply(points), world_from_scene.rotate(normals))
+        found = photographed(points, normals)
         missing = np.isnan(found).any(1)
         found[missing] = learnt(points[missing], normals[missing])
         asked, unseen = asked + len(points), unseen + int(missing.sum())
@@ -130,14 +139,28 @@ def textured_surface(
     return textured
 
 
-def write_mesh(run: Run, mesh: Mesh, suffixes: Sequence[str], up: Up | None = None, stem: str = "mesh") -> list[Path]:
-    """Write a mesh in scene units to ``exports/STEM.SUFFIX``, in world units; a .glb is turned so that ``up`` is up."""
-    info, written = run.scene_info(), []
-    world_from_scene = Similarity.from_json(info["world_from_scene"])
+def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], info: dict[str, Any], up: Up | None = None) -> list[Path]:
+    """Write a mesh in scene units as ``mesh.SUFFIX`` in world units.
+
+    Args:
+        mesh: Scene units.
+        folder: Where to.
+        suffixes: Which files.
+        info: The run's ``scene.json``: unit and similarity.
+        up: World axis that is up in a .glb.
+    """
+    world_from_scene, written = Similarity.from_json(info["world_from_scene"]), []
     for suffix in suffixes:
-        path = run.exports / f"{stem}.{suffix}"
-        written += writers.export_mesh(mesh, path, world_from_scene, unit=info["unit"], up=up if suffix == "glb" else None)
+        turned = up if suffix == "glb" else None
+        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"], up=turned)
     return written
+
+
+def _in_scene(photographs: Sequence[View], info: dict[str, Any]) -> list[View]:
+    """The photographs with their cameras in scene units."""
+    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
+    poses = [scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in photographs]
+    return [replace(v, camera=replace(v.camera, world_from_camera=pose)) for v, pose in zip(photographs, poses)]
 
 
 def _gradient(method: VolSDF | Radiance) -> Gradient | None:

@@ -49,7 +49,7 @@ def preview(run: Run, method: Method, scene: Scene, reporter: Reporter, rows: in
         panels["depth"] = depth_picture(rendered.depth, rendered.opacity)
         if mesh is not None:
             panels["mesh"] = over(render_mesh(mesh, camera, shading="clay"))
-        strips.append(_captioned(panels))
+        strips.append(captioned(panels))
         reporter.progress("preview", (i + 1) / len(chosen), f"view {i + 1}/{len(chosen)}")
     width = max(s.shape[1] for s in strips)
     sheet = np.concatenate([np.pad(s, ((0, 4), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips])
@@ -81,7 +81,7 @@ def _shrunk(camera: Camera, size: int) -> Camera:
     return camera.resized(max(round(camera.width * scale), 1), max(round(camera.height * scale), 1))
 
 
-def _captioned(panels: dict[str, np.ndarray]) -> np.ndarray:
+def captioned(panels: dict[str, np.ndarray]) -> np.ndarray:
     """Panels side by side with their names above. [H + caption, sum of W, 3]"""
     height = next(iter(panels.values())).shape[0] + CAPTION_HEIGHT
     columns = []

@@ -15,7 +15,7 @@ _CHUNK = 2**15
 
 
 def photograph_color(
-    mesh_world: Mesh,
+    mesh: Mesh,
     views: Sequence[View],
     *,
     best: int = 6,
@@ -32,8 +32,8 @@ def photograph_color(
     Colours are averaged as they are stored (sRGB).
 
     Args:
-        mesh_world: The mesh, in world units; points are asked for in the same frame.
-        views: Photographs, with their cameras in the world.
+        mesh: In any frame; points are asked for in the same one.
+        views: Photographs, with their cameras in the mesh's frame.
         best: How many photographs are mixed at most.
         min_cosine: Least cosine between the normal and the direction to the camera.
         spread: Colour difference, in [0, 1], at which a photograph keeps a quarter of its weight.
@@ -42,8 +42,8 @@ def photograph_color(
         ``color(points [N, 3], normals [N, 3]) -> [N, 3]`` float32; NaN where no photograph sees the point. It needs
         ``len(views) * 16`` bytes a point for 32,768 points at a time.
     """
-    scene = ray_scene(mesh_world)
-    tolerance = 2e-4 * max(mesh_world.diagonal(), 1e-300)
+    scene = ray_scene(mesh)
+    tolerance = 2e-4 * max(mesh.diagonal(), 1e-300)
 
     def chunk_color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         weights = np.zeros((len(views), len(points)), np.float32)
