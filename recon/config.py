@@ -142,7 +142,7 @@ class VolSDFConfig:
     """Volume rendering of a signed distance (Yariv et al. 2021)."""
 
     sampling: Literal["occupancy", "algorithm1"] = "occupancy"
-    """occupancy: intervals in occupied space, cut where the bound of the opacity error asks for it. algorithm1: VolSDF's, over whole rays."""
+    """occupancy: intervals in occupied space, cut where the opacity error's bound asks for it. algorithm1: VolSDF's, over whole rays."""
     first_step: float = 0.0156
     """Occupancy sampling: length of intervals before they are cut, scene units."""
     epsilon: float = 0.3
@@ -164,6 +164,15 @@ class VolSDFConfig:
     """Added to the learnt part from then on (VolSDF's constant)."""
     eikonal_weight: float = 0.02
     """Weight of the mean of (|grad sdf| - 1)^2. VolSDF's 0.1 holds a short run back: concave parts are carved too late."""
+    curvature_weight: float = 0.0
+    """Weight of the mean of 1 - cos between the normals at a sample and at a point beside it; grows from 0 during the first fifth of a
+    run and fades after its half: from the start it would keep the shape from forming."""
+    curvature_step: float = 0.004
+    """Distance of the point beside it, along the tangent plane, scene units."""
+    curvature_points: float = 0.125
+    """Share of the samples along rays at which it is looked at."""
+    exposure: bool = False
+    """Learn a gain per training photograph and colour channel; held-out views are rendered at the mean. For automatic exposure."""
     init_radius: float = 0.5
     """Radius of the sphere that the field starts as, scene units."""
     features: int = 15

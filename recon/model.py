@@ -17,12 +17,13 @@ from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
 
 
-def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF | Radiance | NEF:
+def build_method(config: RunConfig, background_kind: BackgroundKind, train_views: int = 1) -> VolSDF | Radiance | NEF:
     """A freshly initialised model; the same configuration always gives the same bits.
 
     Args:
         config: The run's configuration.
         background_kind: ``Scene.background`` of the data it will be trained on.
+        train_views: Number of photographs that it will be trained on; matters where each has an exposure of its own.
     """
     generator = torch.Generator().manual_seed(config.seed)
     within_shell = config.method == "volsdf" and config.volsdf.shell_radius is not None
@@ -31,7 +32,7 @@ def build_method(config: RunConfig, background_kind: BackgroundKind) -> VolSDF |
     resolution = config.train.occupancy_resolution
     if config.method == "volsdf":
         field = _sdf_field(config, generator)
-        return VolSDF(config.volsdf, field, background_kind, background, resolution, generator)
+        return VolSDF(config.volsdf, field, background_kind, background, resolution, train_views, generator)
     if config.method == "nef":
         model = _edge_model(config, generator)
         coarse = _edge_model(config, generator) if config.nef.sampling == "hierarchical" else None

@@ -93,7 +93,7 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
     """
     run.claim()
     check_same_scene(run, scene)
-    method = build_method(run.config, scene.background)
+    method = build_method(run.config, scene.background, len(scene.split("train")))
     resumed = None
     if any(run.checkpoints.glob("step_????????")):
         resumed, skipped = load_checkpoint(run.checkpoints)
@@ -142,9 +142,10 @@ def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance | NEF:
     checkpoint, skipped = load_checkpoint(run.checkpoints)
     for line in skipped:
         reporter.warn(f"skipped checkpoint {line}")
-    background = run.scene_info()["background"]
+    info = run.scene_info()
+    background = info["background"]
     kind: BackgroundKind = (background[0], background[1], background[2]) if isinstance(background, list) else background
-    method = build_method(run.config, kind)
+    method = build_method(run.config, kind, sum(v["split"] == "train" for v in info["views"]))
     method.load_state_dict(checkpoint.model)
     method.set_progress(checkpoint.step / run.config.train.steps)
     return method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -77,7 +78,7 @@ class PaperColors(nn.Module):
         self.frequencies: Tensor
         widths = [3 + 3 * (1 + 2 * PAPER_FREQUENCIES) + 3 + features, *[PAPER_WIDTH] * PAPER_DEPTH, 3]
         layers = []
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        for fan_in, fan_out in pairwise(widths):
             layer = nn.Linear(fan_in, fan_out)
             bound = 1.0 / math.sqrt(fan_in)  # torch's own start, which the released code leaves as it is; here from the run's generator
             with torch.no_grad():

@@ -27,6 +27,7 @@ FAINT = 1e-3
 """Intervals outside the surface that cannot be more opaque than this are skipped."""
 SHELL_SLOPE = 20.0
 """How steeply the signed distance falls towards the wall of the solid shell (VolSDF's sphere_scale on DTU)."""
+EXPOSURE_LR_FACTOR = 0.1
 
 
 @dataclass
@@ -51,6 +52,7 @@ class VolSDF(nn.Module):
         background_kind: What lies outside the sphere.
         background: The learnt background where the kind is "unknown".
         occupancy_resolution: Cells per axis of the occupancy grid.
+        train_views: Number of photographs, for their exposures.
         generator: Source of the initial values.
     """
 
@@ -61,6 +63,7 @@ class VolSDF(nn.Module):
         background_kind: BackgroundKind,
         background: Background | None,
         occupancy_resolution: int,
+        train_views: int,
         generator: torch.Generator,
     ):
         super().__init__()
@@ -70,6 +73,8 @@ class VolSDF(nn.Module):
         self.background = background
         self.color: SurfaceColors = (PaperColors if config.colors == "paper" else FastColors)(config.features, generator)
         self.beta = LaplaceScale(config)
+        self.exposure = nn.Parameter(torch.zeros(train_views, 3)) if config.exposure else None
+        self.share = 0.0
         self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
         self.register_buffer("bitfield", self.grid.bitfield)
 
@@ -85,14 +90,36 @@ class VolSDF(nn.Module):
         density = kernels.laplace_density(sdf, self.beta())
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, generator)
-        predicted = color + (1.0 - opacity)[:, None] * backdrop
-        wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
+        predicted = self._exposed(color + (1.0 - opacity)[:, None] * backdrop, rays)
+        backdrop = self._exposed(backdrop, rays).detach()
+        wanted = targets.rgb * targets.alpha[:, None] + backdrop * (1.0 - targets.alpha[:, None])
         color_loss = (predicted - wanted).abs().mean()
         held = gradient if drawn.t_near is None else gradient[count:]
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
-        terms = {"color": float(color_loss.detach()), "eikonal": float(eikonal.detach())}
+        parts = {"color": color_loss, "eikonal": eikonal}
+        weight = self.config.curvature_weight * _curvature_schedule(self.share)
+        if weight > 0.0 and count:
+            parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
+        terms = {name: float(value.detach()) for name, value in parts.items()}
         squared = float(((predicted - wanted) ** 2).mean().detach())
-        return Losses(color_loss + eikonal, terms, squared, count + backdrop_samples, {"beta": self.beta.number(), **drawn.figures})
+        figures = {"beta": self.beta.number(), **drawn.figures}
+        return Losses(torch.stack(list(parts.values())).sum(), terms, squared, count + backdrop_samples, figures)
+
+    def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
+        some = torch.randint(len(points), (int(self.config.curvature_points * len(points)) + 1,), generator=generator)
+        normal = nn.functional.normalize(gradient[some], dim=-1)
+        aside = torch.cross(normal.detach(), torch.randn(len(some), 3, generator=generator), dim=-1)
+        beside = points[some] + self.config.curvature_step * nn.functional.normalize(aside, dim=-1)
+        _, there = self.field.query(beside.clamp(-1.0, 1.0), order=1)
+        assert there is not None
+        return (1.0 - (normal * nn.functional.normalize(there, dim=-1)).sum(-1)).mean()
+
+    def _exposed(self, rgb: Tensor, rays: Rays) -> Tensor:
+        """Colours as the rays' photographs show them: times a gain per channel, whose mean logarithm over all photographs is 0. [R, 3]"""
+        if self.exposure is None or rays.views is None:
+            return rgb
+        return rgb * torch.exp(self.exposure - self.exposure.mean(0))[rays.views]
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:
@@ -218,7 +245,7 @@ class VolSDF(nn.Module):
             self.background.refresh_occupancy(step, generator)
 
     def set_progress(self, share: float) -> None:
-        c = self.config
+        c, self.share = self.config, share
         grown = min(1.0, share / c.coarse_until)
         self.beta.set_progress(grown)
         self.field.set_active_levels(c.levels_init + (1.0 - c.levels_init) * grown)
@@ -226,7 +253,14 @@ class VolSDF(nn.Module):
     def parameter_groups(self) -> list[ParameterGroup]:
         groups = [ParameterGroup(f"field.{g.name}", g.tensor, g.lr_factor, g.sparse) for g in self.field.parameter_groups()]
         groups += self.color.parameter_groups() + self.beta.parameter_groups()
+        if self.exposure is not None:
+            groups.append(ParameterGroup("exposure", self.exposure, EXPOSURE_LR_FACTOR))
         return groups + (self.background.parameter_groups() if self.background is not None else [])
+
+
+def _curvature_schedule(share: float) -> float:
+    """0 to 1 over the first fifth of a run, 1 to its half, back to 0 at four fifths."""
+    return min(share / 0.2, 1.0) * min(max((0.8 - share) / 0.3, 0.0), 1.0)
 
 
 def _points_in_unit_ball(count: int, generator: torch.Generator) -> Tensor:

@@ -20,18 +20,20 @@ class Rays:
         origins: [R, 3]
         directions: Unit length. [R, 3]
         limits: Distances between which the scene is looked at, to crop it; None for all of it. [R, 2]
+        views: Number of the training view that each ray belongs to; None where it belongs to none. int64 [R]
     """
 
     origins: Tensor
     directions: Tensor
     limits: Tensor | None = None
+    views: Tensor | None = None
 
     def __len__(self) -> int:
         return self.origins.shape[0]
 
     def slice(self, start: int, stop: int) -> Rays:
-        limits = None if self.limits is None else self.limits[start:stop]
-        return Rays(self.origins[start:stop], self.directions[start:stop], limits)
+        limits, views = (None if a is None else a[start:stop] for a in (self.limits, self.views))
+        return Rays(self.origins[start:stop], self.directions[start:stop], limits, views)
 
 
 @dataclass
@@ -112,5 +114,5 @@ class PixelBank:
         pose = self.scene_from_camera[view]
         d = pose[:, :, 0] * x[:, None] + pose[:, :, 1] * y[:, None] + pose[:, :, 2]
         rgba = self.pixels[index].float() / 255.0
-        rays = Rays(pose[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1))
+        rays = Rays(pose[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1), views=view)
         return rays, Targets(rgba[:, :3], rgba[:, 3])
