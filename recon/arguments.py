@@ -201,7 +201,13 @@ class Evaluate:
     run: tyro.conf.Positional[Path]
     """A run folder; or a curves.json or parametric_edges.json to compare with --truth."""
     truth: Path | None = None
-    """Mesh, curves.json, ABC features, STEP, sampled .ply, or a folder that holds them, in world units; built-in scenes bring their own."""
+    """Mesh, curves.json, ABC features, STEP, sampled .ply, or a folder that holds them, in world units; built-in scenes bring their own.
+    Or DTU's evaluation data: the folder that holds Points/ and ObsMask/."""
+    scan: int | None = None
+    """Which of DTU's scans; default: the number in the dataset's path."""
+    cull: Literal["none", "neus", "monosdf", "2dgs"] | None = None
+    """Against a DTU scan: first cut off what lies outside of the masks, grown as these do (50, 12, 24 pixels of 1600). Default: none if
+    the run used masks, else neus."""
     json: bool = False
     """Print the results as JSON."""
 

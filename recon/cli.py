@@ -74,12 +74,13 @@ def open_data(source: str, config: RunConfig) -> Scene:
     )
 
 
-def open_truth(source: str, given: Path | None) -> GroundTruth:
-    """What is known of the object, in world units: what the user gives, else what a built-in scene brings."""
+def open_truth(source: str, given: Path | None, scan: int | None = None) -> GroundTruth:
+    """What is known of the object, in world units: what the user gives (of DTU the scan), else what a built-in scene brings."""
+    from recon.evaluation.dtu import scan_number
     from recon.evaluation.truth import GroundTruth, read_truth
 
     if given is not None:
-        return read_truth(given)
+        return read_truth(given, scan_number(source) if scan is None else scan)
     if not source.startswith("scenes:"):
         return GroundTruth()
     import scenes
@@ -211,8 +212,8 @@ def evaluate(command: Evaluate) -> None:
     run = open_run(command.run)
     source = run.scene_info()["source"]
     with Reporter() as reporter:
-        scene, truth = open_data(source, run.config), open_truth(source, command.truth)
-        results = pipeline.evaluate(run, pipeline.load_method(run, reporter), scene, truth, reporter)
+        scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
+        results = pipeline.evaluate(run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull)
     if command.json:
         print(json.dumps(results, indent=1))
     else:

@@ -18,20 +18,24 @@ from recon.curves.wireframe import load
 from recon.data.scene import Scene, View
 from recon.errors import UsageError
 from recon.evaluation.curves import evaluate_curves
+from recon.evaluation.dtu import CullName, evaluate_dtu
 from recon.evaluation.images import PROTOCOL as IMAGE_PROTOCOL
 from recon.evaluation.images import image_metrics
 from recon.evaluation.report import mean, to_plain
 from recon.evaluation.silhouettes import object_mask, silhouette_iou
 from recon.evaluation.surfaces import surface_metrics
+from recon.evaluation.textured import textured_mesh_metrics
 from recon.evaluation.truth import GroundTruth
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
 from recon.runs import Run
-from recon.surface.reading import read_mesh
+from recon.surface.reading import read_mesh, read_surface
 
 
-def evaluate(run: Run, method: Method, scene: Scene, truth: GroundTruth, reporter: Reporter) -> dict[str, Any]:
+def evaluate(
+    run: Run, method: Method, scene: Scene, truth: GroundTruth, reporter: Reporter, cull: CullName | None = None
+) -> dict[str, Any]:
     """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
     Args:
@@ -40,6 +44,8 @@ def evaluate(run: Run, method: Method, scene: Scene, truth: GroundTruth, reporte
         scene: Its data.
         truth: What is known of the object.
         reporter: Where progress goes.
+        cull: Against a DTU scan, what the mesh is cut by beforehand; None for the convention: nothing if the run used masks, else
+            NeuS's masks.
     Returns:
         What ``results.json`` holds.
     """
@@ -64,11 +70,19 @@ def evaluate(run: Run, method: Method, scene: Scene, truth: GroundTruth, reporte
         if truth.surface is not None:
             reporter.say("comparing with the true surface")
             results["surface"] = surface_metrics(mesh, truth.surface, unit=scene.unit).to_json()
+        if truth.dtu is not None:
+            reporter.say(f"comparing with DTU's scan {truth.dtu.scan}")
+            usual: CullName = "none" if run.config.data.use_masks else "neus"
+            results["dtu"] = evaluate_dtu(mesh, truth.dtu, scene.views, cull or usual)
+    textured_path = run.exports / "mesh.glb"
+    if textured_path.is_file() and scene.split("test"):
+        reporter.say("comparing the textured mesh with the held-out photographs")
+        results["textured_mesh"] = _textured(run, textured_path, scene, reporter)
     curves_path = run.exports / "curves.json"
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
         results["curves"] = evaluate_curves(load(curves_path), truth.curves)
-    if truth.known and not {"surface", "curves"} & set(results):
+    if truth.known and not {"surface", "dtu", "curves"} & set(results):
         reporter.warn(f"nothing of this run can be compared with the truth, which holds {truth.known} only")
     results = to_plain(results)
     write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
@@ -96,6 +110,18 @@ def _images(run: Run, method: Method, scene: Scene, reporter: Reporter) -> dict[
         "seconds_per_view": (time.perf_counter() - began) / len(per_view),
         "per_view": per_view,
     }
+
+
+def _textured(run: Run, path: Path, scene: Scene, reporter: Reporter) -> dict[str, Any] | None:
+    """The exported .glb from the held-out cameras; None if the photographs have a background that is not known."""
+
+    def keep(view: View, picture: np.ndarray) -> None:
+        Image.fromarray(to_uint8(picture)).save(run.eval / f"{view_stem(view.name)}-mesh.png")
+
+    figures = textured_mesh_metrics(read_surface(path), scene.split("test"), scene.background, keep)
+    if figures is None:
+        reporter.say("the textured mesh has no background, and the photographs no mask: their pictures are not compared")
+    return figures
 
 
 def photograph(view: View, scene: Scene) -> np.ndarray:
@@ -126,11 +152,19 @@ def summary_lines(results: dict[str, Any]) -> list[str]:
         lines.append(f"held-out views ({images['views']}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
     if silhouettes is not None:
         lines.append(f"silhouettes: IoU {silhouettes['mean']:.4f} (worst view {silhouettes['least']:.4f})")
+    if results.get("textured_mesh") is not None:
+        textured = results["textured_mesh"]
+        inside = "" if textured["psnr_masked"] is None else f", inside the object {textured['psnr_masked']:.2f} dB"
+        lines.append(f"textured mesh, the same views: PSNR {textured['psnr']:.2f} dB{inside}")
     if surface is not None:
         unit = results["unit"] or "world units"
         share = surface["chamfer_percent_of_diagonal"]
         lines.append(f"surface: Chamfer-L1 {surface['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
         lines.append(f"surface: normal consistency {surface['normal_consistency']:.4f}")
+    if results.get("dtu") is not None:
+        dtu = results["dtu"]
+        figures = f"Chamfer {dtu['overall']:.3f} mm (accuracy {dtu['d2s']:.3f}, completeness {dtu['s2d']:.3f})"
+        lines.append(f"DTU scan {dtu['scan']}: {figures}, culled by: {dtu['culling']['name']}")
     if results.get("curves") is not None:
         lines += curve_lines(results["curves"])
     return lines

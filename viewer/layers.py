@@ -18,7 +18,7 @@ from recon.data.scene import Camera, View
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS, curve_rgb
 from recon.surface.mesh import Mesh
-from viewer.loading import read_surface
+from recon.surface.reading import read_surface, world_from_gltf
 from viewer.painter import Crop
 from viewer.picking import CurveLines, curve_lines
 
@@ -153,13 +153,14 @@ class Layers:
 
     def mesh(self, path: Path) -> None:
         """The exported .glb itself, as it is; other files with their vertex colours."""
-        data = path.read_bytes() if path.suffix.lower() == ".glb" else glb_bytes(read_surface(path))
-        s = self._from_world
+        is_glb = path.suffix.lower() == ".glb"
+        data = path.read_bytes() if is_glb else glb_bytes(read_surface(path))
+        s, turned = self._from_world, world_from_gltf(path) if is_glb else np.eye(3)
         self._scene.add_glb(
             "/mesh/exported",
             data,
             scale=s.scale,
-            wxyz=quaternion(s.rotation),
+            wxyz=quaternion(s.rotation @ turned),
             position=s.translation,
             cast_shadow=False,
             receive_shadow=False,

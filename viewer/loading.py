@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-import trimesh
 
 from recon.curves import Wireframe, load
 from recon.errors import DataError
 from recon.runs import Run
 from recon.surface.mesh import Mesh
-from recon.surface.reading import read_mesh
+from recon.surface.reading import read_surface
 
 
 def surface_file(run: Run) -> Path | None:
@@ -58,23 +54,3 @@ def load_wireframe(run: Run) -> Wireframe:
     if path is None:
         raise DataError(f"{run.folder}: this run has no curves", hint="train with --method nef, or make them: recon export RUN curves")
     return load(path)
-
-
-def read_surface(path: Path) -> Mesh:
-    """A mesh file with its colours; of a .glb also the texture and the normals.
-
-    Raises:
-        DataError: See :func:`recon.surface.reading.read_mesh`.
-    """
-    mesh = read_mesh(path)
-    if path.suffix.lower() != ".glb":
-        return mesh
-    loaded = trimesh.load_mesh(path, process=False)
-    visual = loaded.visual
-    picture, coordinates = getattr(getattr(visual, "material", None), "baseColorTexture", None), getattr(visual, "uv", None)
-    if picture is None or coordinates is None:
-        return mesh
-    uv = np.asarray(coordinates, np.float64)
-    # Its own normals: computed again they would break at the seams of the texture.
-    normals = np.asarray(loaded.vertex_normals, np.float64)
-    return replace(mesh, colors=None, uv=uv, normals=normals, texture=np.asarray(picture.convert("RGB")))

@@ -5,9 +5,11 @@ Needs the official evaluation data: ``Points/stl/stl024_total.ply``, ``ObsMask/O
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import trimesh
@@ -16,11 +18,14 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from recon.data.scene import View
-from recon.errors import DataError
-from recon.surface.mesh import Mesh, face_areas, keep_faces
+from recon.errors import DataError, UsageError
+from recon.surface.mesh import Mesh, face_areas, keep_faces, largest_component
 
 SCANS = (24, 37, 40, 55, 63, 65, 69, 83, 97, 105, 106, 110, 114, 118, 122)
 DENSITY_MM, PATCH_MM, MAX_DISTANCE_MM = 0.2, 60.0, 20.0
+CullName = Literal["none", "neus", "monosdf", "2dgs"]
+CULL_RADIUS = {"neus": 50.0, "monosdf": 12.0, "2dgs": 24.0}
+"""How far masks are grown before what lies outside them is cut off, pixels of a picture 1600 wide, by whose evaluation it is."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class DtuTruth:
     """The official data of one scan, in mm.
 
     Attributes:
+        scan: Its number.
         points: Laser scan. [P, 3]
         observed: Voxels that the scanner saw. [X, Y, Z] bool
         box: Lower and upper corner of the voxels. [2, 3]
@@ -35,11 +41,37 @@ class DtuTruth:
         plane: The table; completeness counts points with ``plane @ (x, y, z, 1) > 0``. [4]
     """
 
+    scan: int
     points: np.ndarray
     observed: np.ndarray
     box: np.ndarray
     voxel: float
     plane: np.ndarray
+
+
+def is_dtu_truth(folder: Path) -> bool:
+    """Whether a folder is laid out as DTU's evaluation data."""
+    return (folder / "Points" / "stl").is_dir() or (folder / "ObsMask").is_dir()
+
+
+def scan_number(name: str) -> int | None:
+    """The scan that a dataset's path names ("DTU/scan24", "dtu_scan_105"), or None. Of several, the innermost."""
+    found = re.findall(r"scan_?(\d+)", name.lower())
+    return int(found[-1]) if found else None
+
+
+def choose_scan(folder: Path, scan: int | None) -> int:
+    """The scan to compare with: the one that is wanted, else the only one of which the folder has points.
+
+    Raises:
+        UsageError: If it is not known which.
+    """
+    if scan is not None:
+        return scan
+    there = sorted(int(m[1]) for p in folder.glob("Points/stl/stl*_total.ply") if (m := re.fullmatch(r"stl(\d+)_total", p.stem)))
+    if len(there) == 1:
+        return there[0]
+    raise UsageError(f"{folder}: which scan of DTU is this?", "say it with --scan 24, or name the dataset's folder scan24")
 
 
 def load_dtu_truth(folder: Path, scan: int) -> DtuTruth:
@@ -57,6 +89,7 @@ def load_dtu_truth(folder: Path, scan: int) -> DtuTruth:
     cloud = trimesh.load(paths[0], process=False)
     mask, plane = loadmat(paths[1]), loadmat(paths[2])
     return DtuTruth(
+        scan,
         np.asarray(cloud.vertices, np.float64),  # type: ignore[union-attr]
         mask["ObsMask"].astype(bool),
         np.asarray(mask["BB"], np.float64),
@@ -107,6 +140,37 @@ def dtu_chamfer(mesh_mm: Mesh, truth: DtuTruth, *, seed: int = 0) -> dict:
         "seed": seed,
         "protocol": "DTU: points every 0.2 mm, observation mask, plane, distances below 20 mm, scan points against mesh points",
     }
+
+
+def evaluate_dtu(mesh_mm: Mesh, truth: DtuTruth, views: Sequence[View], cull: CullName, *, seed: int = 0) -> dict:
+    """The protocol with its culling, and both named in the result.
+
+    Args:
+        mesh_mm: In the world frame of DTU, mm.
+        truth: From :func:`load_dtu_truth`.
+        views: Whose masks cut the mesh, if ``cull`` says so.
+        cull: "none" (as for results with masks), or whose radius of mask dilation; then also only the largest component is kept.
+        seed: See :func:`dtu_chamfer`.
+    Raises:
+        UsageError: If the mesh is to be culled, and no view has a mask.
+        DataError: See :func:`dtu_chamfer`.
+    """
+    culling: dict = {"name": cull}
+    if cull != "none":
+        masks = [v.mask for v in views if v.mask is not None]
+        if not masks:
+            raise UsageError("the mesh is to be culled by masks, and the dataset has none", "--cull none")
+        radius = CULL_RADIUS[cull] * masks[0].shape[1] / 1600
+        before = len(mesh_mm.faces)
+        mesh_mm = largest_component(cull_by_masks(mesh_mm, views, radius))
+        culling |= {
+            "dilation_px": radius,
+            "dilation_px_at_1600": CULL_RADIUS[cull],
+            "views": len(masks),
+            "faces_removed": before - len(mesh_mm.faces),
+            "rule": "faces whose vertices lie in all grown masks (outside of a picture counts as inside); then the largest component",
+        }
+    return {"scan": truth.scan, **dtu_chamfer(mesh_mm, truth, seed=seed), "culling": culling}
 
 
 def grid_on_triangles(mesh: Mesh, density: float) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
 from recon.errors import DataError
-from recon.surface.mesh import Mesh
+from recon.geometry import Similarity
+from recon.surface.mesh import Mesh, transform_mesh
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -38,3 +41,32 @@ def read_mesh(path: Path) -> Mesh:
     if loaded.visual is not None and loaded.visual.kind == "vertex":
         colors = np.asarray(loaded.visual.vertex_colors)[:, :3].astype(np.uint8)  # pyright: ignore[reportAttributeAccessIssue]
     return Mesh(vertices, faces, colors=colors)
+
+
+def read_surface(path: Path) -> Mesh:
+    """A mesh file with its colours; of a .glb also the texture and the normals, and turned back if this program turned it (``up``).
+
+    Raises:
+        DataError: See :func:`read_mesh`.
+    """
+    mesh = read_mesh(path)
+    if path.suffix.lower() != ".glb":
+        return mesh
+    loaded = trimesh.load_mesh(path, process=False)
+    visual = loaded.visual
+    picture, coordinates = getattr(getattr(visual, "material", None), "baseColorTexture", None), getattr(visual, "uv", None)
+    if picture is not None and coordinates is not None:
+        uv = np.asarray(coordinates, np.float64)
+        # Its own normals: computed again they would break at the seams of the texture.
+        normals = np.asarray(loaded.vertex_normals, np.float64)
+        mesh = replace(mesh, colors=None, uv=uv, normals=normals, texture=np.asarray(picture.convert("RGB")))
+    return transform_mesh(mesh, Similarity(rotation=world_from_gltf(path)))
+
+
+def world_from_gltf(path: Path) -> np.ndarray:
+    """The rotation from a .glb's axes to the world's, as its ``asset.extras`` tell it; none for other programs' files. [3, 3]"""
+    with open(path, "rb") as file:
+        header = file.read(20)
+        tree = json.loads(file.read(int.from_bytes(header[12:16], "little")))
+    extras = tree["asset"].get("extras") or {}
+    return np.array(extras.get("gltf_from_world_rotation", np.eye(3)), np.float64).T

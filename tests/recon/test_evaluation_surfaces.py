@@ -205,7 +205,7 @@ def test_grid_on_triangles_has_the_density():
 def dtu() -> DtuTruth:
     """A ball of 10 mm, scanned above the table z = -5."""
     points = sample_surface(scaled(BALL, 10), 60_000, np.random.default_rng(9))[0]
-    return DtuTruth(points, np.ones((31, 31, 31), bool), np.array([[-15.0] * 3, [15.0] * 3]), 1.0, np.array([0, 0, 1.0, 5.0]))
+    return DtuTruth(24, points, np.ones((31, 31, 31), bool), np.array([[-15.0] * 3, [15.0] * 3]), 1.0, np.array([0, 0, 1.0, 5.0]))
 
 
 def test_dtu_protocol(dtu):
