@@ -76,7 +76,7 @@ def algorithm1(
             break
         active, t, distance, upper = active[going], t[going], distance[going], upper[going]
         bound = kernels.opacity_error(distance.reshape(-1), t.reshape(-1), _offsets(t), upper)
-        u = torch.linspace(0.0, 1.0, FIRST_SAMPLES).expand(len(active), -1).contiguous()
+        u = torch.linspace(0.0, 1.0, FIRST_SAMPLES, dtype=t.dtype).expand(len(active), -1).contiguous()
         fresh = kernels.sample_pdf(t.reshape(-1), bound + 1e-6, u, _offsets(t))
         at_fresh = _query(sdf, rays, active, fresh)
         queries += fresh.numel()
@@ -117,10 +117,10 @@ def _final(t: Tensor, distance: Tensor, beta: Tensor, generator: torch.Generator
     transmittance = torch.exp(-(torch.cumsum(depth, 1) - depth))
     weights = transmittance * (1.0 - torch.exp(-depth)) + 1e-5
     if generator is None:
-        u = torch.linspace(0.0, 1.0, FINAL_SAMPLES).expand(count, -1).contiguous()
+        u = torch.linspace(0.0, 1.0, FINAL_SAMPLES, dtype=t.dtype).expand(count, -1).contiguous()
         kept = torch.linspace(0, n - 1, EXTRA_SAMPLES).long()
     else:
-        u = torch.rand(count, FINAL_SAMPLES, generator=generator)
+        u = torch.rand(count, FINAL_SAMPLES, generator=generator, dtype=t.dtype)
         kept = torch.randperm(n, generator=generator)[:EXTRA_SAMPLES]
     drawn = kernels.sample_pdf(t.reshape(-1), weights.reshape(-1), u, _offsets(t))
     return torch.cat([drawn, t[:, kept]], 1)
