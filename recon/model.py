@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from recon.config import RunConfig
+from recon.errors import UsageError
 from recon.fields.base import Field
 from recon.fields.hashgrid import HashGridField
 from recon.fields.mlp import MLPField
@@ -24,8 +25,15 @@ def build_method(config: RunConfig, background_kind: BackgroundKind, train_views
         config: The run's configuration.
         background_kind: ``Scene.background`` of the data it will be trained on.
         train_views: Number of photographs that it will be trained on; matters where each has an exposure of its own.
+    Raises:
+        UsageError: For a solid shell around images that are transparent or show one colour around the object.
     """
     generator = torch.Generator().manual_seed(config.seed)
+    if config.method == "volsdf" and config.volsdf.shell_radius is not None and background_kind != "unknown":
+        raise UsageError(
+            "volsdf.shell_radius puts a solid wall behind the object, but these images say what is behind it (alpha, masks or one colour)",
+            "drop the setting, or ignore masks with --no-masks",
+        )
     within_shell = config.method == "volsdf" and config.volsdf.shell_radius is not None
     learnt = background_kind == "unknown" and config.method != "nef" and not within_shell
     background = Background(config.background, generator) if learnt else None

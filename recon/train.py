@@ -107,7 +107,8 @@ def train(
                 method.refresh_occupancy(step, generator)
             rays, targets = pixels.draw(rays_per_step, generator)
             losses = method.losses(rays, targets, generator)
-            if not math.isfinite(losses.squared_error):
+            # Both: where a distance is not a number there are no samples, and so no colour error.
+            if not math.isfinite(losses.squared_error + float(losses.total.detach())):
                 run.set_status("failed", step, "the loss is not finite")
                 raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set train.lr")
             losses.total.backward()
