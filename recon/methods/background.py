@@ -14,13 +14,15 @@ from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import HashGridField
 from recon.methods.density import DensityModel
 from recon.rendering.directions import spherical_harmonics
-from recon.rendering.occupancy import refresh_by_density
+from recon.rendering.occupancy import in_chunks, refresh_by_density
 from recon.rendering.rays import Rays
-from recon.rendering.volume import select_samples
+from recon.rendering.volume import seen_samples, select_samples
 
 BackgroundKind = Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
 
 OCCUPANCY_RESOLUTION = 64
+VISIBLE = 1e-3
+"""Less transmittance than this counts as none."""
 OPACITY_STEP = 0.05
 """Length for which a background cell's density is turned into an opacity, in contracted units."""
 
@@ -75,6 +77,10 @@ class Background(nn.Module):
         points = contract((rays.origins[:, None] + t[..., None] * rays.directions[:, None]).reshape(-1, 3))
         keep = self.grid.contains(points)
         samples, points = select_samples(samples, keep), points[keep]
+        if generator is not None:  # a pass without gradients, so that the one with gradients has only what can be seen
+            with torch.no_grad():
+                seen = seen_samples(samples, in_chunks(self.model.density, points), VISIBLE)
+            samples, points = select_samples(samples, seen), points[seen]
         harmonics = spherical_harmonics(rays.directions)[samples.ray_indices.long()]
         density, rgb = self.model(points, harmonics)
         color, _, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
@@ -88,17 +94,20 @@ class Background(nn.Module):
 
 
 def behind(
-    kind: BackgroundKind, learnt: Background | None, rays: Rays, far: Tensor, generator: torch.Generator | None
+    kind: BackgroundKind, learnt: Background | None, rays: Rays, far: Tensor, opacity: Tensor, generator: torch.Generator | None
 ) -> tuple[Tensor, int]:
     """Colour behind the sphere for each ray [R, 3], and how many samples it took.
 
+    A learnt background is not asked for rays that are opaque before it (``opacity`` [R], no gradient is kept): they get black.
     In training (``generator`` given) a transparent background is a random colour per ray, so that neither a white nor a black
     object can pass for it; in rendering it is white. Behind a cropped view there is nothing but white either.
     """
     if rays.limits is not None:
         return torch.ones(len(rays), 3), 0
     if learnt is not None:
-        return learnt(rays, far, generator)
+        through = (opacity.detach() < 1.0 - VISIBLE).nonzero().squeeze(1)
+        color, samples = learnt(Rays(rays.origins[through], rays.directions[through]), far[through], generator)
+        return torch.zeros(len(rays), 3).index_copy(0, through, color), samples
     if isinstance(kind, tuple):
         return torch.tensor(kind).expand(len(rays), 3), 0
     if generator is not None:

@@ -58,7 +58,7 @@ class Radiance(nn.Module):
         far, samples = self._march(rays, torch.rand(len(rays), generator=generator))
         density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
-        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, generator)
+        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, opacity, generator)
         predicted = color + (1.0 - opacity)[:, None] * backdrop
         wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
         loss = nn.functional.smooth_l1_loss(predicted, wanted, beta=0.1)
@@ -71,7 +71,7 @@ class Radiance(nn.Module):
         density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
         channels = torch.cat([rgb, samples.t[:, None]], -1)
         values, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
-        backdrop, _ = behind(self.background_kind, self.background, rays, far, None)
+        backdrop, _ = behind(self.background_kind, self.background, rays, far, opacity, None)
         depth = torch.where(opacity > 1e-3, values[:, 3] / opacity.clamp_min(1e-3), 0.0)
         return Rendering(values[:, :3] + (1.0 - opacity)[:, None] * backdrop, opacity, depth)
 

@@ -27,6 +27,8 @@ FAINT = 1e-3
 """Intervals outside the surface that cannot be more opaque than this are skipped."""
 SHELL_SLOPE = 20.0
 """How steeply the signed distance falls towards the wall of the solid shell (VolSDF's sphere_scale on DTU)."""
+BACKGROUND_COST = 0.4
+"""What a sample of the background costs, with one of the surface as the unit: it has no gradient in space."""
 EXPOSURE_LR_FACTOR = 0.1
 
 
@@ -89,7 +91,7 @@ class VolSDF(nn.Module):
         rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:count, 1:])
         density = kernels.laplace_density(sdf, self.beta())
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
-        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, generator)
+        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
         predicted = self._exposed(color + (1.0 - opacity)[:, None] * backdrop, rays)
         backdrop = self._exposed(backdrop, rays).detach()
         wanted = targets.rgb * targets.alpha[:, None] + backdrop * (1.0 - targets.alpha[:, None])
@@ -103,7 +105,7 @@ class VolSDF(nn.Module):
         terms = {name: float(value.detach()) for name, value in parts.items()}
         squared = float(((predicted - wanted) ** 2).mean().detach())
         figures = {"beta": self.beta.number(), **drawn.figures}
-        return Losses(torch.stack(list(parts.values())).sum(), terms, squared, count + backdrop_samples, figures)
+        return Losses(torch.stack(list(parts.values())).sum(), terms, squared, count + round(BACKGROUND_COST * backdrop_samples), figures)
 
     def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
         """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
@@ -132,7 +134,7 @@ class VolSDF(nn.Module):
         density = kernels.laplace_density(sdf, self.beta())
         channels = torch.cat([rgb, nn.functional.normalize(slope, dim=-1), samples.t[:, None]], -1)
         result, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
-        backdrop, _ = behind(self.background_kind, self.background, rays, drawn.far, None)
+        backdrop, _ = behind(self.background_kind, self.background, rays, drawn.far, opacity, None)
         depth = torch.where(opacity > 1e-3, result[:, 6] / opacity.clamp_min(1e-3), 0.0)
         return Rendering(
             rgb=result[:, :3] + (1.0 - opacity)[:, None] * backdrop,

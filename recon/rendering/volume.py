@@ -31,7 +31,12 @@ def keep_visible(samples: kernels.RaySamples, density: Tensor, threshold: float)
         density: At the samples. [N]
         threshold: Transmittance in (0, 1).
     """
-    return select_samples(samples, torch.exp(-before(density * samples.dt, samples.offsets)) > threshold)
+    return select_samples(samples, seen_samples(samples, density, threshold))
+
+
+def seen_samples(samples: kernels.RaySamples, density: Tensor, threshold: float) -> Tensor:
+    """Whether the transmittance before each sample is more than ``threshold``. [N] bool"""
+    return torch.exp(-before(density * samples.dt, samples.offsets)) > threshold
 
 
 def select_samples(samples: kernels.RaySamples, keep: Tensor) -> kernels.RaySamples:
