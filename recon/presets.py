@@ -21,17 +21,16 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
     if method == "nef":
         return _edge_preset(field_name, preset)
     config = RunConfig(method=method, field=field_name, preset=preset)
+    # A sample costs a surface twice what it costs a radiance field: second-order gradients.
+    samples = 32768 if method == "volsdf" else 65536
     if preset == "fast":
-        # A sample costs a surface twice what it costs a radiance field: second-order gradients.
-        steps, samples = (2000, 32768) if method == "volsdf" else (1800, 65536)
+        steps = 2000 if method == "volsdf" else 1800
         return replace(config, train=replace(config.train, steps=steps, samples_per_step=samples))
     if preset == "balanced":
         return replace(
             config,
             hashgrid=replace(config.hashgrid, levels=16, log2_table_size=18, finest_resolution=2048),
-            train=replace(
-                config.train, steps=4000 if method == "volsdf" else 7000, samples_per_step=32768 if method == "volsdf" else 65536
-            ),
+            train=replace(config.train, steps=4000 if method == "volsdf" else 7000, samples_per_step=samples),
             export=replace(config.export, resolution=768, texture_size=4096, texture_faces=120000),
         )
     return replace(
