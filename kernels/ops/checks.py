@@ -40,3 +40,9 @@ def active(active_levels: int | None, grid: HashGridSpec) -> int:
     if not 0 <= active_levels <= grid.levels:
         raise ArgumentError(f"active_levels must be 0 to {grid.levels}, not {active_levels}")
     return int(active_levels)
+
+
+def fixed_points(op: str, x: Tensor) -> None:
+    """For results that are not differentiable to the points."""
+    if x.requires_grad and torch.is_grad_enabled():
+        raise ArgumentError(f"{op} is not differentiable to x; pass x.detach()")

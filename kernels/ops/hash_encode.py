@@ -1,4 +1,4 @@
-"""``hash_encode``: multiresolution hash grid encoding."""
+"""``hash_encode``: multiresolution hash grid encoding, and ``hash_encode_pullback``: its spatial derivative applied backwards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .. import backends
 from ..reference import hash_grid as reference
+from ..reference.pullback import pullback
 from ..specs import HashGridSpec, grid_from_ints
 from . import checks, gpu_fields
 from .native_specs import native_grid, raw
@@ -40,6 +41,33 @@ def hash_encode(x: Tensor, table: Tensor, spec: HashGridSpec, *, active_levels: 
     if not torch.compiler.is_compiling():
         checks.finite_points(x)
     return reference.hash_encode(x, table, spec, levels)
+
+
+def hash_encode_pullback(
+    grad: Tensor, x: Tensor, table: Tensor, spec: HashGridSpec, *, active_levels: int | None = None, backend: str | None = None
+) -> Tensor:
+    """Gradient to the points of ``grad . hash_encode(x)``: how a gradient to features becomes one in space.
+
+    Args:
+        grad: [N, spec.levels * spec.features], dtype and device of ``x``.
+        x, table, spec, active_levels: As in :func:`hash_encode`.
+        backend: Force a backend.
+    Returns:
+        [N, dims]. Differentiable once to ``grad`` and ``table``, not to ``x``: losses on a spatial gradient need no more, and without it
+        the native version is several times as fast as differentiating :func:`hash_encode` twice.
+    Raises:
+        ArgumentError: Wrong shape, dtype, device; ``x`` not finite, or requiring a gradient.
+        BackendError: A forced backend is missing.
+    """
+    checks.float_tensor("x", x, (None, spec.dims))
+    checks.float_tensor("table", table, (spec.entries, spec.features), like=x)
+    checks.float_tensor("grad", grad, (x.shape[0], spec.out_features), like=x)
+    levels = checks.active(active_levels, spec)
+    checks.fixed_points("hash_encode_pullback", x)
+    checks.finite_points(x)
+    if backends.backend("hash_encode", x.device, backend) != "cpu":
+        return pullback(lambda p: hash_encode(p, table, spec, active_levels=levels, backend=backend), x, grad)
+    return _encode_backward(grad, x, table, spec.to_ints(), levels, True, False)[0]
 
 
 @torch.library.custom_op("formfield::hash_encode", mutates_args=())
@@ -87,10 +115,10 @@ def _(
 
 @torch.library.custom_op("formfield::hash_encode_double_backward", mutates_args=())
 def _encode_double_backward(
-    v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int
+    v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     grad_grad_out = torch.empty_like(grad_out, memory_format=torch.contiguous_format)
-    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0)
     grad_table = torch.zeros_like(table, memory_format=torch.contiguous_format)
     backends.native().hash_encode_double_backward(
         raw(x),
@@ -100,7 +128,7 @@ def _encode_double_backward(
         raw(grad_out),
         raw(v),
         grad_grad_out,
-        grad_x,
+        grad_x if need_x else None,
         grad_table,
         torch.get_num_threads(),
     )
@@ -108,10 +136,10 @@ def _encode_double_backward(
 
 
 @_encode_double_backward.register_fake
-def _(v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int) -> tuple[Tensor, Tensor, Tensor]:
+def _(v, grad_out, x, table, grid, active_levels, need_x):
     return (
         torch.empty_like(grad_out, memory_format=torch.contiguous_format),
-        torch.empty_like(x, memory_format=torch.contiguous_format),
+        torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0),
         torch.empty_like(table, memory_format=torch.contiguous_format),
     )
 
@@ -137,7 +165,9 @@ def _backward_gradient(ctx, v_x, v_table):
     grad_out, x, table = ctx.saved_tensors
     grads: list[Tensor | None] = [None, None, None]
     if ctx.need_x and v_x is not None:
-        grads = list(_encode_double_backward(v_x, grad_out, x, table, ctx.grid, ctx.active_levels))
+        need_x = ctx.needs_input_grad[1]
+        grads = list(_encode_double_backward(v_x, grad_out, x, table, ctx.grid, ctx.active_levels, need_x))
+        grads[1] = grads[1] if need_x else None
     if ctx.need_table and v_table is not None:
         # <v_table, dL/dtable> is linear in grad_out with the encoding of v_table as its gradient, and in the weights of x
         through_out = _encode(x, v_table, ctx.grid, ctx.active_levels)

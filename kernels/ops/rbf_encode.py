@@ -1,4 +1,4 @@
-"""``rbf_encode``: adaptive radial basis functions as an encoding (NeuRBF, arXiv 2309.15426)."""
+"""``rbf_encode``: adaptive radial basis functions as an encoding (NeuRBF, arXiv 2309.15426), and its spatial derivative backwards."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from torch import Tensor
 from .. import backends
 from ..errors import ArgumentError
 from ..reference import rbf as reference
+from ..reference.pullback import pullback
 from . import gpu_rbf
 from . import packed_checks as checks
+from .checks import fixed_points
 from .native_specs import raw
 
 KERNELS = ("iq", "gauss", "hat")
@@ -68,6 +70,48 @@ def rbf_encode(
     if name in backends.GPU_MODULES:
         return gpu_rbf.rbf_encode(name, x, centers, shapes, weights, neighbors, frequencies, *options, KERNELS)
     return reference.rbf_encode(x, centers, shapes, weights, neighbors, frequencies, *options)
+
+
+def rbf_encode_pullback(
+    grad: Tensor,
+    x: Tensor,
+    centers: Tensor,
+    shapes: Tensor,
+    weights: Tensor,
+    neighbors: Tensor,
+    *,
+    frequencies: Tensor | None = None,
+    kernel: str = "iq",
+    normalize: bool = True,
+    taper: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """Gradient to the points of ``grad . rbf_encode(x)``: how a gradient to features becomes one in space.
+
+    Args:
+        grad: [N, F]
+        x, centers, shapes, weights, neighbors, frequencies, kernel, normalize, taper: As in :func:`rbf_encode`.
+        backend: Force a backend.
+    Returns:
+        [N, D]. Differentiable once to ``grad``, ``centers``, ``shapes`` and ``weights``, not to ``x``: where centres and shapes are fixed
+        too, the native version then needs only sums over channels.
+    Raises:
+        ArgumentError: As :func:`rbf_encode`; also for an ``x`` that requires a gradient.
+        BackendError: A forced backend is missing.
+    """
+    _check(x, centers, shapes, weights, neighbors, frequencies, kernel, taper)
+    checks.floats("rbf_encode_pullback", x=(x, (None, x.shape[1])), grad=(grad, (x.shape[0], weights.shape[1])))
+    fixed_points("rbf_encode_pullback", x)
+    if backends.backend("rbf_encode", x.device, backend) == "cpu":
+        flags = int(normalize) + 2 * int(taper)
+        options = (KERNELS.index(kernel), flags, [True, False, False, False])
+        return _backward(grad, x, centers, shapes, weights, neighbors, frequencies, *options)[0]
+
+    def encode(points: Tensor) -> Tensor:
+        functions = (centers, shapes, weights, neighbors)
+        return rbf_encode(points, *functions, frequencies=frequencies, kernel=kernel, normalize=normalize, taper=taper, backend=backend)
+
+    return pullback(encode, x, grad)
 
 
 def _check(x, centers, shapes, weights, neighbors, frequencies, kernel, taper) -> None:

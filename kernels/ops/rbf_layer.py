@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,31 @@ from . import packed_checks as checks
 from .native_specs import raw
 
 
-def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, *, backend: str | None = None) -> Tensor:
+@overload
+def rbf_layer(
+    features: Tensor,
+    centers: Tensor,
+    log_betas: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    order: Literal[0] = 0,
+    backend: str | None = None,
+) -> Tensor: ...
+@overload
+def rbf_layer(
+    features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, *, order: Literal[1], backend: str | None = None
+) -> tuple[Tensor, Tensor]: ...
+def rbf_layer(
+    features: Tensor,
+    centers: Tensor,
+    log_betas: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    order: Literal[0, 1] = 0,
+    backend: str | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
     """Evaluate ``y = weight phi + bias``, ``phi_i = exp(-1/2 sum_j exp(log_betas_ij) (features_j - centers_ij)^2)``.
 
     Args:
@@ -21,9 +47,11 @@ def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tens
         log_betas: Logarithms of the inverse squared widths, per neuron and feature. [R, F]
         weight: [O, R]
         bias: [O]
+        order: 0 for the outputs; 1 for the outputs and the gradient of output 0 to ``features``.
         backend: Force a backend.
     Returns:
-        [N, O]. Differentiable once to everything, and the gradient to ``features`` once more to everything. All versions sum the squares
+        Order 0: ``y`` [N, O]. Order 1: ``(y, gradient)`` with ``gradient`` [N, F]. Differentiable once to everything, and the gradient of
+        ``y`` to ``features`` once more to everything. All versions sum the squares
         directly (in CUDA one thread per row), but the reference, which expands them into two matrix products and clamps what cancellation
         leaves below 0. Memory of the native version: at most 64 copies of the parameters beyond the output.
     Raises:
@@ -40,10 +68,19 @@ def rbf_layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tens
         weight=(weight, (None, neurons)),
         bias=(bias, (outputs,)),
     )
+    if order not in (0, 1):
+        raise ArgumentError(f"rbf_layer: order must be 0 or 1, not {order!r}")
+    if order and outputs == 0:
+        raise ArgumentError("rbf_layer: order 1 needs at least one output")
     name = backends.backend("rbf_layer", features.device, backend)
-    if name != "reference":
-        return _layer(features, centers, log_betas, weight, bias, name)
-    return reference.rbf_layer(features, centers, log_betas, weight, bias)
+    if name == "reference":
+        function = reference.rbf_layer_jet if order else reference.rbf_layer
+        return function(features, centers, log_betas, weight, bias)
+    out = _layer(features, centers, log_betas, weight, bias, name)
+    if not order:
+        return out
+    ones = features.new_ones(features.shape[0], 1)
+    return out, _backward(ones, features, centers, log_betas, weight[:1], True, False, name)[0]
 
 
 def _run(backend: str, function: str, *arguments: Tensor | None) -> None:

@@ -128,47 +128,66 @@ class NeuRBFField(nn.Module):
     def query(self, points: Tensor, order: int = 0, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """See :class:`~recon.fields.base.Field`; ``neighbors`` from :meth:`find_neighbors` of the same points saves the search."""
         if order == 0:
-            return self._decode(self._features(points, neighbors), differentiable_twice=False), None
-        keep_graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = points.detach().requires_grad_(True)
-            values = self._decode(self._features(x, neighbors), differentiable_twice=keep_graph)
-            (gradient,) = torch.autograd.grad(values[:, 0].sum(), x, create_graph=keep_graph)
-        return (values, gradient) if keep_graph else (values.detach(), gradient.detach())
+            return self._decode(self._features(points, neighbors)), None
+        x = points.detach()
+        if self.is_placed and neighbors is None:
+            neighbors = self.find_neighbors(x)
+        values, slope = self._decode_with_slope(self._features(x, neighbors))
+        return values, self._pullback(slope, x, neighbors)
 
     def _features(self, points: Tensor, neighbors: Tensor | None) -> Tensor:
         parts = [points] if self.include_input else []
         parts.append(kernels.hash_encode(points * 0.5 + 0.5, self.table, self.grid, active_levels=self.active_levels))
         if self.is_placed:
             near = self.find_neighbors(points) if neighbors is None else neighbors
-            c = self.config
-            parts.append(
-                kernels.rbf_encode(
-                    self._isotropic(points),
-                    self.centers,
-                    self.shapes,
-                    self.weights,
-                    near,
-                    frequencies=self.frequencies,
-                    kernel=c.kernel,
-                    normalize=c.normalize,
-                    taper=c.taper,
-                )
-            )
+            parts.append(kernels.rbf_encode(self._isotropic(points), self.centers, self.shapes, self.weights, near, **self._functions()))
         else:
             parts.append(points.new_zeros(points.shape[0], self.config.features))
         return torch.cat(parts, 1) + self.bias
 
-    def _decode(self, features: Tensor, differentiable_twice: bool) -> Tensor:
-        # The fused network has no second derivative; the plain one has.
-        options: dict[str, Any] = {"backend": "reference"} if differentiable_twice else {}
+    def _pullback(self, slope: Tensor, points: Tensor, neighbors: Tensor | None) -> Tensor:
+        """From the gradient to the features [N, inputs] to the one in space [N, D]."""
+        place, grid, functions = slope.split([self.dims if self.include_input else 0, self.grid.out_features, self.config.features], 1)
+        options: dict[str, Any] = {"active_levels": self.active_levels}
+        gradient = 0.5 * kernels.hash_encode_pullback(grid, points * 0.5 + 0.5, self.table, self.grid, **options)
+        if self.include_input:
+            gradient = gradient + place
+        if neighbors is None:
+            return gradient
+        x = self._isotropic(points)
+        through = kernels.rbf_encode_pullback(functions, x, self.centers, self.shapes, self.weights, neighbors, **self._functions())
+        return gradient + self._isotropic(through)
+
+    def _functions(self) -> dict[str, Any]:
+        """How the functions are evaluated."""
+        c = self.config
+        return {"frequencies": self.frequencies, "kernel": c.kernel, "normalize": c.normalize, "taper": c.taper}
+
+    def _decode(self, features: Tensor) -> Tensor:
         if self.trunk_frequencies is None:
-            return kernels.field_mlp(features, self.params, self.mlp, **options)
-        first = self.config.hidden[0] * (self.mlp.inputs + 1)
+            return kernels.field_mlp(features, self.params, self.mlp)
+        h = _AddSine.apply(self._first_layer(features), self.trunk_frequencies)
+        return kernels.field_mlp(h, self.params[self._first_size :], self.rest)  # pyright: ignore[reportArgumentType]
+
+    def _decode_with_slope(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Values, and the gradient of the first to the features."""
+        if self.trunk_frequencies is None:
+            return kernels.field_mlp(features, self.params, self.mlp, order=1)
+        h = self._first_layer(features)
+        angle = h * self.trunk_frequencies
+        values, slope = kernels.field_mlp(h + torch.sin(angle), self.params[self._first_size :], self.rest, order=1)
+        slope = slope * (1.0 + self.trunk_frequencies * torch.cos(angle))
+        return values, slope @ self.mlp.unpack(self.params)[0][0]
+
+    @property
+    def _first_size(self) -> int:
+        """Parameters of the network's first layer."""
+        return self.config.hidden[0] * (self.mlp.inputs + 1)
+
+    def _first_layer(self, features: Tensor) -> Tensor:
+        """Before its activation. [N, hidden]"""
         weight, bias = self.mlp.unpack(self.params)[0]
-        h = nn.functional.linear(features, weight, bias)
-        h = h + torch.sin(h * self.trunk_frequencies) if differentiable_twice else _AddSine.apply(h, self.trunk_frequencies)
-        return kernels.field_mlp(h, self.params[first:], self.rest, **options)  # pyright: ignore[reportArgumentType]
+        return nn.functional.linear(features, weight, bias)
 
     def set_active_levels(self, share: float) -> None:
         self.active_levels = max(1, min(self.grid.levels, math.ceil(share * self.grid.levels - 1e-9)))

@@ -77,12 +77,15 @@ class RBFNetField(nn.Module):
     def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
         if order == 0:
             return self._decode(self._features(points)), None
-        keep_graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = points.detach().requires_grad_(True)
-            values = self._decode(self._features(x))
-            (gradient,) = torch.autograd.grad(values[:, 0].sum(), x, create_graph=keep_graph)
-        return (values, gradient) if keep_graph else (values.detach(), gradient.detach())
+        x = points.detach()
+        features = self._features(x)
+        values, slope = kernels.rbf_layer(features, self.centers, self.log_betas, self.weight, self.offset, order=1)
+        if self.linear is not None:
+            values, slope = values + features @ self.linear.T, slope + self.linear[0]
+        width = self.dims if self.include_input else 0
+        options = {"active_levels": self.active_levels}
+        gradient = 0.5 * kernels.hash_encode_pullback(slope[:, width:], x * 0.5 + 0.5, self.table, self.grid, **options)
+        return values, gradient + slope[:, :width] if self.include_input else gradient
 
     def _features(self, points: Tensor) -> Tensor:
         encoded = kernels.hash_encode(points * 0.5 + 0.5, self.table, self.grid, active_levels=self.active_levels)

@@ -35,6 +35,8 @@ def test_operators_pass_opcheck():
         (fused_field._field, (x.clone().requires_grad_(), table, params, *rest)),
         (fused_field._jet, (x, table, params, *rest)),
         (field_mlp._mlp, (rows, params, mlp.to_ints(), mlp.beta)),
+        (field_mlp._jet, (rows, params, mlp.to_ints(), mlp.beta)),
+        (hash_encode._encode_backward, (torch.randn(9, grid.out_features, dtype=torch.float64), x, table, grid.to_ints(), 3, True, False)),
     ]:
         torch.library.opcheck(op, arguments, test_utils=CHECKS)
 

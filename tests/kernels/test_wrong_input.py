@@ -94,6 +94,13 @@ PARAMS = {"params": rand(NETWORK.params) - 0.5}
 OPS = [
     Op("hash_encode", lambda n: {"x": rand(n, 3), **TABLE}, plain(kernels.hash_encode, spec=GRID), ("x",), ("x",)),
     Op("field_mlp", lambda n: {"x": rand(n, NETWORK.inputs), **PARAMS}, plain(kernels.field_mlp, spec=NETWORK), ("x",)),
+    Op(
+        "hash_encode",
+        lambda n: {"grad": rand(n, GRID.out_features), "x": rand(n, 3), **TABLE},
+        plain(kernels.hash_encode_pullback, spec=GRID),
+        refuses=("x",),
+    ),
+    Op("field_mlp", lambda n: {"x": rand(n, NETWORK.inputs), **PARAMS}, plain(kernels.field_mlp, spec=NETWORK, order=1), ("x",)),
     Op("fused_field", lambda n: {"x": rand(n, 3), **TABLE, **PARAMS}, plain(kernels.fused_field, grid=GRID, mlp=NETWORK), ("x",), ("x",)),
     Op(
         "fused_field",
@@ -163,10 +170,28 @@ OPS = [
         wide=("neighbors",),
     ),
     Op(
-        "rbf_layer",
-        lambda n: {"features": rand(n, 6), "centers": rand(9, 6), "log_betas": rand(9, 6), "weight": rand(3, 9), "bias": rand(3)},
-        plain(kernels.rbf_layer),
-        ("features",),
+        "rbf_encode",
+        lambda n: {
+            "grad": rand(n, 5),
+            "x": rand(n, 2),
+            "centers": rand(7, 2),
+            "shapes": 1 + rand(7, 1),
+            "weights": rand(7, 5),
+            "neighbors": neighbors(n),
+            "frequencies": rand(5),
+        },
+        plain(kernels.rbf_encode_pullback),
+        refuses=("frequencies",),
+        wide=("neighbors",),
+    ),
+    *(
+        Op(
+            "rbf_layer",
+            lambda n: {"features": rand(n, 6), "centers": rand(9, 6), "log_betas": rand(9, 6), "weight": rand(3, 9), "bias": rand(3)},
+            plain(kernels.rbf_layer, order=order),
+            ("features",),
+        )
+        for order in (0, 1)
     ),
     Op(
         "knn",

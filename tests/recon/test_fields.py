@@ -101,6 +101,52 @@ def test_a_loss_on_the_gradient_reaches_every_parameter(kind: str):
         assert measured == pytest.approx(predicted, rel=0.05, abs=0.02 * float(group.tensor.grad.norm()) + 1e-4), group.name
 
 
+@pytest.mark.parametrize("include_input", [True, False])
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("kind", ["neurbf", "neurbf-sine", "neurbf-unplaced", "rbfnet"])
+def test_order_1_is_autograd_twice(kind: str, dims: int, include_input: bool, monkeypatch):
+    """The closed forms in float64: values, gradient, and the gradients of a loss on both to every parameter."""
+    field = make("neurbf" if kind == "neurbf-unplaced" else kind, dims, include_input=include_input).double()
+    if kind == "neurbf-unplaced":
+        assert isinstance(field, NeuRBFField)
+        field.placed.zero_()
+    if kind == "rbfnet":
+        assert isinstance(field, RBFNetField)
+        with torch.no_grad():
+            field.linear.normal_(generator=generator(5))  # pyright: ignore
+    field.set_active_levels(0.6)
+    x = (torch.rand(200, dims, generator=generator(2)) * 1.6 - 0.8).double()
+    parameters = [group.tensor for group in field.parameter_groups()]
+
+    def loss(values: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        return ((gradient.norm(dim=1) - 1) ** 2).mean() + values.square().mean()
+
+    values, gradient = field.query(x, order=1)
+    assert gradient is not None
+    found = torch.autograd.grad(loss(values, gradient), parameters, allow_unused=True)
+    monkeypatch.setenv("FORMFIELD_BACKEND", "reference")
+    if isinstance(field, NeuRBFField) and field.trunk_frequencies is not None:
+        # written out: the sine's own autograd function has no second derivative
+        m, first = field.trunk_frequencies, field._first_size
+        monkeypatch.setattr(
+            field,
+            "_decode",
+            lambda f: kernels.field_mlp((h := field._first_layer(f)) + torch.sin(h * m), field.params[first:], field.rest),
+        )
+    at = x.clone().requires_grad_()
+    plain = field.query(at)[0]
+    (slope,) = torch.autograd.grad(plain[:, 0].sum(), at, create_graph=True)
+    torch.testing.assert_close(values, plain, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(gradient, slope, rtol=1e-9, atol=1e-9)
+    wanted = torch.autograd.grad(loss(plain, slope), parameters, allow_unused=True)
+    for group, a, b in zip(field.parameter_groups(), found, wanted, strict=True):
+        zero = torch.zeros_like(group.tensor)  # what nothing depends on: functions that are not placed yet
+        actual, expected = (zero if t is None else t for t in (a, b))
+        assert float((actual - expected).abs().max()) <= 1e-9 * float(expected.abs().max()) + 1e-14, group.name
+    moved = {group.name for group, a in zip(field.parameter_groups(), found, strict=True) if a is not None and bool(a.any())}
+    assert moved == {g.name for g in field.parameter_groups()} - ({"weights"} if kind == "neurbf-unplaced" else set())
+
+
 @pytest.mark.parametrize("kind", ["hashgrid", "neurbf", "rbfnet", "mlp"])
 def test_the_sphere_initialisation_is_a_sphere(kind: str):
     """Built as the method builds it: the sign is right almost everywhere, and the gradient points outwards with length about 1."""

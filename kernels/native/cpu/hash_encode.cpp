@@ -57,10 +57,33 @@ void backward_double(const Array<const double>& x, const Array<const double>& ta
 }
 
 template <class T>
-void double_backward(const Array<const T>& x, const Array<const T>& table, const Grid& grid, int active, const Array<const T>& dout,
-                     const Array<const T>& v, const Array<T>& ddout, const Array<T>& dx, const Array<T>& dtable, int threads) {
-    scalar_encode_double_backward(grid, active, x.data(), table.data(), dout.data(), v.data(), ddout.data(), dx.data(), dtable.data(),
-                                  int64_t(x.shape(0)), threads);
+void double_backward_scalar(const Array<const T>& x, const Array<const T>& table, const Grid& grid, int active, const Array<const T>& dout,
+                            const Array<const T>& v, const Array<T>& ddout, const MaybeArray<T>& dx, const Array<T>& dtable, int threads) {
+    scalar_encode_double_backward(grid, active, x.data(), table.data(), dout.data(), v.data(), ddout.data(), data_or_null(dx),
+                                  dtable.data(), int64_t(x.shape(0)), threads);
+}
+
+// In tiles, but for the adjoint of the points: only training losses on a gradient are in a hurry, and their points are fixed.
+void double_backward(const Array<const float>& x, const Array<const float>& table, const Grid& grid, int active,
+                     const Array<const float>& dout, const Array<const float>& v, const Array<float>& ddout, const MaybeArray<float>& dx,
+                     const Array<float>& dtable, int threads) {
+    if (data_or_null(dx)) return double_backward_scalar<float>(x, table, grid, active, dout, v, ddout, dx, dtable, threads);
+    const int64_t n = int64_t(x.shape(0)), tiles = largest_group(n);
+    const float *points = x.data(), *directions = v.data(), *entries = table.data(), *dy_rows = dout.data();
+    float *to_dout = ddout.data(), *to_entries = dtable.data();
+    const int rows = grid.features * int(grid.levels.size());
+    nb::gil_scoped_release release;
+    GroupEncoder encoder(grid, active, 0, rows, threads, tiles, true);
+    Floats y(tiles * rows * TILE), ydot(tiles * rows * TILE);
+    for (const Group& group : groups_of(n)) {
+        encoder.read(points, directions, group, n);
+        encoder.encode(entries, y, ydot, group.tiles);
+        parallel_tiles(threads, group.tiles, [&](int64_t begin, int64_t end) {
+            field_simd().tiles_to_rows(ydot, rows, rows, group.first, n, to_dout, begin, end);
+            field_simd().rows_to_tiles(dy_rows, rows, group.first, n, 0.f, ydot, rows, begin, end);
+        });
+        encoder.to_table(nullptr, ydot, to_entries, group.tiles);
+    }
 }
 
 }  // namespace
@@ -72,8 +95,10 @@ void register_hash_encode(nb::module_& m) {
           nb::arg());
     m.def("hash_encode_backward", backward_double, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
           nb::arg().none(), nb::arg());
-    m.def("hash_encode_double_backward", double_backward<float>);
-    m.def("hash_encode_double_backward", double_backward<double>);
+    m.def("hash_encode_double_backward", double_backward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+          nb::arg().none(), nb::arg(), nb::arg());
+    m.def("hash_encode_double_backward", double_backward_scalar<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+          nb::arg(), nb::arg().none(), nb::arg(), nb::arg());
 }
 
 }  // namespace formfield

@@ -66,7 +66,7 @@ void scalar_encode_backward(const Grid& grid, int active, const T* x, const T* t
     });
 }
 
-// With v the adjoint of dL/dx: adjoints to dy, to the points and to the table.
+// With v the adjoint of dL/dx: adjoints to dy, to the points (dx: null if not wanted) and to the table.
 template <class T>
 void scalar_encode_double_backward(const Grid& grid, int active, const T* x, const T* table, const T* dy, const T* v, T* ddy, T* dx,
                                    T* dtable, int64_t n, int threads) {
@@ -76,12 +76,13 @@ void scalar_encode_double_backward(const Grid& grid, int active, const T* x, con
         parallel_ranges(threads, n, 1024, [&](int64_t begin, int64_t end) {
             std::vector<T> value(size_t(F), T(0));
             for (int64_t i = begin; i < end; ++i) {
-                for (int d = 0; d < D; ++d) dx[i * D + d] = 0;
+                for (int d = 0; dx && d < D; ++d) dx[i * D + d] = 0;
                 for (int e = active * F; e < E; ++e) ddy[i * E + e] = 0;
                 for (int l = 0; l < active; ++l) {
                     const GridLevel& level = grid.levels[size_t(l)];
                     encode_level<T, D>(x + i * D, v + i * D, table, F, level, grid.smoothstep, value.data(), ddy + i * E + l * F);
-                    encode_level_hessian<T, D>(x + i * D, v + i * D, dy + i * E + l * F, table, F, level, grid.smoothstep, dx + i * D);
+                    if (dx)
+                        encode_level_hessian<T, D>(x + i * D, v + i * D, dy + i * E + l * F, table, F, level, grid.smoothstep, dx + i * D);
                 }
             }
         });
@@ -107,23 +108,42 @@ struct SampleMemory {
     T* dadot() { return memory.data() + 6 * width; }
 };
 
+// Forward (out, and the gradient of output 0 to x where not null) or, with dout, backward (dx, dparams; v: adjoint of the gradient, or
+// null).
 template <class T>
-void scalar_mlp(const Network& net, const T* x, const T* params, T* out, const T* dout, T* dx, T* dparams, int64_t n) {
-    SampleMemory<T> memory(net);
-    const Trace<T> trace = memory.trace(false);
-    const int inputs = net.widths[0], outputs = net.widths[net.layers], last = memory.width - outputs;
-    for (int64_t i = 0; i < n; ++i) {
-        for (int k = 0; k < inputs; ++k) trace.a[k] = x[i * inputs + k];
-        mlp_forward(net, params, trace);
-        if (out)
-            for (int j = 0; j < outputs; ++j) out[i * outputs + j] = trace.a[last + j];
-        if (!dout) continue;
-        for (int j = 0; j < outputs; ++j) memory.da()[last + j] = dout[i * outputs + j];
-        mlp_backward(net, params, trace, memory.da(), static_cast<T*>(nullptr), dparams, PlainAdd<T>());
-        if (dx)
-            for (int k = 0; k < inputs; ++k) dx[i * inputs + k] = memory.da()[k];
+struct ScalarMlp {
+    const Network& net;
+    const T *x, *params;
+    T *out, *gradient;
+    const T *dout, *v;
+    T *dx, *dparams;
+
+    void run(int64_t n) const {
+        SampleMemory<T> memory(net);
+        const Trace<T> trace = memory.trace(v != nullptr);
+        const int inputs = net.widths[0], outputs = net.widths[net.layers], last = memory.width - outputs;
+        T *da = memory.da(), *dadot = memory.dadot(), *const none = nullptr;
+        for (int64_t i = 0; i < n; ++i) {
+            for (int k = 0; k < inputs; ++k) {
+                trace.a[k] = x[i * inputs + k];
+                if (v) trace.adot[k] = v[i * inputs + k];
+            }
+            mlp_forward(net, params, trace);
+            for (int j = 0; j < outputs; ++j) {
+                if (out) out[i * outputs + j] = trace.a[last + j];
+                if (dout) da[last + j] = dout[i * outputs + j];
+                dadot[last + j] = j == 0 ? T(1) : T(0);
+            }
+            if (gradient) {
+                mlp_backward(net, params, trace, none, dadot, none, PlainAdd<T>());
+                for (int k = 0; k < inputs; ++k) gradient[i * inputs + k] = dadot[k];
+            }
+            if (!dout) continue;
+            mlp_backward(net, params, trace, da, v ? dadot : nullptr, dparams, PlainAdd<T>());
+            for (int k = 0; dx && k < inputs; ++k) dx[i * inputs + k] = da[k];
+        }
     }
-}
+};
 
 // Forward (out, and gradient where not null) or, with dout, backward (dx, dtable, dparams; v: adjoint of the gradient, or null).
 template <class T>
