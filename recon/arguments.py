@@ -59,7 +59,8 @@ class TrainOptions:
     """volsdf: a surface. radiance: views only. nef: a wireframe of parametric curves, by an edge field."""
     field: FieldName | None = None
     """How the function is represented: hashgrid (fast; the default), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian
-    neurons over a grid), or mlp (the method's own 8 x 256 network, very slow on a CPU; the default of nef with the preset paper)."""
+    neurons over a grid), or mlp (the method's own 8 x 256 network, very slow on a CPU; the default of nef and
+    volsdf with the preset paper)."""
     preset: PresetName = "fast"
     """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
     out: Path = Path("runs")

@@ -14,10 +14,10 @@ from recon.errors import UsageError
 def preset_config(method: MethodName, field_name: FieldName | None, preset: PresetName) -> RunConfig:
     """The values of a preset: fast (about 5 minutes on two cores), balanced (about 20), paper (the published settings; hours).
 
-    Without a field it is the hash grid, or for NEF as published its own coordinate network.
+    Without a field it is the hash grid, or for NEF and VolSDF as published their own coordinate networks.
     """
     if field_name is None:
-        field_name = "mlp" if method == "nef" and preset == "paper" else "hashgrid"
+        field_name = "mlp" if method in ("nef", "volsdf") and preset == "paper" else "hashgrid"
     if method == "nef":
         return _edge_preset(field_name, preset)
     config = RunConfig(method=method, field=field_name, preset=preset)
@@ -40,7 +40,7 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
             config.volsdf,
             sampling="algorithm1",
             colors="paper",
-            features=256,
+            features=256 if field_name == "mlp" else config.volsdf.features,
             eikonal_weight=0.1,
             beta_learnt="absolute",
             beta_init=0.1,
