@@ -73,7 +73,7 @@ class VolSDF(nn.Module):
         self.field = field
         self.background_kind: BackgroundKind = background_kind
         self.background = background
-        self.color: SurfaceColors = (PaperColors if config.colors == "paper" else FastColors)(config.features, generator)
+        self.color: SurfaceColors = (PaperColors if config.colors == "paper" else FastColors)(config, generator)
         self.beta = LaplaceScale(config)
         self.exposure = nn.Parameter(torch.zeros(train_views, 3)) if config.exposure else None
         self.share = 0.0

@@ -145,7 +145,7 @@ def test_the_papers_networks_have_the_papers_sizes():
 
 @pytest.mark.parametrize("make", [FastColors, PaperColors])
 def test_colours_depend_on_every_input(make):
-    colors = make(4, torch.Generator().manual_seed(0))
+    colors = make(VolSDFConfig(features=4, color_log2_table_size=10), torch.Generator().manual_seed(0))
     g = torch.Generator().manual_seed(1)
     inputs = [torch.randn(6, n, generator=g, requires_grad=True) for n in (3, 3, 3, 4)]
     points, gradient, directions, feature = inputs
