@@ -151,6 +151,11 @@ class VolSDFConfig:
     """Occupancy sampling: how often an interval may be cut in three."""
     colors: Literal["fast", "paper"] = "fast"
     """fast: two fused layers of 64 on spherical harmonics. paper: VolSDF's radiance network, 4 x 256 with weight norm."""
+    color_levels: int = 6
+    """Fast colours: levels of a hash grid of their own, so that fine texture need not pass through the shape's; 0 for none."""
+    color_log2_table_size: int = 17
+    color_base_resolution: int = 64
+    color_finest_resolution: int = 2048
     shell_radius: float | None = None
     """Put everything into a solid shell of this radius, scene units, instead of learning a background; it must hold all cameras (VolSDF on
     DTU). None: no shell."""
@@ -190,7 +195,11 @@ class VolSDFConfig:
 class RadianceConfig:
     """Density and view-dependent colour (NeRF on the chosen field)."""
 
+    head: Literal["network", "harmonics"] = "network"
+    """network: a small colour network sees the direction and the field's feature. harmonics: the field gives the colour itself, as 16
+    coefficients of spherical harmonics per channel (GNF's radiance decoder; with rbfnet.neurons=32 it is theirs)."""
     features: int = 15
+    """Length of the feature handed to the colour network."""
     step: float = 0.0034
     """Marching step, scene units (sqrt(3) * 2 / 1024 as in Instant-NGP)."""
 
