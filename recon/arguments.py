@@ -313,12 +313,12 @@ class MakeScene:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Run a suite of reconstructions and report on them; finished jobs are not run again. Or compare two reports."""
+    """Run a suite of reconstructions and fits and report on them; finished jobs are not run again. Or compare two reports."""
 
     suite: tyro.conf.Positional[str | None] = None
-    """smoke, cad, surface, fields, real, or the path of a .yaml file of your own."""
+    """smoke, cad, surface, fields, signals, real, or the path of a .yaml file of your own."""
     data: tyro.conf.UseAppendAction[tuple[tuple[Path, ...], ...]] = ()
-    """Datasets, for suites that name none (real)."""
+    """Datasets, for suites that name none (real); pictures and meshes for signals."""
     jobs: int = 1
     """Jobs at one time."""
     threads: int | None = None

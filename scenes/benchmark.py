@@ -165,9 +165,9 @@ def _row(job: Job, out: Path, reused: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": job.name,
         "scene": job.scene,
-        "method": c.method,
+        "method": job.method,
         "field": c.field,
-        "preset": c.preset,
+        "preset": job.preset,
         "seed": c.seed,
         "label": job.label,
         "settings": list(job.settings),
@@ -192,7 +192,9 @@ def _row(job: Job, out: Path, reused: bool) -> dict[str, Any]:
     if status.state == "done" and status.run is not None:
         run = folder / status.run
         results, environment = (_read_json(run / name) for name in ("eval/results.json", "env.json"))
-        row["figures"] = job_figures(results, status.seconds, status.peak_memory)
+        size = attempt_folder(folder, status.attempt) / "size.json"  # of reconstructions; fits count in their results
+        counts = _read_json(size) if size.is_file() else {}
+        row["figures"] = job_figures({**results, **counts}, status.seconds, status.peak_memory)
         row["unit"] = results.get("unit")
         backends = sorted({k["backend"] for k in environment.get("kernels", []) if "backend" in k})
         machine = f"{environment['processor']}, {environment['cores']} cores, kernels: {' '.join(backends)}"
@@ -210,6 +212,9 @@ def _protocols(rows: Sequence[dict[str, Any]], out: Path) -> dict[str, Any]:
             for kind in ("images", "silhouettes", "surface", "curves"):
                 if results.get(kind) is not None:
                     found.setdefault(kind, results[kind]["protocol"])
+            if "signal" in results:
+                found.setdefault({"image": "fitted pictures", "sdf": "fitted shapes"}[results["signal"]], results["protocol"])
+    found["size"] = "trained: numbers that training changes, of the whole model; stored: also centres and shapes that are placed and kept"
     found["time and memory"] = "wall time and largest resident memory of the job's whole process; training: time in the training loop"
     return found
 

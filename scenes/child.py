@@ -1,4 +1,4 @@
-"""The process of one job: `recon reconstruct` without film and preview, then the pictures for the report.
+"""The process of one job: `recon reconstruct` without film and preview, or `recon fit`; then the pictures for the report.
 
 Run as ``python -m scenes.child PARENT_PID JOB.json FOLDER``; exit codes are those of the command line.
 """
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from recon.errors import Interrupted
 
@@ -25,16 +26,41 @@ def die_with(parent: int) -> None:
         sys.exit(Interrupted.exit_code)
 
 
-def reconstruct_job(job_path: Path, folder: Path) -> None:
-    """Do what a ``job.json`` says; the run is made inside ``folder``, pictures in ``folder/pictures``."""
+def do_job(job_path: Path, folder: Path) -> None:
+    """Do what a ``job.json`` says; the run is made inside ``folder``, pictures in ``folder/pictures``, counts in ``folder/size.json``."""
+    job = json.loads(job_path.read_text())
+    (fit_job if job["kind"] == "fit" else reconstruct_job)(job, str(job_path), folder)
+
+
+def fit_job(job: dict[str, Any], where: str, folder: Path) -> None:
+    """Fit a field to a picture or a shape; its size is among its results."""
+    from recon.config import from_dict
+    from recon.console import Reporter
+    from recon.fit import fit
+    from recon.fit.config import FitConfig
+    from scenes import signals
+    from scenes.fit_panels import make_fit_panels
+
+    name, config = job["source"], from_dict(FitConfig, job["config"], where)
+    source = signals.write_signal(name, folder / "signal") if name.startswith(signals.PREFIX) else Path(name)
+    with Reporter() as reporter:
+        run = fit.start(source, config, folder)
+        fit.fit(run, reporter)
+        reporter.say("pictures for the report")
+        make_fit_panels(run, folder / "pictures")
+
+
+def reconstruct_job(job: dict[str, Any], where: str, folder: Path) -> None:
+    """Reconstruct a dataset."""
     from recon import cli, pipeline
     from recon.config import RunConfig, from_dict
     from recon.console import Reporter
     from recon.data.inspect import describe_briefly
+    from recon.fit.build import stored_numbers, trained_numbers
+    from scenes.jobs import write_json
     from scenes.panels import make_panels
 
-    job = json.loads(job_path.read_text())
-    source, config = job["source"], from_dict(RunConfig, job["config"], str(job_path))
+    source, config = job["source"], from_dict(RunConfig, job["config"], where)
     truth = cli.open_truth(source, None if job["truth"] is None else Path(job["truth"]))
     with Reporter() as reporter:
         scene = cli.open_data(source, config)
@@ -42,7 +68,9 @@ def reconstruct_job(job_path: Path, folder: Path) -> None:
         run = pipeline.start(scene, source, config, folder)
         pipeline.reconstruct(run, scene, truth, reporter, pictures=False)
         reporter.say("pictures for the report")
-        make_panels(run, pipeline.load_method(run, reporter), scene, truth, folder / "pictures")
+        method = pipeline.load_method(run, reporter)
+        write_json(folder / "size.json", {"trained_numbers": trained_numbers(method), "stored_numbers": stored_numbers(method)})
+        make_panels(run, method, scene, truth, folder / "pictures")
 
 
 if __name__ == "__main__":
@@ -50,4 +78,4 @@ if __name__ == "__main__":
 
     die_with(int(sys.argv[1]))
     with errors_as_exit_codes():
-        reconstruct_job(Path(sys.argv[2]), Path(sys.argv[3]))
+        do_job(Path(sys.argv[2]), Path(sys.argv[3]))

@@ -37,6 +37,8 @@ FIGURES = (
     Figure("psnr", "PSNR", "dB", 2, True, absolute=0.1),
     Figure("psnr_masked", "PSNR inside", "dB", 2, True, absolute=0.1),
     Figure("ssim", "SSIM", "", 4, True, absolute=0.002),
+    Figure("iou_inside", "inside IoU", "", 4, True, absolute=0.0005),
+    Figure("normal_error", "normal error", "degrees", 2, False, relative=0.05),
     Figure("silhouette_iou", "silhouette IoU", "", 4, True, absolute=0.002),
     Figure("chamfer_percent", "Chamfer-L1", "% of diagonal", 3, False, relative=0.05),
     Figure("accuracy_percent", "accuracy", "% of diagonal", 3, False, relative=0.05),
@@ -48,6 +50,8 @@ FIGURES = (
     Figure("curve_types", "right type", "% of matched length", 1, True, absolute=1.0),
     Figure("curve_junctions", "junctions found", "%", 1, True, absolute=2.0),
     Figure("curve_count", "curves too many or few", "%", 1, False, absolute=5.0),
+    Figure("trained_thousands", "trained", "thousand numbers", 1, False, relative=0.01),
+    Figure("stored_thousands", "stored", "thousand numbers", 1, False, relative=0.01),
     Figure("training_seconds", "training", "s", 1, False, relative=0.1, of_machine=True),
     Figure("seconds", "in all", "s", 1, False, relative=0.1, of_machine=True),
     Figure("peak_memory_gib", "memory", "GiB", 2, False, relative=0.1, of_machine=True),
@@ -63,11 +67,12 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
     """The figures of one job; None where there is no such figure.
 
     Args:
-        results: ``eval/results.json`` of its run.
+        results: ``eval/results.json`` of its run, with the counts of its numbers; a fit has its figures at the top.
         seconds: Wall time of its process.
         peak_memory: Bytes.
     """
     images, silhouettes, surface, curves = (results.get(k) or {} for k in ("images", "silhouettes", "surface", "curves"))
+    images = images or {k: results.get(k) for k in ("psnr", "ssim")}
     exact = curves.get("exact") or {}
     percent, fscore = None, None
     if surface:
@@ -79,6 +84,8 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
         "psnr": number(images.get("psnr")),
         "psnr_masked": number(images.get("psnr_masked")),
         "ssim": number(images.get("ssim")),
+        "iou_inside": number(results.get("iou_inside")),
+        "normal_error": number(results.get("nae_deg")),
         "silhouette_iou": number(silhouettes.get("mean")),
         "chamfer_percent": number(surface.get("chamfer_percent_of_diagonal")),
         "accuracy_percent": None if percent is None else surface["accuracy"] * percent,
@@ -90,6 +97,8 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
         "curve_types": _percent(exact["types"]["agreement"]) if exact else None,
         "curve_junctions": _percent(exact["junctions"]["recall"]) if exact else None,
         "curve_count": _percent(abs(exact["count_ratio"] - 1)) if exact else None,
+        "trained_thousands": _thousands(results.get("trained_numbers")),
+        "stored_thousands": _thousands(results.get("stored_numbers")),
         "training_seconds": number(results.get("training_seconds")),
         "seconds": seconds,
         "peak_memory_gib": None if peak_memory is None else peak_memory / 2**30,
@@ -99,6 +108,10 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
 def number(value: Any) -> float | None:
     """A figure as results.json holds it: "inf" and "-inf" are text there."""
     return None if value is None else float(value)
+
+
+def _thousands(count: int | None) -> float | None:
+    return None if count is None else count / 1000
 
 
 def _percent(share: float | None) -> float | None:

@@ -151,7 +151,7 @@ def run_job(folder: Path, threads: int, at_once: int = 1) -> JobStatus:
 
 def _outcome(folder: Path, attempt: Path, log: Path, facts: dict[str, Any]) -> JobStatus:
     code = facts["exit_code"]
-    runs = sorted(attempt.glob("*/*/*/config.yaml"))
+    runs = sorted([*attempt.glob("*/*/*/config.yaml"), *attempt.glob("*/*/*/fit.yaml")])
     if runs:
         facts["run"] = str(runs[-1].parent.relative_to(folder))
     if code == 0:

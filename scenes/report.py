@@ -22,6 +22,10 @@ _PICTURE_TITLES = {
     "mesh": "mesh",
     "error": "error of the mesh",
     "missed": "truth missed by the mesh",
+    "signal": "what was to be fitted",
+    "fitted": "fitted",
+    "fit_error": "mean absolute error of the channels: black 0 to white 0.05 and more",
+    "true_mesh": "truth",
     "curves": "curves by type: line blue, arc yellow, circle orange, ellipse green, free curve pink",
     "curve_error": "curves by distance to the truth; true curves in black beneath",
 }

@@ -1,4 +1,5 @@
-"""Batch evaluation: a suite is a YAML list of scene x method x field x preset x seed; what it asks for becomes jobs.
+"""Batch evaluation: a suite is a YAML list of scene x method x field x preset x seed, and of signal x field x seed; what it asks for
+becomes jobs.
 
 Everything that a job's result depends on is in its name's hash (configuration, data, true mesh, source code), so a finished job is found
 again by its folder alone, whichever suite asked for it.
@@ -25,13 +26,15 @@ import yaml
 
 from recon.config import FieldName, MethodName, PresetName, RunConfig, from_dict, to_dict, with_overrides
 from recon.errors import DataError, UsageError
+from recon.fit.config import FitConfig
 from recon.presets import preset_config
+from scenes import signals
 from scenes.library import DATA, PREFIX, entry
 
 SUITES = Path(__file__).parent / "suites"
 _ROOT = Path(__file__).parent.parent
 _SOURCES = (".py", ".h", ".cpp", ".cu")
-_BATCH_MODULES = ("suite", "benchmark", "jobs", "executors", "child", "figures", "panels", "report", "page", "scale")
+_BATCH_MODULES = ("suite", "benchmark", "jobs", "executors", "child", "figures", "panels", "fit_panels", "report", "page", "scale")
 _NOT_PART_OF_RESULTS = tuple(f"scenes/{name}.py" for name in _BATCH_MODULES)
 
 
@@ -58,11 +61,32 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class FitEntry:
+    """One item of a suite's ``fits``: all combinations of its lists.
+
+    Attributes:
+        sources: ``signals:NAME``, or pictures and meshes relative to the suite's file. None: those given on the command line, without any
+            the built-in ones.
+        fields, params, crop, seeds, set: As on the command line of `recon fit`.
+        label: Name of this variant in tables.
+    """
+
+    sources: tuple[str, ...] | None = None
+    fields: tuple[FieldName, ...] = ("neurbf",)
+    params: int | None = None
+    crop: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    set: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True)
 class SuiteFile:
-    """A suite as it is written down: one line about it, and its entries."""
+    """A suite as it is written down: one line about it, and its entries: reconstructions, and fits of fields to pictures and shapes."""
 
     about: str = ""
     jobs: tuple[Entry, ...] = ()
+    fits: tuple[FitEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,11 +106,11 @@ class Suite:
 
 @dataclass(frozen=True)
 class Job:
-    """One reconstruction to be made and measured.
+    """One reconstruction or fit to be made and measured.
 
     Attributes:
         scene: Short name of the data.
-        source: ``scenes:NAME`` or an absolute path.
+        source: ``scenes:NAME``, ``signals:NAME`` or an absolute path.
         config: All settings.
         settings: Those that the suite changed.
         label: Name of the variant.
@@ -97,7 +121,7 @@ class Job:
 
     scene: str
     source: str
-    config: RunConfig
+    config: RunConfig | FitConfig
     settings: tuple[str, ...]
     label: str
     truth: str | None
@@ -110,14 +134,24 @@ class Job:
         return _digest(json.dumps([to_dict(self.config), self.data, self.code], sort_keys=True).encode())
 
     @property
+    def method(self) -> str:
+        """What the field represents: a method, or the kind of signal of a fit, "image" or "sdf"."""
+        return self.config.signal if isinstance(self.config, FitConfig) else self.config.method
+
+    @property
+    def preset(self) -> str:
+        """The preset; of fits, which have but one, "fit"."""
+        return "fit" if isinstance(self.config, FitConfig) else self.config.preset
+
+    @property
     def name(self) -> str:
         """Of the job's folder."""
-        c = self.config
-        return f"{self.scene}-{c.method}-{c.field}-{c.preset}-s{c.seed}-{self.key[:12]}"
+        return f"{self.scene}-{self.method}-{self.config.field}-{self.preset}-s{self.config.seed}-{self.key[:12]}"
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "kind": "fit" if isinstance(self.config, FitConfig) else "reconstruct",
             "key": self.key,
             "scene": self.scene,
             "source": self.source,
@@ -151,8 +185,8 @@ def read_suite(name: str) -> Suite:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read as YAML ({error})") from error
     content: SuiteFile = from_dict(SuiteFile, data, str(path))
-    if not content.jobs:
-        raise UsageError(f"{path}: 'jobs' is empty", "list at least one entry with scenes and methods")
+    if not content.jobs and not content.fits:
+        raise UsageError(f"{path}: 'jobs' is empty, and so is 'fits'", "list at least one entry with scenes and methods, or with sources")
     return Suite(path.stem, path, content)
 
 
@@ -166,20 +200,49 @@ def plan(suite: Suite, folders: Sequence[Path] = ()) -> list[Job]:
         UsageError: Unknown scene or setting, folders missing or superfluous, two datasets of one name.
         DataError: A folder or truth does not exist.
     """
-    takes_folders = any(item.scenes is None for item in suite.content.jobs)
-    if takes_folders and not folders:
+    wants = any(item.scenes is None for item in suite.content.jobs)
+    takes = wants or any(item.sources is None for item in suite.content.fits)
+    if wants and not folders:
         raise UsageError(
             f"the suite '{suite.name}' evaluates data of your own, and none was given", f"recon benchmark {suite.name} --data FOLDER ..."
         )
-    if folders and not takes_folders:
-        raise UsageError(f"the suite '{suite.name}' names its own scenes: --data does not fit", "drop --data, or use the suite 'real'")
+    if folders and not takes:
+        raise UsageError(
+            f"the suite '{suite.name}' names its own scenes: --data does not fit", "drop --data, or use the suite 'real' or 'signals'"
+        )
     jobs, sources = {}, {}
-    for number, item in enumerate(suite.content.jobs):
-        for job in _expand(item, f"{suite.path}.jobs[{number}]", suite.path.parent, folders):
-            jobs.setdefault(job.name, job)
-            if sources.setdefault(job.scene, job.source) != job.source:
-                raise UsageError(f"{sources[job.scene]} and {job.source} are both called '{job.scene}'", "rename one of the folders")
+    found = [
+        *(job for i, item in enumerate(suite.content.jobs) for job in _expand(item, f"{suite.path}.jobs[{i}]", suite.path.parent, folders)),
+        *(job for i, item in enumerate(suite.content.fits) for job in _fits(item, f"{suite.path}.fits[{i}]", suite.path.parent, folders)),
+    ]
+    for job in found:
+        jobs.setdefault(job.name, job)
+        if sources.setdefault(job.scene, job.source) != job.source:
+            raise UsageError(f"{sources[job.scene]} and {job.source} are both called '{job.scene}'", "rename one of them")
     return list(jobs.values())
+
+
+def _fits(item: FitEntry, where: str, beside: Path, files: Sequence[Path]) -> list[Job]:
+    from recon.fit.fit import configure
+
+    for name in ("sources", "fields", "seeds"):
+        if getattr(item, name) == ():
+            raise UsageError(f"{where}.{name}: is empty")
+    builtin = tuple(signals.PREFIX + name for name in signals.names())
+    sources = item.sources or tuple(str(f.resolve()) for f in files) or builtin
+    jobs = []
+    for given, field, seed in product(sources, item.fields, item.seeds):
+        source = given if given.startswith(signals.PREFIX) else str((beside / given).resolve())
+        try:
+            file = signals.file_of(source) if source.startswith(signals.PREFIX) else source
+            config = configure(Path(file), field, params=item.params, crop=item.crop, seed=seed, settings=item.set)
+            data = signal_fingerprint(source)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.message}", error.hint) from error
+        more = ([f"params={item.params}"] if item.params else []) + ([f"crop={item.crop}"] if item.crop else [])
+        settings = (*more, *item.set)
+        jobs.append(Job(scene_name(file), source, config, settings, item.label, None, data, code_fingerprint()))
+    return jobs
 
 
 def _expand(item: Entry, where: str, beside: Path, folders: Sequence[Path]) -> list[Job]:
@@ -238,6 +301,16 @@ def data_fingerprint(source: str, truth: str | None = None) -> str:
         files = [known] if known.is_file() else sorted(p for p in known.rglob("*") if p.is_file())
         parts += ["truth", *(part for p in files for part in (p.relative_to(known).as_posix(), _file_digest(p)))]
     return _digest(json.dumps(parts).encode())
+
+
+@functools.cache
+def signal_fingerprint(source: str) -> str:
+    """Hash of a picture or mesh; built-in ones are part of the source code.
+
+    Raises:
+        DataError: No such file.
+    """
+    return _digest(json.dumps([source if source.startswith(signals.PREFIX) else _file_digest(Path(source))]).encode())
 
 
 @functools.cache

@@ -56,12 +56,12 @@ def build_field(config: FitConfig, dims: int, outputs: int, aspect: tuple[float,
     return HashGridField(config.hashgrid, outputs, "relu", include_input=False, generator=generator, dims=dims)
 
 
-def trained_numbers(field: FitField) -> int:
-    """Numbers that training changes."""
-    return sum(p.numel() for p in field.parameters())
+def trained_numbers(model: torch.nn.Module) -> int:
+    """Numbers of a field, or of a whole method, that training changes."""
+    return sum(p.numel() for p in model.parameters())
 
 
-def stored_numbers(field: FitField) -> int:
-    """Numbers of the whole field: also the centres and shapes of radial functions, which are placed and then kept."""
-    placed = field.centers.numel() + field.shapes.numel() if isinstance(field, NeuRBFField) else 0
-    return trained_numbers(field) + placed
+def stored_numbers(model: torch.nn.Module) -> int:
+    """Numbers of the whole model: also the centres and shapes of radial functions, which are placed and then kept."""
+    functions = [m for m in model.modules() if isinstance(m, NeuRBFField)]
+    return trained_numbers(model) + sum(m.centers.numel() + m.shapes.numel() for m in functions)

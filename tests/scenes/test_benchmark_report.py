@@ -83,6 +83,10 @@ def test_figures_of_a_job():
     assert found["peak_memory_gib"] == 2.0
     curve_figures = [found[f"curve_{key}"] for key in ("f5", "f10", "types", "junctions", "count")]
     assert curve_figures == [90.0, 95.0, None, 75.0, pytest.approx(20.0)]
+    fitted = {"psnr": 40.0, "ssim": 0.9, "iou_inside": 0.99, "nae_deg": 5.0, "trained_numbers": 1500, "stored_numbers": 2000}
+    found = job_figures(fitted, None, None)
+    keys = ("psnr", "ssim", "iou_inside", "normal_error", "trained_thousands", "stored_thousands")
+    assert [found[k] for k in keys] == [40.0, 0.9, 0.99, 5.0, 1.5, 2.0]
     points_only = job_figures({"curves": {"f5": 0.5, "f10": 0.6, "exact": None}}, None, None)
     assert (points_only["curve_f5"], points_only["curve_junctions"]) == (50.0, None)
     assert set(found) == set(BY_KEY)

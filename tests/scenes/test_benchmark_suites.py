@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recon.config import from_dict
+from recon.config import RunConfig, from_dict
 from recon.errors import DataError, UsageError
+from scenes import signals
 from scenes import suite as suites
 from scenes.library import names
 from scenes.suite import Entry, data_fingerprint, plan, read_suite, suite_names
@@ -29,21 +30,28 @@ def test_shipped_suites_can_be_run(name, tmp_path):
     jobs = plan(suite, [tmp_path / "photos"] if name == "real" else [])
     assert jobs
     assert len({job.name for job in jobs}) == len(jobs)
-    assert all(job.scene.removesuffix("-plain") in (*names(), "photos") for job in jobs)
+    assert all(job.scene.removesuffix("-plain") in (*names(), *signals.names(), "photos") for job in jobs)
     assert len(suite.content.about) > 10
 
 
 def test_the_expected_suites_are_there():
-    assert set(suite_names()) >= {"smoke", "cad", "surface", "real"}
+    assert set(suite_names()) >= {"smoke", "cad", "surface", "fields", "signals", "real"}
+
+
+def test_the_suite_of_fields_crosses_everything(tmp_path):
+    """Five kinds of things by four fields, each once."""
+    kinds, fields = ("image", "sdf", "volsdf", "radiance", "nef"), ("hashgrid", "neurbf", "rbfnet", "mlp")
+    found = [(job.method, job.config.field) for job in plan(read_suite("fields"))]
+    assert sorted(found) == sorted((k, f) for k in kinds for f in fields)
 
 
 def test_all_combinations_in_order(tmp_path):
     entry = {"scenes": ["scenes:duck", "scenes:cam"], "methods": ["volsdf", "radiance"], "seeds": [3, 4], "set": ["train.steps=7"]}
     jobs = plan(written(tmp_path, entry))
-    assert [(j.scene, j.config.method, j.config.seed) for j in jobs] == [
+    assert [(j.scene, j.method, j.config.seed) for j in jobs] == [
         (s, m, seed) for s in ("duck", "cam") for m in ("volsdf", "radiance") for seed in (3, 4)
     ]
-    assert all(j.config.train.steps == 7 for j in jobs)
+    assert all(isinstance(j.config, RunConfig) and j.config.train.steps == 7 for j in jobs)
 
 
 def test_the_same_job_twice_is_one(tmp_path):
