@@ -1,10 +1,11 @@
 """Shape and appearance of two runs exchanged: VolSDF's claim that its geometry and its radiance come apart (section 4.2, figure 6).
 
 A VolSDF is ``(d, z) = f(x)`` and ``c = L(x, grad d, v, z)``: a geometry network with a signed distance and a feature, and a radiance
-network. As in the paper, what changes hands is L alone. Position, gradient **and feature** come from the run that gives the shape, because
-z is an output of its geometry network, which L only reads; so are the density's scale, the occupancy and what lies behind the object.
-Nothing ties the features of two runs that were trained apart to each other: the other run's L sees a z that it was not trained on. What it
-understands in both is where a point is and how its surface is turned, so the colours that carry over are those that follow these two.
+network. As in the paper, what changes hands is L alone, the grid that it may have included. Position, gradient **and feature** come from
+the run that gives the shape, because z is an output of its geometry network, which L only reads; so are the density's scale, the
+occupancy and what lies behind the object. Nothing ties the features of two runs that were trained apart to each other: the other run's L
+sees a z that it was not trained on. What it understands in both is where a point is and how its surface is turned, so the colours that
+carry over are those that follow these two.
 
 Both runs are put on each other in scene units: the unit sphere of one is the unit sphere of the other.
 """
