@@ -289,30 +289,16 @@ def swap(command: Swap) -> None:
 
 def inspect(command: Inspect) -> None:
     from recon.console import Reporter
-    from recon.data.inspect import camera_picture, describe, describe_briefly
+    from recon.data.inspect import describe_briefly
+    from recon.inspecting import inspect_scene
 
     config = with_overrides(RunConfig(), command.images.settings())
     with Reporter(quiet=command.json) as reporter:
         scene = open_data(command.data, config)
         describe_briefly(scene, reporter)
-    facts = describe(scene)
-    picture = (command.out or Path(".")) / f"{scene.name}-cameras.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    camera_picture(scene, picture)
-    pictures = [picture]
-    if command.edges is not None:
-        from recon.curves.edge_pictures import edge_counts, edge_sheet
-        from recon.curves.edges2d import find_edges
-
-        with Reporter(quiet=command.json) as reporter:
-            edges = find_edges(scene, command.edges, reporter)
-            for warning in edges.warnings:
-                reporter.warn(warning)
-        facts["edges"] = edge_counts(edges)
-        pictures.append(picture.with_name(f"{scene.name}-edges.png"))
-        edge_sheet(edges, scene, pictures[-1])
+        facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter)
     if command.json:
-        print(json.dumps({**facts, "picture": str(picture), "pictures": [str(p) for p in pictures]}, indent=1))
+        print(json.dumps({**facts, "picture": str(pictures[0]), "pictures": [str(p) for p in pictures]}, indent=1))
         return
     for key, value in facts.items():
         if key not in ("notes", "warnings"):

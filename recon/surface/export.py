@@ -128,25 +128,33 @@ def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
     ]
     header += [f"property {names[kind]} {name}" for name, kind in fields]
     header += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices", "end_header"]
-    vertices = np.empty(len(mesh.vertices), fields)
-    columns = [mesh.vertices, *(a for a in (mesh.normals, mesh.colors) if a is not None)]
-    for (name, _), values in zip(fields, (array[:, k] for array in columns for k in range(3)), strict=True):
-        vertices[name] = values
-    faces = np.empty(len(mesh.faces), [("count", "u1"), ("index", "<i4", 3)])
-    faces["count"], faces["index"] = 3, mesh.faces
     file.write(("\n".join(header) + "\n").encode("ascii", "replace"))
-    file.write(vertices.tobytes())
-    file.write(faces.tobytes())
+    columns = [(array, k) for array in (mesh.vertices, mesh.normals, mesh.colors) if array is not None for k in range(3)]
+    for part in _chunks(len(mesh.vertices)):
+        vertices = np.empty(part.stop - part.start, fields)
+        for (name, _), (array, k) in zip(fields, columns, strict=True):
+            vertices[name] = array[part, k]
+        file.write(vertices.tobytes())
+    for part in _chunks(len(mesh.faces)):
+        faces = np.empty(part.stop - part.start, [("count", "u1"), ("index", "<i4", 3)])
+        faces["count"], faces["index"] = 3, mesh.faces[part]
+        file.write(faces.tobytes())
 
 
 def _write_stl(mesh: Mesh, file: BinaryIO) -> None:
-    corners = mesh.vertices[mesh.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    records = np.zeros(len(mesh.faces), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-    records["normal"] = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
-    records["corners"] = corners
     file.write(b"formfield".ljust(80, b" ") + np.uint32(len(mesh.faces)).tobytes())
-    file.write(records.tobytes())
+    for part in _chunks(len(mesh.faces)):
+        corners = mesh.vertices[mesh.faces[part]]
+        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        records = np.zeros(len(corners), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+        records["normal"] = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+        records["corners"] = corners
+        file.write(records.tobytes())
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    """A million rows at a time: at 2048 cells a mesh has tens of millions of faces, and a row of an .stl is made of half a kilobyte."""
+    return (slice(start, min(start + 2**20, count)) for start in range(0, count, 2**20))
 
 
 def _write_obj(mesh: Mesh, path: Path, unit: str | None) -> list[Path]:

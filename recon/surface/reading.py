@@ -52,14 +52,19 @@ def read_surface(path: Path) -> Mesh:
     mesh = read_mesh(path)
     if path.suffix.lower() != ".glb":
         return mesh
-    loaded = trimesh.load_mesh(path, process=False)
-    visual = loaded.visual
-    picture, coordinates = getattr(getattr(visual, "material", None), "baseColorTexture", None), getattr(visual, "uv", None)
-    if picture is not None and coordinates is not None:
-        uv = np.asarray(coordinates, np.float64)
-        # Its own normals: computed again they would break at the seams of the texture.
-        normals = np.asarray(loaded.vertex_normals, np.float64)
-        mesh = replace(mesh, colors=None, uv=uv, normals=normals, texture=np.asarray(picture.convert("RGB")))
+    parts = trimesh.load_scene(path, process=False)
+    if len(parts.geometry) == 1:
+        (node,) = parts.graph.nodes_geometry
+        pose, name = parts.graph[node]
+        part = parts.geometry[name]
+        visual = part.visual
+        picture, coordinates = getattr(getattr(visual, "material", None), "baseColorTexture", None), getattr(visual, "uv", None)
+        if picture is not None and coordinates is not None:
+            uv, texture = np.asarray(coordinates, np.float64), np.asarray(picture.convert("RGB"))
+            # The file's own normals, which joining several objects into one forgets: computed again they break at the texture's seams.
+            normals = np.asarray(part.vertex_normals, np.float64) @ pose[:3, :3].T
+            normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+            mesh = replace(mesh, colors=None, uv=uv, normals=normals, texture=texture)
     return transform_mesh(mesh, Similarity(rotation=world_from_gltf(path)))
 
 
