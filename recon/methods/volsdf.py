@@ -30,6 +30,8 @@ SHELL_SLOPE = 20.0
 BACKGROUND_COST = 0.4
 """What a sample of the background costs, with one of the surface as the unit: it has no gradient in space."""
 EXPOSURE_LR_FACTOR = 0.1
+FREE_POINTS = 2048
+"""Points of known free space looked at in a step, at most."""
 
 
 @dataclass
@@ -84,8 +86,9 @@ class VolSDF(nn.Module):
         drawn = self._sample(rays, generator)
         samples, count = drawn.samples, len(drawn.samples)
         points = sample_positions(rays, samples)
+        free = self._free_points(rays, targets, drawn.far, generator)
         apart = self._eikonal_points(rays, drawn, generator)
-        values, gradient = self.field.query(torch.cat([points, apart]), order=1)
+        values, gradient = self.field.query(torch.cat([points, free, apart]), order=1)
         assert gradient is not None
         sdf, slope = self._with_shell(points, values[:count, 0], gradient[:count])
         rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:count, 1:])
@@ -96,9 +99,12 @@ class VolSDF(nn.Module):
         backdrop = self._exposed(backdrop, rays).detach()
         wanted = targets.rgb * targets.alpha[:, None] + backdrop * (1.0 - targets.alpha[:, None])
         color_loss = (predicted - wanted).abs().mean()
-        held = gradient if drawn.t_near is None else gradient[count:]
+        held = gradient if drawn.t_near is None else gradient[count + len(free) :]
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
         parts = {"color": color_loss, "eikonal": eikonal}
+        if len(free):
+            inside = nn.functional.relu(-values[count : count + len(free), 0])
+            parts["free_space"] = self.config.free_space_weight * inside.mean() * float((targets.alpha == 0).float().mean())
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
             parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
@@ -106,6 +112,19 @@ class VolSDF(nn.Module):
         squared = float(((predicted - wanted) ** 2).mean().detach())
         figures = {"beta": self.beta.number(), **drawn.figures}
         return Losses(torch.stack(list(parts.values())).sum(), terms, squared, count + round(BACKGROUND_COST * backdrop_samples), figures)
+
+    def _free_points(self, rays: Rays, targets: Targets, far: Tensor, generator: torch.Generator) -> Tensor:
+        """One random point, within the sphere, of each of some rays that are known to meet nothing. [N, 3]
+
+        Such a ray through a solid that should have a hole there is opaque whatever its front does: its colour error has no gradient that
+        would open the hole. What lies inside on a free ray is therefore pushed out directly, as IDR's mask loss does at the least distance.
+        """
+        if self.config.free_space_weight == 0.0 or self.background_kind not in ("alpha", "masks"):
+            return rays.origins[:0]
+        empty = ((targets.alpha == 0) & (far > 0.0)).nonzero().squeeze(1)[:FREE_POINTS]
+        near, _ = sphere_interval(Rays(rays.origins[empty], rays.directions[empty]))
+        t = near + torch.rand(len(empty), generator=generator) * (far[empty] - near)
+        return rays.origins[empty] + t[:, None] * rays.directions[empty]
 
     def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
         """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
