@@ -101,7 +101,7 @@ def test_free_rays_push_out_what_lies_on_them(alpha, kind, share):
     method.background_kind = kind
     rays = parallel_rays(2000, 0.0)
     losses = method.losses(rays, Targets(torch.zeros(2000, 3), torch.full((2000,), alpha)), torch.Generator().manual_seed(0))
-    assert losses.terms.get("free_space", 0.0) == pytest.approx(share * 0.18, rel=0.05)
+    assert losses.terms.get("free_space", 0.0) == pytest.approx(share * 0.18, rel=0.1)
 
 
 @pytest.mark.parametrize("step", [0.01, 0.05])
