@@ -12,6 +12,7 @@ from recon.fields.mlp import MLPField
 from recon.fields.neurbf import NeuRBFField
 from recon.fields.rbfnet import RBFNetField
 from recon.methods.background import Background, BackgroundKind
+from recon.methods.density import outputs_of
 from recon.methods.nef import NEF
 from recon.methods.nef_network import EdgeModel, FieldEdges, NEFNetwork
 from recon.methods.radiance import Radiance
@@ -45,7 +46,7 @@ def build_method(config: RunConfig, background_kind: BackgroundKind, train_views
         model = _edge_model(config, generator)
         coarse = _edge_model(config, generator) if config.nef.sampling == "hierarchical" else None
         return NEF(config.nef, model, coarse, resolution)
-    field = _density_field(config, 1 + config.radiance.features, generator)
+    field = _density_field(config, outputs_of(config.radiance.head, config.radiance.features), generator)
     return Radiance(config.radiance, field, background_kind, background, resolution, generator)
 
 

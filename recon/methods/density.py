@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -29,19 +31,38 @@ def density_activation(raw: Tensor) -> Tensor:
     return _TruncatedExp.apply(raw - 1.0)  # pyright: ignore[reportReturnType]
 
 
+HARMONICS = 16
+"""Spherical harmonics up to degree 3, see :func:`~recon.rendering.directions.spherical_harmonics`."""
+HeadName = Literal["network", "harmonics"]
+
+
+def outputs_of(head: HeadName, features: int) -> int:
+    """Values that a field must give for a head: the density, and a feature or the colour's coefficients."""
+    return 1 + (features if head == "network" else 3 * HARMONICS)
+
+
 class DensityModel(nn.Module):
-    """sigma(x) and c(x, d): the field's first value is the raw density, the rest a feature for the colour network.
+    """sigma(x) and c(x, d): the field's first value is the raw density, the rest is for the colour.
 
     Args:
-        field: Field with 1 + F outputs over [-1, 1]^3.
+        field: Field over [-1, 1]^3 with :func:`outputs_of` values.
         generator: Source of the initial values.
+        head: "network": the rest is a feature that a small network turns into the colour, with the encoded direction. "harmonics": the
+            rest are coefficients, ``c_j = sigmoid(sum_k a_jk Y_k(d))``, 16 for each channel in turn, and there is no colour network (GNF,
+            arXiv 2503.06762, radiance decoder of the released code; PlenOctrees before it).
     """
 
-    def __init__(self, field: Field, generator: torch.Generator):
+    def __init__(self, field: Field, generator: torch.Generator, head: HeadName = "network"):
         super().__init__()
         self.field = field
+        self.head: HeadName = head
+        self.color: nn.Parameter | None
+        self.register_parameter("color", None)
+        if head == "harmonics":
+            assert field.outputs == outputs_of(head, 0)
+            return
         self.color_spec = kernels.MLPSpec(
-            inputs=16 + field.outputs, hidden=(64, 64), outputs=3, activation="relu", output_activation="sigmoid"
+            inputs=HARMONICS + field.outputs, hidden=(64, 64), outputs=3, activation="relu", output_activation="sigmoid"
         )
         self.color = nn.Parameter(mlp_init(self.color_spec, generator))
 
@@ -52,9 +73,13 @@ class DensityModel(nn.Module):
     def forward(self, points: Tensor, harmonics: Tensor) -> tuple[Tensor, Tensor]:
         """Density [N] and colour [N, 3] at field coordinates [N, 3] for encoded view directions [N, 16]."""
         values, _ = self.field.query(points)
-        rgb = kernels.field_mlp(torch.cat([harmonics, values], dim=-1), self.color, self.color_spec)
+        if self.color is None:
+            coefficients = values[:, 1:].unflatten(1, (3, HARMONICS))
+            rgb = torch.sigmoid((coefficients * harmonics[:, None]).sum(-1))
+        else:
+            rgb = kernels.field_mlp(torch.cat([harmonics, values], dim=-1), self.color, self.color_spec)
         return density_activation(values[:, 0]), rgb
 
     def parameter_groups(self, prefix: str = "") -> list[ParameterGroup]:
         groups = [ParameterGroup(f"{prefix}field.{g.name}", g.tensor, g.lr_factor, g.sparse) for g in self.field.parameter_groups()]
-        return [*groups, ParameterGroup(f"{prefix}color", self.color)]
+        return groups if self.color is None else [*groups, ParameterGroup(f"{prefix}color", self.color)]

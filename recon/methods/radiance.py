@@ -28,7 +28,7 @@ class Radiance(nn.Module):
 
     Args:
         config: Its settings.
-        field: Field with ``1 + config.features`` outputs.
+        field: Field with as many outputs as the configured head needs.
         background_kind: What lies outside the sphere.
         background: The learnt background where the kind is "unknown".
         occupancy_resolution: Cells per axis of the occupancy grid.
@@ -48,7 +48,7 @@ class Radiance(nn.Module):
         self.config = config
         self.background_kind: BackgroundKind = background_kind
         self.background = background
-        self.model = DensityModel(field, generator)
+        self.model = DensityModel(field, generator, config.head)
         self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
         self.register_buffer("bitfield", self.grid.bitfield)
         self.register_buffer("running", torch.zeros(occupancy_resolution**3))
