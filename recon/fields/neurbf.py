@@ -130,7 +130,9 @@ class NeuRBFField(nn.Module):
         if order == 0:
             return self._decode(self._features(points, neighbors)), None
         x = points.detach()
-        if self.is_placed and neighbors is None:
+        if not self.is_placed:
+            neighbors = None
+        elif neighbors is None:
             neighbors = self.find_neighbors(x)
         values, slope = self._decode_with_slope(self._features(x, neighbors))
         return values, self._pullback(slope, x, neighbors)
