@@ -179,7 +179,7 @@ class VolSDFConfig:
     exposure: bool = False
     """Learn a gain per training photograph and colour channel; held-out views are rendered at the mean. For automatic exposure."""
     free_space_weight: float = 1.0
-    """Weight of the mean over rays of how far inside the surface a random point of a ray with alpha 0 lies, scene units."""
+    """Weight of how far inside the surface rays with alpha 0 get, scene units: at a random point, and at their innermost sample."""
     init_radius: float = 0.5
     """Radius of the sphere that the field starts as, scene units."""
     features: int = 15

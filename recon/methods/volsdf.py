@@ -103,8 +103,10 @@ class VolSDF(nn.Module):
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
         parts = {"color": color_loss, "eikonal": eikonal}
         if len(free):
-            inside = nn.functional.relu(-values[count : count + len(free), 0])
-            parts["free_space"] = self.config.free_space_weight * inside.mean() * float((targets.alpha == 0).float().mean())
+            nearest = sdf.new_full((len(rays),), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
+            touching = nn.functional.relu(-nearest[targets.alpha == 0]).sum() / len(rays)
+            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean() * float((targets.alpha == 0).float().mean())
+            parts["free_space"] = self.config.free_space_weight * (touching + inside)
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
             parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
@@ -117,7 +119,8 @@ class VolSDF(nn.Module):
         """One random point, within the sphere, of each of some rays that are known to meet nothing. [N, 3]
 
         Such a ray through a solid that should have a hole there is opaque whatever its front does: its colour error has no gradient that
-        would open the hole. What lies inside on a free ray is therefore pushed out directly, as IDR's mask loss does at the least distance.
+        would open the hole. So a point on it that lies inside is pushed out, which empties the solid's middle; and so is the ray's
+        innermost sample (as in IDR's mask loss), which opens what is left, however thin.
         """
         if self.config.free_space_weight == 0.0 or self.background_kind not in ("alpha", "masks"):
             return rays.origins[:0]
