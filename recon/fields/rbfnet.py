@@ -83,8 +83,8 @@ class RBFNetField(nn.Module):
         if self.linear is not None:
             values, slope = values + features @ self.linear.T, slope + self.linear[0]
         width = self.dims if self.include_input else 0
-        options = {"active_levels": self.active_levels}
-        gradient = 0.5 * kernels.hash_encode_pullback(slope[:, width:], x * 0.5 + 0.5, self.table, self.grid, **options)
+        by_encoding = slope[:, width:]
+        gradient = 0.5 * kernels.hash_encode_pullback(by_encoding, x * 0.5 + 0.5, self.table, self.grid, active_levels=self.active_levels)
         return values, gradient + slope[:, :width] if self.include_input else gradient
 
     def _features(self, points: Tensor) -> Tensor:

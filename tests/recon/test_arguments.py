@@ -32,20 +32,20 @@ def test_settings_accumulate(words, found):
 
 
 def test_repeated_settings_reach_the_configuration():
-    command = parse("train data --set train.steps=500 --set hashgrid.levels=12 seed=4 --set train.steps=600".split())
+    command = parse(["train", "data", "--set", "train.steps=500", "--set", "hashgrid.levels=12", "seed=4", "--set", "train.steps=600"])
     assert isinstance(command, Train)
     config = run_config(command.train, command.images)
     assert (config.train.steps, config.hashgrid.levels, config.seed) == (600, 12, 4)
 
 
 def test_other_repeated_flags_accumulate():
-    render = parse("render run --of mesh --of curves --modes color depth --modes normal".split())
+    render = parse(["render", "run", "--of", "mesh", "--of", "curves", "--modes", "color", "depth", "--modes", "normal"])
     assert isinstance(render, Render)
     assert (flat(render.of), flat(render.modes)) == (("mesh", "curves"), ("color", "depth", "normal"))
-    export = parse("export run curves --formats json --formats svg step".split())
+    export = parse(["export", "run", "curves", "--formats", "json", "--formats", "svg", "step"])
     assert isinstance(export, Export)
     assert flat(export.formats) == ("json", "svg", "step")
-    benchmark = parse("benchmark real --data a --data b c --slurm mem_gb=8 --slurm timeout_min=9".split())
+    benchmark = parse(["benchmark", "real", "--data", "a", "--data", "b", "c", "--slurm", "mem_gb=8", "--slurm", "timeout_min=9"])
     assert isinstance(benchmark, Benchmark)
     assert [str(p) for p in flat(benchmark.data)] == ["a", "b", "c"]
     assert flat(benchmark.slurm) == ("mem_gb=8", "timeout_min=9")
