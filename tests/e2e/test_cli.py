@@ -16,6 +16,7 @@ import trimesh
 from PIL import Image
 
 from recon.checkpoint import load_checkpoint
+from tests.recon.evaluation.dtu_files import write_dtu
 from tests.tiny import CENTER, RADIUS, TINY_SETTINGS, write_blender
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,6 +75,9 @@ def test_results_say_how_they_were_measured(finished):
     assert "sRGB" in results["images"]["protocol"]["psnr"]
     assert results["images"]["psnr"] > 15
     assert results["silhouettes"]["mean"] > 0.85
+    assert results["textured_mesh"]["views"] == 2
+    assert results["textured_mesh"]["psnr"] > 12
+    assert "held-out" in results["textured_mesh"]["protocol"]
     assert f"PSNR {results['images']['psnr']:.2f} dB" in result.stdout
     assert str(run.name) in result.stdout
 
@@ -83,7 +87,8 @@ def test_results_say_how_they_were_measured(finished):
     [
         ("evaluate", "{run}", "--json"),
         ("render", "{run}", "--split", "test", "--modes", "color", "depth", "normal", "opacity", "error"),
-        ("export", "{run}", "mesh", "--resolution", "24"),
+        ("export", "{run}", "mesh", "--resolution", "24", "--texture", "photographs", "--up", "+z", "--keep", "all"),
+        ("swap", "{run}", "{run}", "--views", "1", "--size", "32", "--export", "--out", "swapped"),
         ("export", "{run}", "cameras"),
     ],
     ids=lambda c: c[0] + c[2],
@@ -93,6 +98,20 @@ def test_later_commands_work_on_a_run(finished, command, tmp_path):
     result = recon(*(c.format(run=run) for c in command), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
+
+
+def test_evaluation_against_a_dtu_scan(finished, tmp_path):
+    """The tiny sphere as if DTU had scanned it: the figures are those of its distance from the truth, in world units."""
+    run, _ = finished
+    truth = write_dtu(tmp_path / "dtu", 24, CENTER, RADIUS)
+    result = recon("evaluate", run, "--truth", truth, "--scan", "24", "--cull", "none", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)["dtu"]
+    assert found["scan"] == 24
+    assert 0 < found["overall"] < 0.15 * RADIUS
+    refused = recon("evaluate", run, "--truth", truth, "--scan", "37", cwd=tmp_path)
+    assert refused.returncode == 3
+    assert "stl037" in refused.stderr
 
 
 def test_kill_and_resume(tmp_path):
