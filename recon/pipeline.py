@@ -99,7 +99,7 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
         resumed, skipped = load_checkpoint(run.checkpoints)
         for line in skipped:
             reporter.warn(f"skipped checkpoint {line}")
-        method.load_state_dict(resumed.model)
+        _load(method, resumed, run)
         reporter.say(f"going on from step {resumed.step}")
     run.set_status("running", resumed.step if resumed else 0)
     try:
@@ -146,9 +146,21 @@ def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance | NEF:
     background = info["background"]
     kind: BackgroundKind = (background[0], background[1], background[2]) if isinstance(background, list) else background
     method = build_method(run.config, kind, sum(v["split"] == "train" for v in info["views"]))
-    method.load_state_dict(checkpoint.model)
+    _load(method, checkpoint, run)
     method.set_progress(checkpoint.step / run.config.train.steps)
     return method
+
+
+def _load(method: VolSDF | Radiance | NEF, checkpoint: Checkpoint, run: Run) -> None:
+    try:
+        method.load_state_dict(checkpoint.model)
+    except RuntimeError as error:  # torch's word for names or shapes that do not fit
+        problems = [line.strip() for line in str(error).splitlines()[1:]]
+        raise DataError(
+            f"{run.folder}: the checkpoint does not fit the run's config.yaml",
+            problems,
+            "it was made by another version of the program, or the file was changed: start a new run",
+        ) from error
 
 
 def load_surface(run: Run, reporter: Reporter) -> VolSDF | Radiance:

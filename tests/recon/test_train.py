@@ -17,7 +17,7 @@ from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
 from recon.presets import preset_config
-from recon.runs import Run
+from recon.runs import Run, open_run
 from recon.train import Progress
 from tests.tiny import TINY_SETTINGS, tiny_scene
 
@@ -105,3 +105,14 @@ def test_two_processes_cannot_write_to_one_run(tmp_path):
     (run.folder / "status.json").write_text(json.dumps(status))
     with pytest.raises(UsageError, match="is writing to this run"):
         run.claim()
+
+
+def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(tmp_path):
+    """As after a change of the program: the parameters are named, nothing is loaded by halves."""
+    run, scene = start(tmp_path)
+    pipeline.fit(run, scene, Reporter(quiet=True))
+    config = run.folder / "config.yaml"
+    config.write_text(config.read_text().replace("color_levels: 2", "color_levels: 3"))
+    with pytest.raises(DataError, match=r"does not fit") as caught:
+        pipeline.load_method(open_run(run.folder), Reporter(quiet=True))
+    assert any("color" in problem for problem in caught.value.problems)
