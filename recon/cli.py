@@ -26,7 +26,8 @@ from recon.arguments import (
     View,
     flat,
 )
-from recon.config import CurveFormat, RunConfig, with_overrides
+from recon.config import CurveFormat, RunConfig
+from recon.config_file import with_overrides
 from recon.errors import ReconError, UsageError
 from recon.exit_codes import errors_as_exit_codes
 from recon.presets import run_config

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from recon.arguments import DataOptions, TrainOptions
-from recon.config import DataConfig, FieldName, MethodName, MLPConfig, PresetName, RunConfig, with_overrides
+from recon.config import DataConfig, FieldName, MethodName, MLPConfig, PresetName, RunConfig
+from recon.config_file import with_overrides
 from recon.errors import UsageError
 
 
@@ -42,6 +43,7 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
             colors="paper",
             features=256 if field_name == "mlp" else config.volsdf.features,
             eikonal_weight=0.1,
+            free_space_weight=0.0,
             beta_learnt="absolute",
             beta_init=0.1,
             beta_lr_factor=1.0 if field_name == "mlp" else 0.05,

@@ -34,7 +34,7 @@ def do_job(job_path: Path, folder: Path) -> None:
 
 def fit_job(job: dict[str, Any], where: str, folder: Path) -> None:
     """Fit a field to a picture or a shape; its size is among its results."""
-    from recon.config import from_dict
+    from recon.config_file import from_dict
     from recon.console import Reporter
     from recon.fit import fit
     from recon.fit.config import FitConfig
@@ -53,7 +53,8 @@ def fit_job(job: dict[str, Any], where: str, folder: Path) -> None:
 def reconstruct_job(job: dict[str, Any], where: str, folder: Path) -> None:
     """Reconstruct a dataset."""
     from recon import cli, pipeline
-    from recon.config import RunConfig, from_dict
+    from recon.config import RunConfig
+    from recon.config_file import from_dict
     from recon.console import Reporter
     from recon.data.inspect import describe_briefly
     from recon.fit.build import stored_numbers, trained_numbers

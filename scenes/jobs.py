@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from recon.config import from_dict
+from recon.config_file import from_dict
 from recon.errors import DataError, UsageError
 
 JobState = Literal["queued", "running", "done", "failed", "killed"]

@@ -24,7 +24,8 @@ from typing import Any
 
 import yaml
 
-from recon.config import FieldName, MethodName, PresetName, RunConfig, from_dict, to_dict, with_overrides
+from recon.config import FieldName, MethodName, PresetName, RunConfig
+from recon.config_file import from_dict, to_dict, with_overrides
 from recon.errors import DataError, UsageError
 from recon.fit.config import FitConfig
 from recon.presets import preset_config

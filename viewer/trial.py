@@ -25,7 +25,7 @@ import websockets
 import zstandard
 
 from recon import pipeline
-from recon.config import with_overrides
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import Interrupted

@@ -6,7 +6,8 @@ import pytest
 
 from recon.arguments import Benchmark, Export, Fit, Reconstruct, Render, Train, flat
 from recon.cli import parse
-from recon.config import ExportConfig, RunConfig, with_overrides
+from recon.config import ExportConfig, RunConfig
+from recon.config_file import with_overrides
 from recon.presets import run_config
 
 

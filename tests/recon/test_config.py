@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recon.config import RunConfig, from_dict, load_config, save_config, to_dict, with_overrides
+from recon.config import RunConfig
+from recon.config_file import from_dict, load_config, save_config, to_dict, with_overrides
 from recon.errors import UsageError
 from recon.presets import preset_config
 

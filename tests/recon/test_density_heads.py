@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.config import with_overrides
+from recon.config_file import with_overrides
 from recon.fields.base import ParameterGroup
 from recon.methods.density import HARMONICS, DensityModel, outputs_of
 from recon.model import build_method

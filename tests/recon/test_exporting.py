@@ -13,7 +13,8 @@ import trimesh
 from torch import Tensor
 
 from recon import exporting, pipeline
-from recon.config import ExportConfig, RunConfig, with_overrides
+from recon.config import ExportConfig, RunConfig
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.data.scene import View
 from recon.errors import UsageError

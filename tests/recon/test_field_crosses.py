@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recon import pipeline
-from recon.config import with_overrides
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.fields.neurbf import NeuRBFField
 from recon.model import build_method

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import kernels
-from recon.config import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig, with_overrides
+from recon.config import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
+from recon.config_file import with_overrides
 from recon.errors import DataError, UsageError
 from recon.fields import sizing
 from recon.fields.hashgrid import HashGridField

@@ -14,7 +14,7 @@ import trimesh
 from PIL import Image
 
 import recon
-from recon.config import with_overrides
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
 from recon.fit import fit as fits

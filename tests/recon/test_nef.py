@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from recon.config import MLPConfig, NEFConfig, with_overrides
+from recon.config import MLPConfig, NEFConfig
+from recon.config_file import with_overrides
 from recon.methods.nef import NEF, adaptive_loss, range_limited_density, sample_losses
 from recon.methods.nef_network import NEFNetwork, positional_encoding
 from recon.model import build_method

@@ -12,7 +12,8 @@ import trimesh
 from PIL import Image
 
 from recon import pipeline
-from recon.config import RunConfig, with_overrides
+from recon.config import RunConfig
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.errors import UsageError
 from recon.methods.volsdf import VolSDF

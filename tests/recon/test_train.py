@@ -12,7 +12,7 @@ import torch
 
 from recon import pipeline
 from recon.checkpoint import load_checkpoint
-from recon.config import with_overrides
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import DataError, DivergedError, Interrupted, UsageError

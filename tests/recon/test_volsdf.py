@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from recon import pipeline
-from recon.config import VolSDFConfig, with_overrides
+from recon.config import VolSDFConfig
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.errors import UsageError
 from recon.methods.laplace_scale import LaplaceScale
@@ -179,6 +180,7 @@ def test_the_paper_preset_learns(background, shell, tmp_path):
     rows = [row for row in (run.folder / "metrics.jsonl").read_text().splitlines() if row]
     first, last = (json.loads(rows[i]) for i in (0, -1))
     assert last["loss/color"] < first["loss/color"]
+    assert {name for name in last if name.startswith("loss/")} == {"loss/color", "loss/eikonal"}  # the paper's terms and no others
     assert 0.0 <= last["bounded_rays"] <= 1.0
     assert first["sdf_queries_per_ray"] > 0
     assert isinstance(method, VolSDF)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recon.config import RunConfig, from_dict
+from recon.config import RunConfig
+from recon.config_file import from_dict
 from recon.errors import DataError, UsageError
 from scenes import signals
 from scenes import suite as suites

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from recon import pipeline
-from recon.config import RunConfig, with_overrides
+from recon.config import RunConfig
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.curves import Wireframe, save
 from recon.curves.curve import ellipse, line

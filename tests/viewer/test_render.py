@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from recon import pipeline
-from recon.config import with_overrides
+from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.curves import Wireframe, save
 from recon.curves.curve import line
