@@ -38,9 +38,11 @@ FREE_POINTS = 2048
 class _Sampled:
     """Samples of R rays, and what is said about them.
 
+    ``near``, ``far``: where each ray enters and leaves the sphere. [R]
     ``t_near``: per ray the distance of one random sample, for the eikonal loss of the dense sampling; None for the other.
     """
 
+    near: Tensor
     far: Tensor
     samples: kernels.RaySamples
     t_near: Tensor | None
@@ -86,7 +88,8 @@ class VolSDF(nn.Module):
         drawn = self._sample(rays, generator)
         samples, count = drawn.samples, len(drawn.samples)
         points = sample_positions(rays, samples)
-        free = self._free_points(rays, targets, drawn.far, generator)
+        empty = targets.alpha == 0
+        free = self._free_points(rays, empty, drawn, generator)
         apart = self._eikonal_points(rays, drawn, generator)
         values, gradient = self.field.query(torch.cat([points, free, apart]), order=1)
         assert gradient is not None
@@ -104,8 +107,8 @@ class VolSDF(nn.Module):
         parts = {"color": color_loss, "eikonal": eikonal}
         if len(free):
             nearest = sdf.new_full((len(rays),), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
-            touching = nn.functional.relu(-nearest[targets.alpha == 0]).sum() / len(rays)
-            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean() * float((targets.alpha == 0).float().mean())
+            touching = nn.functional.relu(-nearest[empty]).sum() / len(rays)
+            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean() * float(empty.float().mean())
             parts["free_space"] = self.config.free_space_weight * (touching + inside)
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
@@ -115,8 +118,8 @@ class VolSDF(nn.Module):
         figures = {"beta": self.beta.number(), **drawn.figures}
         return Losses(torch.stack(list(parts.values())).sum(), terms, squared, count + round(BACKGROUND_COST * backdrop_samples), figures)
 
-    def _free_points(self, rays: Rays, targets: Targets, far: Tensor, generator: torch.Generator) -> Tensor:
-        """One random point, within the sphere, of each of some rays that are known to meet nothing. [N, 3]
+    def _free_points(self, rays: Rays, empty: Tensor, drawn: _Sampled, generator: torch.Generator) -> Tensor:
+        """One random point, within the sphere, of each of some ``empty`` rays [R], which are known to meet nothing. [N, 3]
 
         Such a ray through a solid that should have a hole there is opaque whatever its front does: its colour error has no gradient that
         would open the hole. So a point on it that lies inside is pushed out, which empties the solid's middle; and so is the ray's
@@ -124,10 +127,10 @@ class VolSDF(nn.Module):
         """
         if self.config.free_space_weight == 0.0 or self.background_kind not in ("alpha", "masks"):
             return rays.origins[:0]
-        empty = ((targets.alpha == 0) & (far > 0.0)).nonzero().squeeze(1)[:FREE_POINTS]
-        near, _ = sphere_interval(Rays(rays.origins[empty], rays.directions[empty]))
-        t = near + torch.rand(len(empty), generator=generator) * (far[empty] - near)
-        return rays.origins[empty] + t[:, None] * rays.directions[empty]
+        some = (empty & (drawn.far > drawn.near)).nonzero().squeeze(1)[:FREE_POINTS]
+        near, far = drawn.near[some], drawn.far[some]
+        t = near + torch.rand(len(some), generator=generator) * (far - near)
+        return rays.origins[some] + t[:, None] * rays.directions[some]
 
     def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
         """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
@@ -185,7 +188,7 @@ class VolSDF(nn.Module):
             )
             rate = 1.0 / max(len(rays), 1)
             figures = {"bounded_rays": float(bounded.met.float().mean()), "sdf_queries_per_ray": bounded.queries * rate}
-            return _Sampled(far, bounded.samples, None, figures)
+            return _Sampled(near, far, bounded.samples, None, figures)
 
     def _sample_whole_rays(self, rays: Rays, near: Tensor, far: Tensor, generator: torch.Generator | None) -> _Sampled:
         """Algorithm 1. An interval begins at its sample; the last one ends at the wall of the shell, or where the background begins."""
@@ -210,7 +213,7 @@ class VolSDF(nn.Module):
             t_near = torch.zeros(len(rays))
             t_near[meets] = drawn.t.gather(1, one).squeeze(1)
         met = drawn.met.float().mean() if len(meets) else torch.ones(())
-        return _Sampled(far, samples, t_near, {"bounded_rays": float(met), "sdf_queries_per_ray": drawn.queries / max(len(rays), 1)})
+        return _Sampled(near, far, samples, t_near, {"bounded_rays": float(met), "sdf_queries_per_ray": drawn.queries / max(len(rays), 1)})
 
     def _eikonal_points(self, rays: Rays, drawn: _Sampled, generator: torch.Generator) -> Tensor:
         """Points apart from the samples at which the gradient is held to unit length. [N, 3]
