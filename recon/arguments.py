@@ -89,6 +89,8 @@ class MeshOptions:
     """Cells along the longest axis, up to 2048."""
     keep: Literal["largest", "all"] | None = None
     """Keep the largest connected component only, or all above a small share of its area."""
+    support: Literal["cut", "keep"] | None = None
+    """Where the background was learnt, for want of masks: cut off the flat table or wall that the object stands on, or keep it."""
     faces: int | None = None
     """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
     texture: TextureSource | None = None
@@ -103,6 +105,7 @@ class MeshOptions:
         given = {
             "resolution": self.resolution,
             "keep": self.keep,
+            "support": self.support,
             "texture_faces": self.faces,
             "texture": self.texture,
             "texture_size": self.texture_size,

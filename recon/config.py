@@ -170,6 +170,9 @@ class VolSDFConfig:
     """Learn a gain per training photograph and colour channel; held-out views are rendered at the mean. For automatic exposure."""
     free_space_weight: float = 1.0
     """Weight of how far inside the surface rays with alpha 0 get, scene units: at a random point, and at their innermost sample."""
+    background_preference: float = 0.02
+    """Where a background is learnt: weight of how far inside the surface rays get that are not opaque and whose background alone has the
+    right colour, scene units. What surface and background explain as well as each other (an overexposed table) goes to the background."""
     init_radius: float = 0.5
     """Radius of the sphere that the field starts as, scene units."""
     features: int = 15
@@ -269,6 +272,8 @@ class ExportConfig:
     """Cells along the longest axis."""
     keep: Literal["largest", "all"] = "largest"
     """Keep the largest connected component only, or all above a small share of the area."""
+    support: Literal["cut", "keep"] = "cut"
+    """Where the background was learnt: cut off the flat table or wall that the object stands on, or keep it."""
     texture_size: int = 2048
     texture_faces: int = 60000
     """Face budget of the textured mesh; the .ply keeps all."""

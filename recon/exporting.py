@@ -30,10 +30,13 @@ from recon.surface.normals import with_field_normals
 from recon.surface.photographs import photograph_color
 from recon.surface.reading import read_mesh
 from recon.surface.simplify import simplify
+from recon.surface.support import Plane, find_support
 from recon.surface.texture import Color, color_vertices, textured_mesh
 
 SPHERE_RADIUS = 1.0
 """The surface is looked for inside the unit sphere of scene space, where the rays were sampled."""
+SUPPORT_RESOLUTION = 160
+"""Cells along an axis when a flat support is looked for."""
 SIMPLIFIED_FACES = 2_000_000
 """Larger meshes are not simplified, but extracted once more with larger cells; see ``_enough_resolution``."""
 
@@ -60,12 +63,14 @@ def export_mesh(
     if settings.texture == "photographs" and not photographs:
         raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
     info = run.scene_info()
-    mesh = surface(method, settings, reporter)
+    support = support_plane(method, settings, info, reporter)
+    mesh = surface(method, settings, reporter, support)
     report = check_mesh(mesh, sphere_radius=SPHERE_RADIUS)
     for problem in report.problems:
         reporter.warn(f"mesh: {problem.message}; {problem.remedy}")
     run.exports.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(run.exports / "mesh.json", json.dumps(report.to_json(), indent=1))
+    found = {**report.to_json(), "support_plane": None if support is None else _plane_in_world(support, info)}
+    write_text_atomically(run.exports / "mesh.json", json.dumps(found, indent=1))
     if report.faces == 0:
         return report
     mesh = color_vertices(mesh, field_color(method))
@@ -73,19 +78,49 @@ def export_mesh(
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
         del mesh  # before the other one is made
-        mesh = surface(method, replace(settings, resolution=enough), reporter)
+        mesh = surface(method, replace(settings, resolution=enough), reporter, support)
     textured = textured_surface(method, mesh, settings, reporter, _in_scene(photographs, info))
     write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
     reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
     return report
 
 
-def surface(method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter) -> Mesh:
-    """Extract and clean a model's surface, with normals, scene units."""
+def support_plane(method: VolSDF | Radiance, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
+    """The flat support (table, wall) that is to be cut off, scene units; None if there is none, or it is to be kept.
+
+    It is only looked for where neither masks nor alpha nor a constant colour told the object from the rest.
+    """
+    if settings.support == "keep" or method.background is None:
+        return None
+    reporter.progress("extract", 0.0, "looking for a table or wall")
+    coarse = extract_mesh(
+        method.surface_value,
+        resolution=min(SUPPORT_RESOLUTION, settings.resolution),
+        sphere_radius=SPHERE_RADIUS,
+        lipschitz=2.0 if isinstance(method, VolSDF) else None,
+    )
+    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
+    centers = np.stack([scene_from_world.apply(Camera.from_json(view["camera"]).center) for view in info["views"]])
+    plane = find_support(largest_component(coarse), centers, SPHERE_RADIUS)
+    if plane is not None:
+        normal = np.round(plane.normal, 3).tolist()
+        reporter.say(f"mesh: cut off from the flat support that it stands on, whose normal is {normal}; --support keep leaves it on")
+    return plane
+
+
+def _plane_in_world(plane: Plane, info: dict[str, Any]) -> dict[str, Any]:
+    world_from_scene = Similarity.from_json(info["world_from_scene"])
+    normal = world_from_scene.rotate(plane.normal)
+    return {"normal": normal.tolist(), "offset": float(normal @ world_from_scene.apply(plane.offset * plane.normal))}
+
+
+def surface(method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter, above: Plane | None = None) -> Mesh:
+    """Extract and clean a model's surface, what is ``above`` a plane if one is given, with normals, scene units."""
     mesh = extract_mesh(
         method.surface_value,
         resolution=settings.resolution,
         sphere_radius=SPHERE_RADIUS,
+        above=above,
         lipschitz=2.0 if isinstance(method, VolSDF) else None,
         gradient=_gradient(method),
         progress=lambda share, text: reporter.progress("extract", share, text),

@@ -15,9 +15,9 @@ from recon.geometry import Similarity
 
 # The bounding sphere of the visual hull is enlarged by this, so that the object keeps clear of the unit sphere.
 HULL_MARGIN = 1.1
-# Without silhouettes: radius of the sphere as a share of the median distance from the cameras to the point they look at. At half the
-# distance an object that fills the frame of an ordinary lens (up to 60 degrees) lies inside, with some of its surroundings.
-CAMERA_DISTANCE_SHARE = 0.5
+# Without silhouettes: radius of the sphere as a share of the median distance from the cameras to the point they look at. An object that
+# fills the frames takes about 0.35 of it; but close-ups look at a part of it only, and what is outside the sphere is lost.
+CAMERA_DISTANCE_SHARE = 0.65
 # ... but never more than this share of the nearest camera's distance, so that cameras stay outside.
 NEAREST_CAMERA_SHARE = 0.9
 # Below this smallest eigenvalue of the mean projector the optical axes are all but parallel (about 8 degrees) and meet nowhere reliably.

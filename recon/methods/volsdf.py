@@ -30,6 +30,8 @@ SHELL_SLOPE = 20.0
 BACKGROUND_COST = 0.4
 """What a sample of the background costs, with one of the surface as the unit: it has no gradient in space."""
 EXPOSURE_LR_FACTOR = 0.1
+EXPLAINED = 0.04
+"""A background whose colour is as near as this to a ray's, in each channel, explains the ray without the surface."""
 FREE_POINTS = 2048
 """Points of known free space looked at in a step, at most."""
 
@@ -106,10 +108,12 @@ class VolSDF(nn.Module):
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
         parts = {"color": color_loss, "eikonal": eikonal}
         if len(free):
-            nearest = sdf.new_full((len(rays),), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
-            touching = nn.functional.relu(-nearest[empty]).sum() / len(rays)
             inside = nn.functional.relu(-values[count : count + len(free), 0]).mean() * float(empty.float().mean())
-            parts["free_space"] = self.config.free_space_weight * (touching + inside)
+            parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
+        preference = self.config.background_preference * _preference_schedule(self.share)
+        if self.background is not None and preference > 0.0:
+            explained = (opacity.detach() < 1.0 - VISIBLE) & ((backdrop - targets.rgb).abs().amax(-1) < EXPLAINED)
+            parts["background"] = preference * _inside(sdf, samples, explained)
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
             parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
@@ -283,6 +287,17 @@ class VolSDF(nn.Module):
         if self.exposure is not None:
             groups.append(ParameterGroup("exposure", self.exposure, EXPOSURE_LR_FACTOR))
         return groups + (self.background.parameter_groups() if self.background is not None else [])
+
+
+def _inside(sdf: Tensor, samples: kernels.RaySamples, which: Tensor) -> Tensor:
+    """How far inside the surface the innermost samples of some rays lie: sum over ``which`` [R] by the number of all rays."""
+    innermost = sdf.new_full((samples.rays,), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
+    return nn.functional.relu(-innermost[which]).sum() / max(samples.rays, 1)
+
+
+def _preference_schedule(share: float) -> float:
+    """1 over the first 0.4 of a run, 0 from 0.6 on: it decides between shapes, and must not move the one that is found."""
+    return min(max((0.6 - share) / 0.2, 0.0), 1.0)
 
 
 def _curvature_schedule(share: float) -> float:

@@ -18,6 +18,7 @@ from recon.errors import DivergedError, UsageError
 from recon.surface.bricks import COARSE_CELLS, active_bricks, make_grid
 from recon.surface.marching import march
 from recon.surface.mesh import Mesh, vertex_normals
+from recon.surface.support import Plane
 
 Field = Callable[[Tensor], Tensor]
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -32,6 +33,7 @@ def extract_mesh(
     resolution: int,
     bounds: Box = UNIT_BOX,
     sphere_radius: float | None = 1.0,
+    above: Plane | None = None,
     block: int = 64,
     level: float = 0.0,
     lipschitz: float | None = 2.0,
@@ -43,7 +45,7 @@ def extract_mesh(
 ) -> Mesh:
     """Extract ``{x : sdf(x) = level}`` as a mesh, oriented towards growing values.
 
-    The function is cut at the box, and at the sphere if there is one: ``max(sdf - level, distance to the border)``. So the mesh is always
+    The function is cut at the box, and at the sphere and the plane if there are: ``max(sdf - level, distance to the border)``. So the mesh is always
     closed; where it lies on the border, :func:`recon.surface.mesh.check_mesh` says so.
 
     If the surface leaves the bricks that ``lipschitz`` allows, the search is repeated with twice the bound, in the end over every sample:
@@ -58,6 +60,7 @@ def extract_mesh(
         resolution: Cells along the longest side of the box.
         bounds: Lower and upper corner.
         sphere_radius: Radius of the sphere about the origin that cuts the function, or None.
+        above: Plane below which everything is cut off, or None.
         block: Edge of the blocks that marching cubes works on, cells; a multiple of 8. It has no influence on the result.
         level: Value on the surface.
         lipschitz: Bound on ``|gradient|`` near the surface, 1 for an exact distance; the default leaves slack for learned ones.
@@ -83,7 +86,7 @@ def extract_mesh(
     grid = make_grid(lower, upper, resolution)
 
     def border(points: np.ndarray) -> np.ndarray:
-        return _border_distance(points, lower, upper, sphere_radius)
+        return _border_distance(points, lower, upper, sphere_radius, above)
 
     def search(points: np.ndarray) -> np.ndarray:
         return np.maximum(_call(sdf, points, device, points_per_call) - level, border(points))
@@ -168,10 +171,14 @@ def autograd_gradient(sdf: Field) -> Gradient:
     return gradient
 
 
-def _border_distance(points: np.ndarray, lower: np.ndarray, upper: np.ndarray, sphere_radius: float | None) -> np.ndarray:
+def _border_distance(
+    points: np.ndarray, lower: np.ndarray, upper: np.ndarray, sphere_radius: float | None, above: Plane | None
+) -> np.ndarray:
     distance = np.maximum(lower - points, points - upper).max(1)
     if sphere_radius is not None:
         distance = np.maximum(distance, np.linalg.norm(points, axis=1) - sphere_radius)
+    if above is not None:
+        distance = np.maximum(distance, -above.height(points))
     return distance
 
 

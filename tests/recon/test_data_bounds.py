@@ -71,7 +71,7 @@ def test_point_nearest_axes_withstands_stray_cameras():
 def test_bounds_from_cameras():
     similarity, note, warning = bounds.from_cameras([as_camera(t) for t in cameras(20)])
     np.testing.assert_allclose(similarity.translation, 0, atol=1e-6)
-    assert similarity.scale == pytest.approx(1.5)
+    assert similarity.scale == pytest.approx(1.95)
     assert warning is None
     assert "0.50" in note
 
