@@ -23,6 +23,7 @@ from recon.methods.volsdf import VolSDF
 from recon.model import build_method
 from recon.preview import preview, render_orbit
 from recon.rendering.edge_rays import EdgeBank
+from recon.rendering.hull import empty_cells
 from recon.rendering.rays import PixelBank
 from recon.runs import Run, create_run
 from recon.train import Progress, Watcher, train
@@ -103,6 +104,8 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
         reporter.say(f"going on from step {resumed.step}")
     run.set_status("running", resumed.step if resumed else 0)
     try:
+        if isinstance(method, VolSDF):
+            method.keep_empty(empty_cells(scene, run.config.train.occupancy_resolution))
         pixels = edge_pixels(run, scene, edges or run_edges(run, scene, reporter)) if isinstance(method, NEF) else PixelBank(scene)
         began = time.perf_counter()
         if watcher is None:

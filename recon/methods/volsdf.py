@@ -33,7 +33,7 @@ EXPOSURE_LR_FACTOR = 0.1
 EXPLAINED = 0.04
 """A background whose colour is as near as this to a ray's, in each channel, explains the ray without the surface."""
 FREE_POINTS = 2048
-"""Points of known free space looked at in a step, at most."""
+"""Points of known free space looked at in a step, at most: so many on free rays, and so many in cells known to be empty."""
 
 
 @dataclass
@@ -85,6 +85,17 @@ class VolSDF(nn.Module):
         self.share = 0.0
         self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
         self.register_buffer("bitfield", self.grid.bitfield)
+        self.known_empty: Tensor | None = None
+        knows = background_kind in ("alpha", "masks") and config.sampling == "occupancy" and config.free_space_weight > 0.0
+        self.register_buffer("wrong_cells", torch.zeros(self.grid.cells if knows else 0, dtype=torch.bool))
+        self.wrong_cells: Tensor
+
+    def keep_empty(self, cells: Tensor | None) -> None:
+        """Tell which cells of the occupancy grid are empty for certain (:func:`recon.rendering.hull.empty_cells`), for training.
+
+        Nothing is sampled in them from now on, and the surface is pushed out of them.
+        """
+        self.known_empty = cells if len(self.wrong_cells) else None
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
         drawn = self._sample(rays, generator)
@@ -108,7 +119,7 @@ class VolSDF(nn.Module):
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
         parts = {"color": color_loss, "eikonal": eikonal}
         if len(free):
-            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean() * float(empty.float().mean())
+            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean()
             parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
         preference = self.config.background_preference * _preference_schedule(self.share)
         if self.background is not None and preference > 0.0:
@@ -134,7 +145,12 @@ class VolSDF(nn.Module):
         some = (empty & (drawn.far > drawn.near)).nonzero().squeeze(1)[:FREE_POINTS]
         near, far = drawn.near[some], drawn.far[some]
         t = near + torch.rand(len(some), generator=generator) * (far - near)
-        return rays.origins[some] + t[:, None] * rays.directions[some]
+        on_rays = rays.origins[some] + t[:, None] * rays.directions[some]
+        wrong = self.wrong_cells.nonzero().squeeze(1)
+        if not len(wrong):
+            return on_rays
+        wrong = wrong[torch.randint(len(wrong), (FREE_POINTS,), generator=generator)]
+        return torch.cat([on_rays, self.grid.cell_centers(wrong, uniform=torch.rand(len(wrong), 3, generator=generator))])
 
     def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
         """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
@@ -269,7 +285,9 @@ class VolSDF(nn.Module):
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         if self.config.sampling == "occupancy":
-            refresh_by_sdf(self.grid, self.sdf, self.beta.number(), self.config.first_step)
+            wrong = refresh_by_sdf(self.grid, self.sdf, self.beta.number(), self.config.first_step, known_empty=self.known_empty)
+            if wrong is not None:
+                self.wrong_cells.copy_(wrong)
         if wants_functions(self.field, step):
             place_by_distance(self.field, self.grid, self.beta.number(), generator)
         if self.background is not None:

@@ -67,7 +67,8 @@ def refresh_by_sdf(
     step_length: float,
     alpha_threshold: float = 1e-3,
     slack: float = 1.3,
-) -> None:
+    known_empty: Tensor | None = None,
+) -> Tensor | None:
     """The conservative rule for the Laplace density: keep a cell if the density anywhere in it can matter.
 
     Outside, a sample of length Delta has opacity above ``a`` iff ``sdf < beta * ln(Delta / (2 beta * -ln(1 - a)))``. Within a cell a
@@ -80,20 +81,29 @@ def refresh_by_sdf(
         sdf: Scene points [N, 3] -> signed distance [N], negative inside.
         beta: Scale of the Laplace density, scene units.
         step_length: The marching step, scene units.
+        known_empty: Cells that are dropped whatever the distance says, Morton order. bool [resolution^3]
+    Returns:
+        With ``known_empty``: which of these cells reach into the surface by their distance at the centre, except deep inside.
+        bool [resolution^3]
     """
     opaque = -math.log1p(-alpha_threshold)
     outside = max(beta * math.log(max(step_length / (2.0 * beta * opaque), 1.0)), 2.0 * beta)
     inside = 10.0 * beta + 2.0 * step_length
+    half_diagonal = math.sqrt(3.0) / grid.resolution  # of a cell of size 2 / resolution
 
-    def matters(distance: Tensor, half_diagonal: float) -> Tensor:
-        reach = slack * half_diagonal
+    def matters(distance: Tensor, reach: float) -> Tensor:
         return (distance <= outside + reach) & (distance >= -inside - reach)
 
-    half_diagonal = math.sqrt(3.0) / grid.resolution  # of a cell of size 2 / resolution
     coarse = kernels.OccupancyGrid.full(grid.resolution // 2)
-    kept = matters(in_chunks(sdf, coarse.cell_centers()), 2.0 * half_diagonal).nonzero().squeeze(1)
+    kept = matters(in_chunks(sdf, coarse.cell_centers()), slack * 2.0 * half_diagonal).nonzero().squeeze(1)
     children = (kept[:, None] * 8 + torch.arange(8)).reshape(-1)  # Morton order: the eight children follow each other
-    values = torch.zeros(grid.resolution**3)
+    values = torch.zeros(grid.cells)
+    wrong = None if known_empty is None else torch.zeros_like(known_empty)
     if children.numel():
-        values[children] = matters(in_chunks(sdf, grid.cell_centers(children)), half_diagonal).float()
+        distance = in_chunks(sdf, grid.cell_centers(children))
+        values[children] = matters(distance, slack * half_diagonal).float()
+        if known_empty is not None and wrong is not None:
+            values[known_empty] = 0.0
+            wrong[children] = known_empty[children] & (distance < half_diagonal)
     kernels.update_occupancy(grid, values[None], 0.5)
+    return wrong

@@ -73,7 +73,7 @@ def test_bounds_from_cameras():
     np.testing.assert_allclose(similarity.translation, 0, atol=1e-6)
     assert similarity.scale == pytest.approx(1.95)
     assert warning is None
-    assert "0.50" in note
+    assert "0.65" in note
 
 
 @pytest.mark.parametrize("kind", ["forward", "outward"])
