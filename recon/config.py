@@ -157,6 +157,10 @@ class VolSDFConfig:
     """Added to the learnt part at the start, scene units; sinks exponentially to beta_min while coarse_until of the run passes."""
     beta_min: float = 1e-4
     """Added to the learnt part from then on (VolSDF's constant)."""
+    hull_beta_init: float = 0.015
+    """beta_init where the field starts as the visual hull (alpha or masks), and has less far to go."""
+    hull_beta_floor: float = 0.003
+    """The same for beta_floor."""
     eikonal_weight: float = 0.02
     """Weight of the mean of (|grad sdf| - 1)^2. VolSDF's 0.1 holds a short run back: concave parts are carved too late."""
     curvature_weight: float = 0.0

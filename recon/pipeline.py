@@ -23,7 +23,7 @@ from recon.methods.volsdf import VolSDF
 from recon.model import build_method
 from recon.preview import preview, render_orbit
 from recon.rendering.edge_rays import EdgeBank
-from recon.rendering.hull import empty_cells
+from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.rays import PixelBank
 from recon.runs import Run, create_run
 from recon.train import Progress, Watcher, train
@@ -105,7 +105,7 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
     run.set_status("running", resumed.step if resumed else 0)
     try:
         if isinstance(method, VolSDF):
-            method.keep_empty(empty_cells(scene, run.config.train.occupancy_resolution))
+            _use_silhouettes(method, scene, run.config, fresh=resumed is None)
         pixels = edge_pixels(run, scene, edges or run_edges(run, scene, reporter)) if isinstance(method, NEF) else PixelBank(scene)
         began = time.perf_counter()
         if watcher is None:
@@ -119,6 +119,16 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
         raise
     reporter.say(f"trained {run.config.train.steps} steps in {duration(time.perf_counter() - began)}")
     return method
+
+
+def _use_silhouettes(method: VolSDF, scene: Scene, config: RunConfig, fresh: bool) -> None:
+    """Tell a method what the silhouettes know for certain, and let a ``fresh`` one start from their visual hull."""
+    empty = empty_cells(scene, config.train.occupancy_resolution)
+    method.keep_empty(empty)
+    if fresh and method.known_empty is not None and empty is not None:
+        hull = hull_distance(empty, 0.95 if seen_from_around(scene) else config.volsdf.init_radius)
+        if hull is not None:
+            method.start_from(hull, config.train.lr, config.seed)
 
 
 def _train_watched(

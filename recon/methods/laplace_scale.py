@@ -22,6 +22,7 @@ class LaplaceScale(nn.Module):
         super().__init__()
         self.config = config
         self.value = nn.Parameter(torch.tensor([math.log(config.beta_init) if config.beta_learnt == "log" else config.beta_init]))
+        self.first_floor = config.beta_floor
         self.floor = config.beta_floor if config.beta_learnt == "log" else config.beta_min
 
     def forward(self) -> Tensor:
@@ -33,10 +34,10 @@ class LaplaceScale(nn.Module):
         return float(self.forward().detach())
 
     def set_progress(self, grown: float) -> None:
-        """Sink the floor from beta_floor to beta_min while ``grown`` goes from 0 to 1."""
+        """Sink the floor from where it started to beta_min while ``grown`` goes from 0 to 1."""
         c = self.config
         if c.beta_learnt == "log":
-            self.floor = c.beta_floor * (c.beta_min / c.beta_floor) ** grown
+            self.floor = self.first_floor * (c.beta_min / self.first_floor) ** grown
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup("beta", self.value, self.config.beta_lr_factor)]

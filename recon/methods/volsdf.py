@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from recon.methods.background import Background, BackgroundKind, behind
 from recon.methods.base import Losses, Rendering
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors, SurfaceColors
+from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
 from recon.rendering.error_bounded import bounded_samples
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
@@ -32,6 +34,8 @@ BACKGROUND_COST = 0.4
 EXPOSURE_LR_FACTOR = 0.1
 EXPLAINED = 0.04
 """A background whose colour is as near as this to a ray's, in each channel, explains the ray without the surface."""
+HULL_STEPS, HULL_POINTS = 120, 8192
+"""Steps in which a field is fitted to the visual hull, and points in each."""
 FREE_POINTS = 2048
 """Points of known free space looked at in a step, at most: so many on free rays, and so many in cells known to be empty."""
 
@@ -95,7 +99,32 @@ class VolSDF(nn.Module):
 
         Nothing is sampled in them from now on, and the surface is pushed out of them.
         """
-        self.known_empty = cells if len(self.wrong_cells) else None
+        if cells is not None and len(self.wrong_cells):
+            self.known_empty = cells
+            self.beta.first_floor = self.config.hull_beta_floor
+
+    def start_from(self, distance: Tensor, lr: float, seed: int) -> None:
+        """Fit the field to a distance on a grid over the cube: a start from the visual hull saves the carving of a sphere.
+
+        beta starts small then: fog is for a surface that has far to go, and as long as there is fog, its zero set lies too deep.
+
+        Args:
+            distance: Signed distance at the cells' centres, scene units. [resolution, resolution, resolution], axes x, y, z
+            lr: Learning rate.
+            seed: Of the points.
+        """
+        self.set_progress(0.0)
+        if self.config.beta_learnt == "log":
+            self.beta.value.data.fill_(math.log(self.config.hull_beta_init))
+        generator = torch.Generator().manual_seed(seed)
+        optimizer = Adam(self.field.parameter_groups())
+        volume = distance.permute(2, 1, 0)[None, None]  # grid_sample: coordinates x, y, z for the last, middle and first axis
+        for step in range(HULL_STEPS):
+            points = torch.rand(HULL_POINTS, 3, generator=generator) * 2.0 - 1.0
+            wanted = nn.functional.grid_sample(volume, points[None, None, None], align_corners=False, padding_mode="border").flatten()
+            found = self.field.query(points)[0][:, 0]
+            (found - wanted).abs().mean().backward()
+            optimizer.step(lr * min(1.0, 4.0 * (1.0 - step / HULL_STEPS)))
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
         drawn = self._sample(rays, generator)

@@ -19,6 +19,8 @@ from recon.rendering.rays import view_pixels
 
 MAP_SIZE = 1024
 """Longer side of the distance maps at most, pixels: larger pictures are joined in blocks, any object pixel of which counts."""
+ONE_SIDE = 0.7
+"""Mean of the unit vectors to the cameras above which they stand on one side."""
 CELLS = 1 << 18
 """Cells projected at once."""
 DOUBTED_VIEWS = 2
@@ -52,6 +54,39 @@ def empty_cells(scene: Scene, resolution: int) -> Tensor | None:
     if len(rest):
         found[rest] = empty(kernels.OccupancyGrid.empty(resolution).cell_centers(rest), resolution)
     return found
+
+
+def hull_distance(empty: Tensor, radius: float) -> Tensor | None:
+    """Signed distance to the cells that are not empty, within a ball; half a cell's error at most.
+
+    Args:
+        empty: :func:`empty_cells`. bool [resolution^3]
+        radius: Of the ball about the origin, scene units.
+    Returns:
+        At the cells' centres, scene units, negative inside. float32 [resolution, resolution, resolution], axes x, y, z. None if nothing
+        is left.
+    """
+    grid = kernels.OccupancyGrid.empty(round(len(empty) ** (1 / 3)))
+    centers = grid.cell_centers()
+    i, j, k = ((centers + 1.0) / grid.cell_size()).long().unbind(-1)
+    solid = np.zeros((grid.resolution,) * 3, bool)
+    solid[i, j, k] = (~empty & (centers.norm(dim=-1) < radius)).numpy()
+    if not solid.any():
+        return None
+    outside, inside = (np.asarray(ndimage.distance_transform_edt(part), np.float32) for part in (~solid, solid))
+    # The border runs half a cell from the centres on either side of it.
+    cells = np.where(solid, 0.5 - inside, outside - 0.5)
+    return torch.from_numpy((cells * grid.cell_size()).astype(np.float32))
+
+
+def seen_from_around(scene: Scene) -> bool:
+    """Whether the training cameras stand around the object, or at least all over one half of the directions from it.
+
+    The mean of the directions to them is 0 long if they are spread over the sphere, and 0.5 over half of it. From one side, nothing bounds the
+    hull at the back.
+    """
+    eyes = np.stack([scene.scene_from_world.apply(v.camera.center) for v in scene.split("train")])
+    return float(np.linalg.norm((eyes / np.linalg.norm(eyes, axis=1, keepdims=True)).mean(0))) < ONE_SIDE
 
 
 def _distance_to_object(silhouette: np.ndarray) -> tuple[np.ndarray, int]:

@@ -11,7 +11,7 @@ from recon.config import RunConfig, TrainConfig, VolSDFConfig
 from recon.data.scene import Camera, Scene, View
 from recon.geometry import Similarity
 from recon.model import build_method
-from recon.rendering.hull import empty_cells
+from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.orbit import look_at
 from recon.rendering.rays import PixelBank
 
@@ -137,3 +137,42 @@ def test_nothing_is_sampled_there_and_the_surface_is_pushed_out(pictures):
         optimizer.step()
         optimizer.zero_grad()
     assert method.sdf(centers).detach().mean() > before + 0.02
+
+
+def test_distance_to_the_hull_is_that_of_the_object_within_the_silhouettes_and_cells(pictures):
+    empty = empty_cells(pictures["alpha"], 64)
+    assert empty is not None
+    distance = hull_distance(empty, 0.95)
+    assert distance is not None
+    axis = (torch.arange(64) + 0.5) / 32 - 1.0
+    true = ring(torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).numpy())
+    cell = 2.0 / 64
+    assert (distance.numpy() < true + cell).all()  # the hull holds the object
+    outside = (true > 0) & (np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij")), axis=0) < 0.95)
+    assert np.abs(distance.numpy() - true)[outside].mean() < 3.0 * cell  # few and small pictures
+    ball = hull_distance(torch.zeros(64**3, dtype=torch.bool), 0.5)  # nothing is known
+    assert ball is not None
+    assert float(ball[32, 32, 32]) == pytest.approx(-0.5, abs=0.07) and float(ball[32, 32, 0]) == pytest.approx(0.5, abs=0.07)
+    assert hull_distance(torch.ones(32**3, dtype=torch.bool), 0.5) is None
+
+
+@pytest.mark.parametrize("field", ["hashgrid", "mlp"])
+def test_a_field_starts_as_the_hull(pictures, field):
+    axes = torch.tensor([0.7, 0.4, 0.2])  # an ellipsoid: the order of the axes must be right
+    axis = (torch.arange(32) + 0.5) / 16 - 1.0
+    grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    distance = ((grid / axes).norm(dim=-1) - 1.0) * 0.3
+    method = build_method(RunConfig(field=field, train=TrainConfig(occupancy_resolution=32)), "alpha")
+    method.start_from(distance, 1e-2 if field == "hashgrid" else 1e-3, seed=0)
+    found = method.sdf(grid.reshape(-1, 3)).detach().reshape(distance.shape)
+    assert float((found - distance).abs().mean()) < 0.03
+    inside = distance < 0
+    assert float(((found < 0) & inside).sum() / ((found < 0) | inside).sum()) > 0.9
+    assert all(p.grad is None or not p.grad.any() for p in method.parameters())
+
+
+def test_cameras_on_one_side_are_told_from_cameras_around(pictures):
+    assert seen_from_around(pictures["alpha"])
+    above = tuple(v for v in pictures["alpha"].views if WORLD.inverse().apply(v.camera.center)[2] > 1.8)
+    assert len(above) > 2
+    assert not seen_from_around(Scene("ring", Path(), "made", above, WORLD, "alpha"))
