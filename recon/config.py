@@ -186,8 +186,8 @@ class VolSDFConfig:
     coarse_until: float = 0.4
     """Share of the run after which all levels are active."""
     beta_lr_factor: float = 3.0
-    """Learning rate of beta's logarithm, relative to the rest: at 1 it is still on its way when a short run ends, and what fog is left makes
-    the zero set too deep and the texture blurred."""
+    """Learning rate of beta's logarithm, relative to the rest. At 1 it is still on its way when a short run ends, and the fog that is left
+    makes the zero set too deep and the texture blurred."""
     uniform_points: float = 0.125
     """Eikonal points drawn uniformly in the sphere, as a share of the samples along rays."""
 

@@ -44,6 +44,7 @@ def empty_cells(scene: Scene, resolution: int) -> Tensor | None:
     doubted = DOUBTED_VIEWS if scene.background == "masks" else 0
     maps = [_distance_to_object(view_pixels(v, scene.background)[..., 3] > 0) for v in views]
     cameras = [v.camera for v in views]
+
     def empty(points: Tensor, cells: int) -> Tensor:
         seen = [_seen_empty(scene, part, np.sqrt(3.0) / cells, cameras, maps) for part in points.split(CELLS)]
         return torch.cat(seen) > doubted
@@ -82,8 +83,8 @@ def hull_distance(empty: Tensor, radius: float) -> Tensor | None:
 def seen_from_around(scene: Scene) -> bool:
     """Whether the training cameras stand around the object, or at least all over one half of the directions from it.
 
-    The mean of the directions to them is 0 long if they are spread over the sphere, and 0.5 over half of it. From one side, nothing bounds the
-    hull at the back.
+    The mean of the directions to them is 0 long if they are spread over the sphere, and 0.5 over half of it. From one side, nothing bounds
+    the hull at the back.
     """
     eyes = np.stack([scene.scene_from_world.apply(v.camera.center) for v in scene.split("train")])
     return float(np.linalg.norm((eyes / np.linalg.norm(eyes, axis=1, keepdims=True)).mean(0))) < ONE_SIDE

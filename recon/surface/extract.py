@@ -45,8 +45,8 @@ def extract_mesh(
 ) -> Mesh:
     """Extract ``{x : sdf(x) = level}`` as a mesh, oriented towards growing values.
 
-    The function is cut at the box, and at the sphere and the plane if there are: ``max(sdf - level, distance to the border)``. So the mesh is always
-    closed; where it lies on the border, :func:`recon.surface.mesh.check_mesh` says so.
+    The function is cut at the box, and at the sphere and the plane if there are: ``max(sdf - level, distance to the border)``. So the mesh
+    is always closed; where it lies on the border, :func:`recon.surface.mesh.check_mesh` says so.
 
     If the surface leaves the bricks that ``lipschitz`` allows, the search is repeated with twice the bound, in the end over every sample:
     a wrong bound costs time, and only a part that was never touched can be missed.

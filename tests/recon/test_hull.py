@@ -108,7 +108,9 @@ def test_held_out_views_and_other_backgrounds_say_nothing(pictures):
     held_out = tuple(View(v.name, v.image, v.camera, "test") for v in views[1:])
     some, one = (Scene("ring", Path(), "made", v, WORLD, "alpha") for v in (views[:1] + held_out, views[:1]))
     a, b = empty_cells(some, 16), empty_cells(one, 16)
-    assert a is not None and b is not None and torch.equal(a, b)
+    assert a is not None
+    assert b is not None
+    assert torch.equal(a, b)
     assert empty_cells(Scene("ring", Path(), "made", views, WORLD, "unknown"), 16) is None
     assert empty_cells(Scene("ring", Path(), "made", views, WORLD, (1.0, 1.0, 1.0)), 16) is None
 
@@ -123,7 +125,8 @@ def test_nothing_is_sampled_there_and_the_surface_is_pushed_out(pictures):
     generator = torch.Generator().manual_seed(0)
     method.refresh_occupancy(0, generator)
     assert not (method.grid.occupied()[0] & known).any()
-    assert (method.wrong_cells & known).any() and not (method.wrong_cells & ~known).any()
+    assert (method.wrong_cells & known).any()
+    assert not (method.wrong_cells & ~known).any()
     centers = method.grid.cell_centers(method.wrong_cells.nonzero().squeeze(1))
     assert (method.sdf(centers).detach() < np.sqrt(3.0) / 32).all()
 
@@ -152,7 +155,8 @@ def test_distance_to_the_hull_is_that_of_the_object_within_the_silhouettes_and_c
     assert np.abs(distance.numpy() - true)[outside].mean() < 3.0 * cell  # few and small pictures
     ball = hull_distance(torch.zeros(64**3, dtype=torch.bool), 0.5)  # nothing is known
     assert ball is not None
-    assert float(ball[32, 32, 32]) == pytest.approx(-0.5, abs=0.07) and float(ball[32, 32, 0]) == pytest.approx(0.5, abs=0.07)
+    assert float(ball[32, 32, 32]) == pytest.approx(-0.5, abs=0.07)
+    assert float(ball[32, 32, 0]) == pytest.approx(0.5, abs=0.07)
     assert hull_distance(torch.ones(32**3, dtype=torch.bool), 0.5) is None
 
 

@@ -60,7 +60,8 @@ def test_a_ball_on_a_table_is_cut_off_from_it(offset, wave):
     assert 0.0 < lift < 0.03  # above nearly all of the table, and little of the ball is lost
     alone = largest_component(mesh_of(sdf, above=found))
     report = check_mesh(alone, sphere_radius=1.0)
-    assert report.closed and report.bounds_area_fraction == 0.0
+    assert report.closed
+    assert report.bounds_area_fraction == 0.0
     sunk = lift + 0.02  # a ball less a cap of this height
     volume = 4 / 3 * np.pi * radius**3 - np.pi * sunk**2 * (radius - sunk / 3)
     assert report.volume == pytest.approx(volume, rel=0.02)
@@ -90,6 +91,7 @@ def test_units_do_not_matter():
     mesh = mesh_of(sdf)
     once = find_support(mesh, cameras())
     ten = find_support(type(mesh)(mesh.vertices * 10.0, mesh.faces), cameras() * 10.0, sphere_radius=10.0)
-    assert once is not None and ten is not None
+    assert once is not None
+    assert ten is not None
     np.testing.assert_allclose(ten.normal, once.normal, atol=1e-9)
     assert ten.offset == pytest.approx(10.0 * once.offset)
