@@ -19,9 +19,9 @@ TOLERANCE = 0.03
 FACING = 0.7
 """Least cosine between a face's normal and the plane's."""
 SECTORS = 36
-BORDER = 0.93
-"""A support goes on beyond the sphere: it must be there at this radius."""
-LEAST_SECTORS = 0.4
+BORDER = 0.85
+"""A support goes on beyond the sphere: it must be there near it, outside this radius. What photographs show little of ends in rags."""
+LEAST_SECTORS = 0.35
 """Share of the circle where the plane meets the sphere along which the support must be there."""
 LEAST_OBJECT = 0.02
 """Share of the surface's area that must be above the support."""

@@ -71,7 +71,7 @@ def test_a_ball_on_a_table_is_cut_off_from_it(offset, wave):
     ("sdf", "side"),
     [
         pytest.param(ball(0.6, 0.0), 1.0, id="an object that hangs in the air"),
-        pytest.param(disc(0.85, 0.05), 1.0, id="a flat object that ends before the sphere"),
+        pytest.param(disc(0.8, 0.05), 1.0, id="a flat object that ends before the sphere"),
         pytest.param(plane(-0.2), 1.0, id="a table with nothing on it"),
         pytest.param(union(plane(-0.3), ball(0.3, 0.0)), -1.0, id="cameras on the other side"),
         pytest.param(
