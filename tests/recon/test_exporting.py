@@ -36,6 +36,7 @@ class Ball(VolSDF):
 
     def __init__(self):
         torch.nn.Module.__init__(self)
+        self.background = None
 
     def surface_value(self, points: Tensor) -> Tensor:
         return points.norm(dim=1) - 0.6
@@ -88,6 +89,39 @@ def surface_colors(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     assert mesh.texture is not None
     assert mesh.uv is not None
     return mesh.vertices[mesh.faces].mean(1), sample_texture(mesh.texture, mesh.uv[mesh.faces].mean(1))
+
+
+class Stand(Two):
+    """A ball on a table, behind which a background was learnt."""
+
+    def __init__(self):
+        super().__init__()
+        self.background = torch.nn.Identity()
+
+    def surface_value(self, points: Tensor) -> Tensor:
+        return torch.minimum(points[:, 2] + 0.38, points.norm(dim=1) - 0.4)
+
+
+@pytest.mark.parametrize("support", ["cut", "keep"])
+def test_the_table_is_cut_off_or_kept(tmp_path: Path, support):
+    run, _ = sphere_run(tmp_path, "export.resolution=96", f"export.support={support}")
+    info = run.scene_info()
+    above = [v for v in info["views"] if v["camera"]["world_from_camera"][2][3] > WORLD_FROM_SCENE.translation[2]]
+    assert len(above) > 2
+    (run.folder / "scene.json").write_text(json.dumps({**info, "views": above}))
+    export_mesh(run, Stand(), run.config.export, QUIET)
+    report = json.loads((run.exports / "mesh.json").read_text())
+    assert report["closed"]
+    if support == "keep":
+        assert report["support_plane"] is None
+        assert report["bounds_area_fraction"] > 0.3
+        return
+    assert report["bounds_area_fraction"] == 0.0
+    found = report["support_plane"]
+    np.testing.assert_allclose(found["normal"], [0.0, 0.0, 1.0], atol=0.01)
+    height = WORLD_FROM_SCENE.apply(np.array([0.0, 0.0, -0.38]))[2]
+    assert height < found["offset"] < height + 0.03 * WORLD_FROM_SCENE.scale
+    assert read_mesh(run.exports / "mesh.ply").vertices[:, 2].min() >= found["offset"] - 1e-3
 
 
 @pytest.mark.parametrize(
