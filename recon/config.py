@@ -161,6 +161,10 @@ class VolSDFConfig:
     """beta_init where the field starts as the visual hull (alpha or masks), and has less far to go."""
     hull_beta_floor: float = 0.003
     """The same for beta_floor."""
+    hull_beta_ceiling: float = 0.002
+    """What the learnt part is at most after coarse_until, scene units, where silhouettes are known; until then at most what lies
+    exponentially between beta_init and this. beta learns how wide a pixel is, a quarter of it; in that fog the zero set of a short run
+    on small photographs lies too deep."""
     eikonal_weight: float = 0.02
     """Weight of the mean of (|grad sdf| - 1)^2. VolSDF's 0.1 holds a short run back: concave parts are carved too late."""
     curvature_weight: float = 0.0
@@ -174,9 +178,9 @@ class VolSDFConfig:
     """Learn a gain per training photograph and colour channel; held-out views are rendered at the mean. For automatic exposure."""
     free_space_weight: float = 1.0
     """Weight of how far inside the surface rays with alpha 0 get, scene units: at a random point, and at their innermost sample."""
-    background_preference: float = 0.02
-    """Where a background is learnt: weight of how far inside the surface rays get that are not opaque and whose background alone has the
-    right colour, scene units. What surface and background explain as well as each other (an overexposed table) goes to the background."""
+    background_preference: float = 0.01
+    """Where a background is learnt: weight of the rays' mean opacity. What surface and background explain as well as each other (an
+    overexposed table) goes to the background; it costs what an error of this size in the colours costs."""
     init_radius: float = 0.5
     """Radius of the sphere that the field starts as, scene units."""
     features: int = 15

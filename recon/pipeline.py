@@ -123,9 +123,11 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
 
 def _use_silhouettes(method: VolSDF, scene: Scene, config: RunConfig, fresh: bool) -> None:
     """Tell a method what the silhouettes know for certain, and let a ``fresh`` one start from their visual hull."""
-    empty = empty_cells(scene, config.train.occupancy_resolution)
+    empty = empty_cells(scene, config.train.occupancy_resolution) if method.uses_silhouettes else None
+    if empty is None:
+        return
     method.keep_empty(empty)
-    if fresh and method.known_empty is not None and empty is not None:
+    if fresh:
         hull = hull_distance(empty, 0.95 if seen_from_around(scene) else config.volsdf.init_radius)
         if hull is not None:
             method.start_from(hull, config.train.lr, config.seed)

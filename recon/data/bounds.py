@@ -113,7 +113,7 @@ def from_silhouettes(cameras: Sequence[Camera], silhouettes: Sequence[np.ndarray
     if len(cameras) > _MAX_VIEWS:
         chosen = np.unique(np.linspace(0, len(cameras) - 1, _MAX_VIEWS).round().astype(int))
         cameras, silhouettes = [cameras[i] for i in chosen], [silhouettes[i] for i in chosen]
-    maps = [_distance_map(s) for s in silhouettes]
+    maps = [distance_map(s, _SILHOUETTE_SIZE) for s in silhouettes]
     start, _ = point_nearest_axes(cameras)
     distances = np.linalg.norm(np.stack([c.center for c in cameras]) - start, axis=1)
     low, high = start - distances.max(), start + distances.max()
@@ -146,10 +146,15 @@ def enclosing_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
     return center, float(np.linalg.norm(points - center, axis=1).max())
 
 
-def _distance_map(silhouette: np.ndarray) -> tuple[np.ndarray, float]:
-    """Distance of every (coarse) pixel to the silhouette, in pixels of the full image, and the coarse pixel's size."""
+def distance_map(silhouette: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    """Distance of every coarse pixel to the silhouette, in pixels of the full image, and the coarse pixel's size.
+
+    Args:
+        silhouette: True inside. A coarse pixel is inside if any of its pixels is. [H, W] bool
+        longest: Coarse pixels along the longer side, at most about.
+    """
     h, w = silhouette.shape
-    step = max(1, int(np.ceil(max(h, w) / _SILHOUETTE_SIZE)))
+    step = max(1, int(np.ceil(max(h, w) / longest)))
     padded = np.pad(silhouette, ((0, -h % step), (0, -w % step)))
     coarse = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).any(axis=(1, 3))
     if not coarse.any():

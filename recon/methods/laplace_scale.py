@@ -14,8 +14,9 @@ from recon.fields.base import ParameterGroup
 class LaplaceScale(nn.Module):
     """One learnt number and a floor below it.
 
-    "log": ``exp(p) + floor``, with a floor that sinks while the field grows finer. A step changes beta by a share of itself, whatever its
-    size. "absolute": ``|p| + beta_min``, VolSDF's own, for its slow learning rates: at the fast ones it collapses in a few hundred steps.
+    "log": ``exp(p) + floor``, with a floor that sinks while the field grows finer, and where silhouettes are known a ceiling for
+    ``exp(p)`` that sinks too. A step changes beta by a share of itself, whatever its size. "absolute": ``|p| + beta_min``, VolSDF's own,
+    for its slow learning rates: at the fast ones it collapses in a few hundred steps.
     """
 
     def __init__(self, config: VolSDFConfig):
@@ -23,6 +24,7 @@ class LaplaceScale(nn.Module):
         self.config = config
         self.value = nn.Parameter(torch.tensor([math.log(config.beta_init) if config.beta_learnt == "log" else config.beta_init]))
         self.first_floor = config.beta_floor
+        self.last_ceiling: float | None = None
         self.floor = config.beta_floor if config.beta_learnt == "log" else config.beta_min
 
     def forward(self) -> Tensor:
@@ -34,10 +36,14 @@ class LaplaceScale(nn.Module):
         return float(self.forward().detach())
 
     def set_progress(self, grown: float) -> None:
-        """Sink the floor from where it started to beta_min while ``grown`` goes from 0 to 1."""
+        """While ``grown`` goes from 0 to 1, sink the floor from where it started to beta_min, and the ceiling, if there is one, from
+        beta_init to where it ends."""
         c = self.config
         if c.beta_learnt == "log":
             self.floor = self.first_floor * (c.beta_min / self.first_floor) ** grown
+            if self.last_ceiling is not None:
+                ceiling = c.beta_init * (self.last_ceiling / c.beta_init) ** grown
+                self.value.data.clamp_(max=math.log(ceiling))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup("beta", self.value, self.config.beta_lr_factor)]

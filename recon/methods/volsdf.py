@@ -32,8 +32,6 @@ SHELL_SLOPE = 20.0
 BACKGROUND_COST = 0.4
 """What a sample of the background costs, with one of the surface as the unit: it has no gradient in space."""
 EXPOSURE_LR_FACTOR = 0.1
-EXPLAINED = 0.04
-"""A background whose colour is as near as this to a ray's, in each channel, explains the ray without the surface."""
 HULL_STEPS, HULL_POINTS = 120, 8192
 """Steps in which a field is fitted to the visual hull, and points in each."""
 FREE_POINTS = 2048
@@ -90,18 +88,19 @@ class VolSDF(nn.Module):
         self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
         self.register_buffer("bitfield", self.grid.bitfield)
         self.known_empty: Tensor | None = None
-        knows = background_kind in ("alpha", "masks") and config.sampling == "occupancy" and config.free_space_weight > 0.0
-        self.register_buffer("wrong_cells", torch.zeros(self.grid.cells if knows else 0, dtype=torch.bool))
+        known = background_kind in ("alpha", "masks") and config.free_space_weight > 0.0
+        self.uses_silhouettes = known and config.sampling == "occupancy"
+        self.register_buffer("wrong_cells", torch.zeros(self.grid.cells if self.uses_silhouettes else 0, dtype=torch.bool))
         self.wrong_cells: Tensor
+        self.wrong_index: Tensor | None = None  # of these cells; found when it is needed
 
-    def keep_empty(self, cells: Tensor | None) -> None:
+    def keep_empty(self, cells: Tensor) -> None:
         """Tell which cells of the occupancy grid are empty for certain (:func:`recon.rendering.hull.empty_cells`), for training.
 
-        Nothing is sampled in them from now on, and the surface is pushed out of them.
+        Nothing is sampled in them from now on, and the surface is pushed out of them. Only where ``uses_silhouettes``.
         """
-        if cells is not None and len(self.wrong_cells):
-            self.known_empty = cells
-            self.beta.first_floor = self.config.hull_beta_floor
+        self.known_empty = cells
+        self.beta.first_floor, self.beta.last_ceiling = self.config.hull_beta_floor, self.config.hull_beta_ceiling
 
     def start_from(self, distance: Tensor, lr: float, seed: int) -> None:
         """Fit the field to a distance on a grid over the cube: a start from the visual hull saves the carving of a sphere.
@@ -141,8 +140,7 @@ class VolSDF(nn.Module):
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
         predicted = self._exposed(color + (1.0 - opacity)[:, None] * backdrop, rays)
-        backdrop = self._exposed(backdrop, rays).detach()
-        wanted = targets.rgb * targets.alpha[:, None] + backdrop * (1.0 - targets.alpha[:, None])
+        wanted = targets.rgb * targets.alpha[:, None] + self._exposed(backdrop, rays).detach() * (1.0 - targets.alpha[:, None])
         color_loss = (predicted - wanted).abs().mean()
         held = gradient if drawn.t_near is None else gradient[count + len(free) :]
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
@@ -150,10 +148,8 @@ class VolSDF(nn.Module):
         if len(free):
             inside = nn.functional.relu(-values[count : count + len(free), 0]).mean()
             parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
-        preference = self.config.background_preference * _preference_schedule(self.share)
-        if self.background is not None and preference > 0.0:
-            explained = (opacity.detach() < 1.0 - VISIBLE) & ((backdrop - targets.rgb).abs().amax(-1) < EXPLAINED)
-            parts["background"] = preference * _inside(sdf, samples, explained)
+        if self.background is not None and self.config.background_preference > 0.0:
+            parts["opacity"] = self.config.background_preference * opacity.mean()
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
             parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
@@ -175,7 +171,9 @@ class VolSDF(nn.Module):
         near, far = drawn.near[some], drawn.far[some]
         t = near + torch.rand(len(some), generator=generator) * (far - near)
         on_rays = rays.origins[some] + t[:, None] * rays.directions[some]
-        wrong = self.wrong_cells.nonzero().squeeze(1)
+        if self.wrong_index is None:
+            self.wrong_index = self.wrong_cells.nonzero().squeeze(1)
+        wrong = self.wrong_index
         if not len(wrong):
             return on_rays
         wrong = wrong[torch.randint(len(wrong), (FREE_POINTS,), generator=generator)]
@@ -317,6 +315,7 @@ class VolSDF(nn.Module):
             wrong = refresh_by_sdf(self.grid, self.sdf, self.beta.number(), self.config.first_step, known_empty=self.known_empty)
             if wrong is not None:
                 self.wrong_cells.copy_(wrong)
+                self.wrong_index = None
         if wants_functions(self.field, step):
             place_by_distance(self.field, self.grid, self.beta.number(), generator)
         if self.background is not None:
@@ -340,11 +339,6 @@ def _inside(sdf: Tensor, samples: kernels.RaySamples, which: Tensor) -> Tensor:
     """How far inside the surface the innermost samples of some rays lie: sum over ``which`` [R] by the number of all rays."""
     innermost = sdf.new_full((samples.rays,), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
     return nn.functional.relu(-innermost[which]).sum() / max(samples.rays, 1)
-
-
-def _preference_schedule(share: float) -> float:
-    """1 over the first 0.4 of a run, 0 from 0.6 on: it decides between shapes, and must not move the one that is found."""
-    return min(max((0.6 - share) / 0.2, 0.0), 1.0)
 
 
 def _curvature_schedule(share: float) -> float:

@@ -14,6 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 import kernels
+from recon.data.bounds import distance_map
 from recon.data.scene import Camera, Scene
 from recon.rendering.rays import view_pixels
 
@@ -42,7 +43,7 @@ def empty_cells(scene: Scene, resolution: int) -> Tensor | None:
         return None
     views = scene.split("train")
     doubted = DOUBTED_VIEWS if scene.background == "masks" else 0
-    maps = [_distance_to_object(view_pixels(v, scene.background)[..., 3] > 0) for v in views]
+    maps = [distance_map(view_pixels(v, scene.background)[..., 3] > 0, MAP_SIZE) for v in views]
     cameras = [v.camera for v in views]
 
     def empty(points: Tensor, cells: int) -> Tensor:
@@ -90,19 +91,8 @@ def seen_from_around(scene: Scene) -> bool:
     return float(np.linalg.norm((eyes / np.linalg.norm(eyes, axis=1, keepdims=True)).mean(0))) < ONE_SIDE
 
 
-def _distance_to_object(silhouette: np.ndarray) -> tuple[np.ndarray, int]:
-    """Distance from each block of pixels to the nearest with a part of the object, in pixels, and the blocks' side."""
-    h, w = silhouette.shape
-    step = -(-max(h, w) // MAP_SIZE)
-    blocks = np.pad(silhouette, ((0, -h % step), (0, -w % step)))
-    blocks = blocks.reshape(blocks.shape[0] // step, step, blocks.shape[1] // step, step).any((1, 3))
-    if not blocks.any():
-        return np.full(blocks.shape, np.inf, np.float32), step
-    return np.asarray(ndimage.distance_transform_edt(~blocks), np.float32) * step, step
-
-
 def _seen_empty(
-    scene: Scene, points: Tensor, half_diagonal: float, cameras: Sequence[Camera], maps: Sequence[tuple[np.ndarray, int]]
+    scene: Scene, points: Tensor, half_diagonal: float, cameras: Sequence[Camera], maps: Sequence[tuple[np.ndarray, float]]
 ) -> Tensor:
     """How many views see nothing in the balls of a radius, scene units, about points [N, 3]. int [N]"""
     count = torch.zeros(len(points), dtype=torch.int16)

@@ -73,8 +73,8 @@ def refresh_by_sdf(
 
     Outside, a sample of length Delta has opacity above ``a`` iff ``sdf < beta * ln(Delta / (2 beta * -ln(1 - a)))``. Within a cell a
     distance changes by at most half the diagonal, times ``slack`` as the learnt function is only nearly 1-Lipschitz. Deep inside, where
-    a ray has lost all but exp(-10) of its light, cells are dropped too. Half-resolution cells are looked at first; only those that can
-    hold a kept cell are refined.
+    a ray has lost all but exp(-10) of its light, cells are dropped too. Cells four times as large are looked at first; only those that can
+    hold a kept cell are divided.
 
     Args:
         grid: Updated in place; one cascade.
@@ -94,9 +94,14 @@ def refresh_by_sdf(
     def matters(distance: Tensor, reach: float) -> Tensor:
         return (distance <= outside + reach) & (distance >= -inside - reach)
 
-    coarse = kernels.OccupancyGrid.full(grid.resolution // 2)
-    kept = matters(in_chunks(sdf, coarse.cell_centers()), slack * 2.0 * half_diagonal).nonzero().squeeze(1)
-    children = (kept[:, None] * 8 + torch.arange(8)).reshape(-1)  # Morton order: the eight children follow each other
+    cells = max(grid.resolution // 4, 8)
+    kept = torch.arange(cells**3)
+    while cells < grid.resolution:
+        coarse = kernels.OccupancyGrid.empty(cells)
+        distance = in_chunks(sdf, coarse.cell_centers(kept))
+        kept = kept[matters(distance, slack * half_diagonal * grid.resolution / cells)]
+        kept, cells = (kept[:, None] * 8 + torch.arange(8)).reshape(-1), 2 * cells  # Morton order: the eight children follow each other
+    children = kept
     values = torch.zeros(grid.cells)
     wrong = None if known_empty is None else torch.zeros_like(known_empty)
     if children.numel():

@@ -105,6 +105,39 @@ def test_free_rays_push_out_what_lies_on_them(alpha, kind, share):
     assert losses.terms.get("free_space", 0.0) == pytest.approx(share * (0.18 + 0.035), rel=0.1)
 
 
+@pytest.mark.parametrize(("wanted", "grows"), [(0.3, False), (0.5, True)])
+def test_what_the_background_explains_goes_to_the_background(wanted, grows):
+    """Rays past a ball of the colour 0.5, before 0.3: where the photographs show the colour behind, the ball shrinks; else it grows. And
+    where ball and background have the same colour, which says nothing, it shrinks."""
+
+    class Behind(torch.nn.Module):
+        def __init__(self, value: float):
+            super().__init__()
+            self.value = value
+
+        def forward(self, rays: Rays, start: Tensor, generator: torch.Generator | None) -> tuple[Tensor, int]:
+            return torch.full((len(rays), 3), self.value), len(rays)
+
+    class Painted(torch.nn.Module):
+        def forward(self, points: Tensor, *_: Tensor) -> Tensor:
+            return torch.full((len(points), 3), 0.5)
+
+    def slope(behind: float, preference: float) -> float:
+        method = ball_method(background_preference=preference)
+        method.background_kind = "unknown"
+        method.background, method.color = Behind(behind), Painted()  # pyright: ignore[reportAttributeAccessIssue]
+        radius = torch.tensor(0.6, requires_grad=True)
+        method.field.radius = radius  # pyright: ignore[reportAttributeAccessIssue]
+        targets = Targets(torch.full((500, 3), wanted), torch.ones(500))
+        losses = method.losses(parallel_rays(500, 0.61), targets, torch.Generator().manual_seed(0))
+        (gradient,) = torch.autograd.grad(losses.total, radius)
+        return float(gradient)
+
+    assert (slope(0.3, 0.01) < 0) == grows
+    assert slope(0.5, 0.01) > 0
+    assert slope(0.5, 0.0) == pytest.approx(0.0, abs=1e-4)
+
+
 @pytest.mark.parametrize("step", [0.01, 0.05])
 def test_curvature_of_a_sphere(step):
     """Normals a tangential step h apart differ by atan(h / r)."""
@@ -147,6 +180,16 @@ def test_beta_starts_where_it_should_and_its_floor_sinks(learnt, value):
     with torch.no_grad():
         beta.value.fill_(-1.0)
     assert beta.number() == pytest.approx((math.exp(-1.0) if learnt == "log" else 1.0) + 1e-4)
+
+
+@pytest.mark.parametrize(("grown", "learnt_part"), [(0.0, 0.05), (0.5, 0.01), (1.0, 0.002), (1.0, 0.001)])
+def test_betas_ceiling_sinks_and_leaves_alone_what_is_below_it(grown, learnt_part):
+    beta = LaplaceScale(VolSDFConfig(beta_init=0.05, beta_floor=1e-4, beta_min=1e-4))
+    beta.last_ceiling = 0.002
+    with torch.no_grad():
+        beta.value.fill_(math.log(0.001 if learnt_part == 0.001 else 0.5))
+    beta.set_progress(grown)
+    assert beta.number() == pytest.approx(learnt_part + 1e-4, rel=1e-4)
 
 
 def test_the_papers_networks_have_the_papers_sizes():
