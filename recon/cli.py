@@ -31,7 +31,6 @@ from recon.config_file import with_overrides
 from recon.errors import ReconError, UsageError
 from recon.exit_codes import errors_as_exit_codes
 from recon.presets import run_config
-from recon.sources import open_data, open_truth
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -40,6 +39,62 @@ if TYPE_CHECKING:
     from recon.runs import Run
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
+
+
+def open_data(source: str, config: RunConfig) -> Scene:
+    """The dataset behind ``DATA``: a path, or ``scenes:NAME``."""
+    d = config.data
+    if source.startswith("scenes:"):
+        import scenes
+
+        if not d.use_masks:
+            raise UsageError(
+                "the built-in scenes have a transparent background: there is nothing behind the object to learn", "drop --no-masks"
+            )
+        usual = scenes.SceneOptions()
+        size = min(round(usual.width / d.downscale), d.max_size or usual.width)
+        return scenes.load(source, scenes.SceneOptions(width=size, height=size))
+    import numpy as np
+
+    from recon.data.load import load_scene
+    from recon.geometry import Similarity
+
+    bounds = None
+    if d.bounds is not None:
+        *center, radius = d.bounds
+        bounds = Similarity(radius, translation=np.array(center))
+    return load_scene(
+        Path(source),
+        downscale=d.downscale,
+        max_size=d.max_size,
+        holdout=d.holdout,
+        use_masks=d.use_masks,
+        # A wireframe can do without some views; they are named in warnings.
+        skip_bad_frames=d.skip_bad_frames or config.method == "nef",
+        world_from_scene=bounds,
+    )
+
+
+def open_truth(source: str, given: Path | None, scan: int | None = None) -> GroundTruth:
+    """What is known of the object, in world units: what the user gives (of DTU the scan), else what a built-in scene brings."""
+    from recon.evaluation.dtu import scan_number
+    from recon.evaluation.truth import GroundTruth, read_truth
+
+    if given is not None:
+        return read_truth(given, scan_number(source) if scan is None else scan)
+    if not source.startswith("scenes:"):
+        return GroundTruth()
+    import scenes
+    from recon.curves.truth import from_wireframe
+    from recon.curves.wireframe import Wireframe
+    from recon.surface.mesh import Mesh
+
+    known = scenes.truth(source)
+    solid, curves = known.solid, None
+    if solid.curves:
+        wireframe = Wireframe(solid.curve_vertices, solid.curves, known.unit)
+        curves = from_wireframe(wireframe, source, (solid.bounds[0], solid.bounds[1]))
+    return GroundTruth(Mesh(solid.vertices, solid.faces), curves)
 
 
 def reconstruct(command: Reconstruct) -> None:

@@ -52,20 +52,19 @@ def fit_job(job: dict[str, Any], where: str, folder: Path) -> None:
 
 def reconstruct_job(job: dict[str, Any], where: str, folder: Path) -> None:
     """Reconstruct a dataset."""
-    from recon import pipeline
+    from recon import cli, pipeline
     from recon.config import RunConfig
     from recon.config_file import from_dict
     from recon.console import Reporter
     from recon.data.inspect import describe_briefly
     from recon.fit.build import stored_numbers, trained_numbers
-    from recon.sources import open_data, open_truth
     from scenes.jobs import write_json
     from scenes.panels import make_panels
 
     source, config = job["source"], from_dict(RunConfig, job["config"], where)
-    truth = open_truth(source, None if job["truth"] is None else Path(job["truth"]))
+    truth = cli.open_truth(source, None if job["truth"] is None else Path(job["truth"]))
     with Reporter() as reporter:
-        scene = open_data(source, config)
+        scene = cli.open_data(source, config)
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, source, config, folder)
         pipeline.reconstruct(run, scene, truth, reporter, pictures=False)

@@ -198,7 +198,7 @@ def steady(options: Steady) -> dict[str, Any]:
 
 def slowdown(options: Slowdown) -> dict[str, Any]:
     """See :class:`Slowdown`."""
-    from recon.sources import open_data
+    from recon.cli import open_data
 
     settings = [f"train.steps={options.steps}", f"train.checkpoint_every={options.steps}"]
     config = with_overrides(preset_config(options.method, "hashgrid", "fast"), settings)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import tyro
 
-from recon.config import RunConfig
+from recon import cli
 from recon.console import Reporter
 from recon.errors import CapabilityError
-from recon.sources import open_data
 from tests.viewer.browser import visitors, why_not
 from viewer.app import Viewer
 from viewer.command import subject_of
@@ -37,8 +36,8 @@ def main() -> None:
     reporter = Reporter(quiet=True)
     subject = subject_of(
         str(options.run),
-        lambda run: open_data(run.scene_info()["source"], run.config),
-        lambda: open_data(str(options.run), RunConfig()),
+        lambda run: cli.open_data(run.scene_info()["source"], run.config),
+        lambda: cli.open_data(str(options.run), cli.RunConfig()),
         reporter,
     )
     viewer = Viewer(subject, port=0)

@@ -82,7 +82,7 @@ def test_a_file_without_a_usable_truth_is_refused(tmp_path, capsys, truth, code,
 
 
 def test_truth_of_the_command_line_is_surface_curves_or_both(tmp_path):
-    from recon.sources import open_truth
+    from recon.cli import open_truth
 
     known = open_truth("scenes:nut", None)
     assert known.surface is not None
