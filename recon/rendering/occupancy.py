@@ -95,13 +95,13 @@ def refresh_by_sdf(
         return (distance <= outside + reach) & (distance >= -inside - reach)
 
     cells = max(grid.resolution // 4, 8)
-    kept = torch.arange(cells**3)
+    children = torch.arange(cells**3)
     while cells < grid.resolution:
         coarse = kernels.OccupancyGrid.empty(cells)
-        distance = in_chunks(sdf, coarse.cell_centers(kept))
-        kept = kept[matters(distance, slack * half_diagonal * grid.resolution / cells)]
-        kept, cells = (kept[:, None] * 8 + torch.arange(8)).reshape(-1), 2 * cells  # Morton order: the eight children follow each other
-    children = kept
+        distance = in_chunks(sdf, coarse.cell_centers(children))
+        kept = children[matters(distance, slack * half_diagonal * grid.resolution / cells)]
+        # Morton order: the eight children follow each other
+        children, cells = (kept[:, None] * 8 + torch.arange(8)).reshape(-1), 2 * cells
     values = torch.zeros(grid.cells)
     wrong = None if known_empty is None else torch.zeros_like(known_empty)
     if children.numel():

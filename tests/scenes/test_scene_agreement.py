@@ -42,7 +42,7 @@ def outline(ready: Tracer, camera: Camera, solid) -> tuple[np.ndarray, np.ndarra
     return pixels[keep], np.stack([along[:, 1], -along[:, 0]], 1)[keep] / size[keep, None]
 
 
-@pytest.mark.parametrize("name", ["bracket", "gear", "elbow", "saddle", "rings", "gyroid"])
+@pytest.mark.parametrize("name", ["bracket", "gear", "elbow", "ellipses", "saddle", "rings"])
 def test_outline_of_the_mesh_agrees_with_alpha(name):
     known = scenes.truth(name)
     ready = tracer(known.solid)
@@ -56,11 +56,11 @@ def test_outline_of_the_mesh_agrees_with_alpha(name):
         offset = line[clean].sum(1) * STEP - REACH - STEP / 2
         errors.append(np.abs(offset))
     errors = np.concatenate(errors)
-    assert len(errors) > 100
+    assert len(errors) > 200
     # among the few larger ones are folds that lie just inside the outline and belong to it only nearly
     assert errors.mean() < 0.1
-    assert np.quantile(errors, 0.8) < 0.1
-    assert np.median(errors) < 0.04
+    assert np.quantile(errors, 0.8) < 0.08
+    np.testing.assert_allclose(np.median(errors), 0, atol=0.03)
 
 
 @pytest.mark.parametrize("name", ["bracket", "gear", "ellipses", "cam", "ribs"])
