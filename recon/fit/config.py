@@ -36,6 +36,8 @@ class FitConfig:
     """Share of the learning rate left at the end of its cosine decay."""
     loss: LossName = "l2"
     """l2, l1; relative_l2: (p - y)^2 / (p^2 + 0.01), for HDR; mape: |p - y| / (|y| + 0.01); scaled_l2: (p - y)^2 / (|y| + 0.1)."""
+    normal_weight: float = 0.0
+    """Shapes: weight of the mean distance between the field's gradient and the true normal, at the points on the surface."""
     pool: int = 1_500_000
     """Shapes: points drawn once, with their distances, that steps choose from."""
     checkpoint_every: int = 2000

@@ -29,11 +29,13 @@ class Batch:
         points: In [-1, 1]^D. [N, D]
         targets: [N, C]
         neighbors: Of the points, for a NeuRBF field; None: to be searched. int32 [N, K]
+        normals: What the gradient of the first value should be at the first M points; None: nothing is known of it. [M, D]
     """
 
     points: Tensor
     targets: Tensor
     neighbors: Tensor | None
+    normals: Tensor | None = None
 
 
 Draw = Callable[[int], Batch]
@@ -73,6 +75,20 @@ def predict(field: FitField, points: Tensor, neighbors: Tensor | None) -> Tensor
     if isinstance(field, NeuRBFField):
         return field.query(points, neighbors=neighbors)[0]
     return field.query(points)[0]
+
+
+def predict_with_gradient(field: FitField, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Values at all points of a batch, and the gradient of the first value at those with normals. [N, C], [M, D]"""
+    assert batch.normals is not None
+    count = len(batch.normals)
+    near = batch.neighbors
+    if isinstance(field, NeuRBFField):
+        values, gradient = field.query(batch.points[:count], 1, None if near is None else near[:count])
+    else:
+        values, gradient = field.query(batch.points[:count], 1)
+    assert gradient is not None
+    rest = predict(field, batch.points[count:], None if near is None else near[count:])
+    return torch.cat([values, rest]), gradient
 
 
 def loss_value(name: LossName, predicted: Tensor, wanted: Tensor) -> Tensor:
@@ -124,8 +140,14 @@ def optimise(run: FitRun, field: FitField, draw: Draw, resumed: Checkpoint | Non
     with stop_requests() as stop:
         while step < config.steps:
             batch = draw(step)
-            predicted = predict(field, batch.points, batch.neighbors)
-            loss = loss_value(config.loss, predicted, batch.targets)
+            if batch.normals is None:
+                predicted = predict(field, batch.points, batch.neighbors)
+                loss = loss_value(config.loss, predicted, batch.targets)
+            else:
+                predicted, gradient = predict_with_gradient(field, batch)
+                loss = loss_value(config.loss, predicted, batch.targets)
+                # the distance, not its square: at sharp edges and between faces the normal jumps and no field can follow
+                loss = loss + config.normal_weight * (gradient - batch.normals).norm(dim=1).mean()
             loss.backward()
             optimizer.step(rate(config, step))
             step += 1

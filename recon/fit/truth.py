@@ -15,7 +15,7 @@ import kernels
 from recon.errors import DataError
 from recon.evaluation.surfaces import point_to_mesh, sample_surface
 from recon.geometry import Similarity
-from recon.surface.mesh import Mesh, signed_volume
+from recon.surface.mesh import Mesh, face_cross, signed_volume
 from recon.surface.reading import read_mesh
 
 RADIUS = 0.99
@@ -56,9 +56,16 @@ class Shape:
 
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Points on the surface, uniform by area; of points, themselves at random. [count, 3]"""
-        if self.mesh is not None:
-            return sample_surface(self.mesh, count, rng)[0]
-        return self.vertices[rng.integers(len(self.vertices), size=count)]
+        return self.sample_with_normals(count, rng)[0]
+
+    def sample_with_normals(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`sample`, with unit normals, outwards: of the faces, or the points' own. [count, 3], [count, 3]"""
+        if self.mesh is None:
+            chosen = rng.integers(len(self.vertices), size=count)
+            return self.vertices[chosen], self.normals[chosen]
+        points, faces = sample_surface(self.mesh, count, rng)
+        cross = face_cross(self.mesh)
+        return points, (cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300))[faces]
 
     def inside(self, points: np.ndarray) -> np.ndarray:
         """Whether the generalised winding number exceeds one half (Barill et al. 2018, "Fast Winding Numbers"). [N, 3] -> bool [N]"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,17 @@ import recon
 from recon.config_file import with_overrides
 from recon.console import Reporter
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
+from recon.fields.neurbf import NeuRBFField
 from recon.fit import fit as fits
+from recon.fit import shape
 from recon.fit.build import build_field, sized
 from recon.fit.config import fit_preset, parse_count
 from recon.fit.image import cached_neighbors, place_functions, render, sampler, squared_error
-from recon.fit.loop import loss_value, predict, rate, stratified
+from recon.fit.loop import loss_value, predict, predict_with_gradient, rate, stratified
 from recon.fit.raster import detail, read_raster, shown, write_raster
 from recon.fit.run import open_fit
+from recon.fit.shape import make_pool
+from recon.fit.truth import read_shape
 from recon.optimizer import Adam
 from recon.presets import preset_config
 from tests.tiny import TINY_SETTINGS
@@ -190,6 +195,34 @@ def test_a_loaded_reconstruction_answers_in_world_units(method: str, tmp_path: P
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_normals_at_points_on_the_surface(field: str, tmp_path: Path):
+    """With a weight on normals a step takes the same points, those on the surface first with the ball's own normals; only the order changes
+    what is predicted, and the gradient is that of the field."""
+    source = ball(tmp_path / "b.obj")
+    solid = read_shape(source)
+    run = start(source, field, tmp_path / "runs", "batch=600", params=30_000)
+    weighted = replace(run.config, normal_weight=0.1)
+    pool = make_pool(solid, run.config, QUIET)
+    built = fits.field_of(run)
+    if isinstance(built, NeuRBFField):
+        shape.place_functions(built, pool, run.config)
+    neighbors = shape.cached_neighbors(built, pool)
+    plain, batch = (shape.sampler(pool, neighbors, c)(3) for c in (run.config, weighted))
+    assert plain.normals is None
+    assert batch.normals is not None
+    count = len(batch.normals)
+    assert 0.4 * len(batch.points) < count < 0.6 * len(batch.points)
+    assert sorted(plain.points.tolist()) == sorted(batch.points.tolist())
+    assert not batch.targets[:count].any()
+    assert bool(batch.targets[count:].all())
+    outwards = torch.nn.functional.cosine_similarity(batch.normals, batch.points[:count])
+    assert float(outwards.min()) > 0.98, "within the angle of a facet"
+    values, gradient = predict_with_gradient(built, batch)
+    torch.testing.assert_close(values, predict(built, batch.points, batch.neighbors))
+    torch.testing.assert_close(gradient, built.query(batch.points[:count], order=1)[1])
 
 
 @pytest.mark.parametrize(("count", "batch"), [(100, 10), (101, 10), (7, 100), (1000, 64)])
