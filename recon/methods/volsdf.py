@@ -141,22 +141,25 @@ class VolSDF(nn.Module):
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
         predicted = self._exposed(color + (1.0 - opacity)[:, None] * backdrop, rays)
         wanted = targets.rgb * targets.alpha[:, None] + self._exposed(backdrop, rays).detach() * (1.0 - targets.alpha[:, None])
-        color_loss = (predicted - wanted).abs().mean()
+        difference = predicted - wanted
         held = gradient if drawn.t_near is None else gradient[count + len(free) :]
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
-        parts = {"color": color_loss, "eikonal": eikonal}
+        parts = {"color": difference.abs().mean(), "eikonal": eikonal}
         if len(free):
             inside = nn.functional.relu(-values[count : count + len(free), 0]).mean()
             parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
+        squared = self.config.squared_weight * _late(self.share)
+        if self.background is not None and squared > 0.0:
+            parts["squared"] = squared * (difference**2).mean()
         if self.background is not None and self.config.background_preference > 0.0:
             parts["opacity"] = self.config.background_preference * opacity.mean()
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
             parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
         terms = {name: float(value.detach()) for name, value in parts.items()}
-        squared = float(((predicted - wanted) ** 2).mean().detach())
+        squared_error = float((difference**2).mean().detach())
         figures = {"beta": self.beta.number(), **drawn.figures}
-        return Losses(torch.stack(list(parts.values())).sum(), terms, squared, count + round(BACKGROUND_COST * backdrop_samples), figures)
+        return Losses(torch.stack(list(parts.values())).sum(), terms, squared_error, count + round(BACKGROUND_COST * backdrop_samples), figures)
 
     def _free_points(self, rays: Rays, empty: Tensor, drawn: _Sampled, generator: torch.Generator) -> Tensor:
         """One random point, within the sphere, of each of some ``empty`` rays [R], which are known to meet nothing. [N, 3]
@@ -339,6 +342,11 @@ def _inside(sdf: Tensor, samples: kernels.RaySamples, which: Tensor) -> Tensor:
     """How far inside the surface the innermost samples of some rays lie: sum over ``which`` [R] by the number of all rays."""
     innermost = sdf.new_full((samples.rays,), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
     return nn.functional.relu(-innermost[which]).sum() / max(samples.rays, 1)
+
+
+def _late(share: float) -> float:
+    """0 until 0.3 of a run, 1 from 0.6 on."""
+    return min(max((share - 0.3) / 0.3, 0.0), 1.0)
 
 
 def _curvature_schedule(share: float) -> float:

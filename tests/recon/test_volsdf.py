@@ -138,6 +138,24 @@ def test_what_the_background_explains_goes_to_the_background(wanted, grows):
     assert slope(0.5, 0.0) == pytest.approx(0.0, abs=1e-4)
 
 
+@pytest.mark.parametrize(("share", "factor"), [(0.1, 0.0), (0.45, 0.5), (0.9, 1.0)])
+def test_squared_errors_count_late_and_only_before_learnt_backgrounds(share, factor):
+    """Of the same rays: weight x schedule x mean squared error, added to the absolute one; nothing of it where silhouettes are known."""
+
+    class Black(torch.nn.Module):
+        def forward(self, rays: Rays, start: Tensor, generator: torch.Generator | None) -> tuple[Tensor, int]:
+            return torch.zeros(len(rays), 3), len(rays)
+
+    for kind in ("unknown", "masks"):
+        method = ball_method(squared_weight=4.0)
+        method.background_kind = kind
+        method.background = Black() if kind == "unknown" else None  # pyright: ignore[reportAttributeAccessIssue]
+        method.share = share
+        losses = method.losses(parallel_rays(300, 0.3), Targets(torch.rand(300, 3), torch.ones(300)), torch.Generator().manual_seed(0))
+        expected = 4.0 * factor * losses.squared_error if kind == "unknown" else 0.0
+        assert losses.terms.get("squared", 0.0) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("step", [0.01, 0.05])
 def test_curvature_of_a_sphere(step):
     """Normals a tangential step h apart differ by atan(h / r)."""
