@@ -159,7 +159,8 @@ class VolSDF(nn.Module):
         terms = {name: float(value.detach()) for name, value in parts.items()}
         squared_error = float((difference**2).mean().detach())
         figures = {"beta": self.beta.number(), **drawn.figures}
-        return Losses(torch.stack(list(parts.values())).sum(), terms, squared_error, count + round(BACKGROUND_COST * backdrop_samples), figures)
+        evaluated = count + round(BACKGROUND_COST * backdrop_samples)
+        return Losses(torch.stack(list(parts.values())).sum(), terms, squared_error, evaluated, figures)
 
     def _free_points(self, rays: Rays, empty: Tensor, drawn: _Sampled, generator: torch.Generator) -> Tensor:
         """One random point, within the sphere, of each of some ``empty`` rays [R], which are known to meet nothing. [N, 3]
