@@ -37,6 +37,10 @@ SPHERE_RADIUS = 1.0
 """The surface is looked for inside the unit sphere of scene space, where the rays were sampled."""
 SUPPORT_RESOLUTION = 160
 """Cells along an axis when a flat support is looked for."""
+CAMERA_SHARPNESS = 20.0
+"""A camera that stands 18 degrees off the normal counts a third of one that stands on it."""
+CAMERA_CHUNK = 2**14
+"""Points whose directions to all cameras are held at one time: 24 bytes for each pair."""
 SIMPLIFIED_FACES = 2_000_000
 """Larger meshes are not simplified, but extracted once more with larger cells; see ``_enough_resolution``."""
 
@@ -73,13 +77,14 @@ def export_mesh(
     write_text_atomically(run.exports / "mesh.json", json.dumps(found, indent=1))
     if report.faces == 0:
         return report
-    mesh = color_vertices(mesh, field_color(method))
+    centers = camera_centers(info)
+    mesh = color_vertices(mesh, field_color(method, centers))
     write_mesh(mesh, run.exports, ("ply", "stl"), info)
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
         del mesh  # before the other one is made
         mesh = surface(method, replace(settings, resolution=enough), reporter, support)
-    textured = textured_surface(method, mesh, settings, reporter, _in_scene(photographs, info))
+    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, info))
     write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
     reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
     return report
@@ -99,9 +104,7 @@ def support_plane(method: VolSDF | Radiance, settings: ExportConfig, info: dict[
         sphere_radius=SPHERE_RADIUS,
         lipschitz=2.0 if isinstance(method, VolSDF) else None,
     )
-    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
-    centers = np.stack([scene_from_world.apply(Camera.from_json(view["camera"]).center) for view in info["views"]])
-    plane = find_support(largest_component(coarse), centers, SPHERE_RADIUS)
+    plane = find_support(largest_component(coarse), camera_centers(info), SPHERE_RADIUS)
     if plane is not None:
         normal = np.round(plane.normal, 3).tolist()
         reporter.say(f"mesh: cut off from the flat support that it stands on, whose normal is {normal}; --support keep leaves it on")
@@ -128,17 +131,53 @@ def surface(method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporte
     return largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
 
 
-def field_color(method: VolSDF | Radiance) -> Color:
-    """A model's colours at points of its surface, seen along the normal; scene units."""
+def camera_centers(info: dict[str, Any]) -> np.ndarray:
+    """Of all views in a run's ``scene.json``, scene units. [V, 3]"""
+    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
+    return np.stack([scene_from_world.apply(Camera.from_json(view["camera"]).center) for view in info["views"]])
+
+
+def toward_cameras(points: np.ndarray, normals: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """From where each point of a surface is looked at: the directions to the cameras, averaged by how near they come to the normal.
+
+    Where cameras stand all around this is about the normal. In front of a one-sided capture it is not: along normals that no camera comes
+    near to a colour network was never trained, and makes up colours.
+
+    Args:
+        points: On the surface. [N, 3]
+        normals: Unit, outwards. [N, 3]
+        centers: Of the cameras, in the same frame. [V, 3]
+    Returns:
+        Unit directions away from the surface. [N, 3]
+    """
+    out = np.empty_like(normals)
+    for part in (slice(start, start + CAMERA_CHUNK) for start in range(0, len(points), CAMERA_CHUNK)):
+        to = centers[None] - points[part, None]  # [n, V, 3]
+        to /= np.maximum(np.linalg.norm(to, axis=2, keepdims=True), 1e-12)
+        cosine = np.einsum("nvk,nk->nv", to, normals[part])
+        weights = np.exp(CAMERA_SHARPNESS * (cosine - cosine.max(1, keepdims=True)))
+        mean = np.einsum("nv,nvk->nk", weights, to)
+        out[part] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    return out
+
+
+def field_color(method: VolSDF | Radiance, centers: np.ndarray) -> Color:
+    """A model's colours at points of its surface, seen from about where its cameras are (``centers`` [V, 3]); scene units."""
 
     def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        return method.surface_color(torch.from_numpy(points).float(), torch.from_numpy(normals).float()).numpy()
+        toward = toward_cameras(points, normals, centers)
+        return method.surface_color(torch.from_numpy(points).float(), torch.from_numpy(toward).float()).numpy()
 
     return color
 
 
 def textured_surface(
-    method: VolSDF | Radiance, mesh: Mesh, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
+    method: VolSDF | Radiance,
+    mesh: Mesh,
+    settings: ExportConfig,
+    reporter: Reporter,
+    centers: np.ndarray,
+    photographs: Sequence[View] = (),
 ) -> Mesh:
     """Simplify, and give a texture.
 
@@ -147,6 +186,7 @@ def textured_surface(
         mesh: Its surface, scene units.
         settings: Face budget, source and size of the texture.
         reporter: Where progress goes.
+        centers: Of the cameras that the field's colours are looked at from, scene units. [V, 3]
         photographs: What a texture "photographs" is made of; cameras in scene units.
     """
 
@@ -155,7 +195,7 @@ def textured_surface(
 
     progress(0.0, f"simplifying {len(mesh.faces)} faces")
     small = with_field_normals(simplify(mesh, settings.texture_faces), _gradient(method), sphere_radius=SPHERE_RADIUS)
-    learnt = field_color(method)
+    learnt = field_color(method, centers)
     if settings.texture == "field":
         return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)
     photographed = photograph_color(small, photographs)

@@ -22,7 +22,7 @@ from PIL import Image
 from recon.console import Reporter
 from recon.data.scene import Camera
 from recon.errors import UsageError
-from recon.exporting import field_color, support_plane, surface, textured_surface, write_mesh
+from recon.exporting import camera_centers, field_color, support_plane, surface, textured_surface, write_mesh
 from recon.films import FRAMES_PER_SECOND, usual_film
 from recon.geometry import Similarity
 from recon.methods.volsdf import VolSDF
@@ -111,7 +111,7 @@ def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporte
         shots = orbit_shots(run_a, options.frames, options.size)
         written += write_shots(shots, ("color",), draw, film, FRAMES_PER_SECOND, reporter)
     if options.export:
-        written += _export(run_a, a_as_b, folder, reporter)
+        written += _export(run_a, run_b, a_as_b, folder, reporter)
     return written
 
 
@@ -149,12 +149,13 @@ def _draw(panels: dict[str, VolSDF], scene_from_world: Similarity) -> Draw:
     return draw
 
 
-def _export(run_a: Run, a_as_b: VolSDF, folder: Path, reporter: Reporter) -> list[Path]:
+def _export(run_a: Run, run_b: Run, a_as_b: VolSDF, folder: Path, reporter: Reporter) -> list[Path]:
     # The shape is A's, and so are the settings; but A's photographs show A's colours.
     settings = replace(run_a.config.export, texture="field")
     info = run_a.scene_info()
     mesh = surface(a_as_b, settings, reporter, support_plane(a_as_b, settings, info, reporter))
     if len(mesh.faces) == 0:
         raise UsageError(f"{run_a.folder}: there is no surface to paint", "train longer, and look at a rendered view")
-    written = write_mesh(color_vertices(mesh, field_color(a_as_b)), folder, ("ply",), info)
-    return written + write_mesh(textured_surface(a_as_b, mesh, settings, reporter), folder, ("glb",), info, settings.up)
+    centers = camera_centers(run_b.scene_info())  # the colours are B's, and know the directions that B was photographed from
+    written = write_mesh(color_vertices(mesh, field_color(a_as_b, centers)), folder, ("ply",), info)
+    return written + write_mesh(textured_surface(a_as_b, mesh, settings, reporter, centers), folder, ("glb",), info, settings.up)

@@ -77,25 +77,29 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
         signal=signal,
         field=field,
         params=856_009,
-        steps=6000,
+        steps=5000,
         batch=32768,
         loss="l1",
+        normal_weight=0.05,
         lr=5e-3,
+        resolution=1024,
         neurbf=NeuRBFConfig(
             features=16,
             neighbors=8,
             kernel="hat",
             taper=False,
             frequencies=(1.0, 8.0),
+            trunk_frequencies=(3.0, 30.0),
             levels=16,
             finest_resolution=512,
+            interpolation="smoothstep",
         ),
         rbfnet=RBFNetConfig(levels=8, base_resolution=16, finest_resolution=256),
         hashgrid=HashGridConfig(levels=16, finest_resolution=2048, hidden=(64, 64)),
         mlp=MLPConfig(),
     )
     if field == "rbfnet":
-        return replace(config, steps=1500, lr=1e-2, pool=1_000_000)
+        return replace(config, steps=850, lr=1e-2, pool=1_000_000, resolution=384)
     return replace(config, lr=1e-3) if field == "mlp" else config
 
 

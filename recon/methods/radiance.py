@@ -91,8 +91,8 @@ class Radiance(nn.Module):
         return 1.0 - self.model.density(points) / SURFACE_DENSITY
 
     @torch.no_grad()
-    def surface_color(self, points: Tensor, normals: Tensor) -> Tensor:
-        return self.model(points, spherical_harmonics(-normals))[1]
+    def surface_color(self, points: Tensor, toward: Tensor) -> Tensor:
+        return self.model(points, spherical_harmonics(-toward))[1]
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         refresh_by_density(self.grid, self.running, self.model.density, self.config.step, step < 256, generator)

@@ -308,11 +308,11 @@ class VolSDF(nn.Module):
         return values[:, 0], gradient
 
     @torch.no_grad()
-    def surface_color(self, points: Tensor, normals: Tensor) -> Tensor:
-        """Colour of surface points as seen along their normals. [N, 3], [N, 3] -> [N, 3]"""
+    def surface_color(self, points: Tensor, toward: Tensor) -> Tensor:
+        """Colour of surface points as seen from the unit directions ``toward``. [N, 3], [N, 3] -> [N, 3]"""
         values, gradient = self.field.query(points, order=1)
         assert gradient is not None
-        return self.color(points, gradient, -normals, torch.arange(len(points)), values[:, 1:])
+        return self.color(points, gradient, -toward, torch.arange(len(points)), values[:, 1:])
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         if self.config.sampling == "occupancy":

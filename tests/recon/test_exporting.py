@@ -281,3 +281,21 @@ def test_too_many_faces_are_extracted_again_and_all_are_kept_in_the_ply(tmp_path
     outward = (face_cross(small) * (small.vertices[small.faces].mean(1) - CENTER)).sum(1)
     assert (outward > 0).all()
     assert np.linalg.norm(small.vertices - CENTER, axis=1) == pytest.approx(RADIUS, rel=0.1)
+
+
+def test_colours_are_seen_from_where_the_cameras_are():
+    """In front of one camera: toward it, wherever the normal points. Among cameras on a whole sphere: along the normal."""
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(500, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    points = 0.3 * normals
+    one = np.array([[0.0, 0.0, 5.0]])
+    expected = (one - points) / np.linalg.norm(one - points, axis=1, keepdims=True)
+    np.testing.assert_allclose(exporting.toward_cameras(points, normals, one), expected, atol=1e-12)
+    around = rng.normal(size=(3000, 3))
+    around *= 50.0 / np.linalg.norm(around, axis=1, keepdims=True)
+    assert (exporting.toward_cameras(points, normals, around) * normals).sum(1).min() > 0.99
+    half = around[around[:, 2] > 0]
+    below = exporting.toward_cameras(points, normals, half)
+    assert below[:, 2].min() > -0.01  # never from where no camera is
+    assert np.linalg.norm(below, axis=1) == pytest.approx(1.0)

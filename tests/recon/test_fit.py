@@ -203,7 +203,7 @@ def test_normals_at_points_on_the_surface(field: str, tmp_path: Path):
     what is predicted, and the gradient is that of the field."""
     source = ball(tmp_path / "b.obj")
     solid = read_shape(source)
-    run = start(source, field, tmp_path / "runs", "batch=600", params=30_000)
+    run = start(source, field, tmp_path / "runs", "batch=600", "normal_weight=0", params=30_000)
     weighted = replace(run.config, normal_weight=0.1)
     pool = make_pool(solid, run.config, QUIET)
     built = fits.field_of(run)
