@@ -113,7 +113,8 @@ class RBFNetConfig:
     least_spread: float = 0.05
     """Default initialisation: a feature's spread counts as at least this when the neurons' widths are chosen."""
     neuron_lr_factor: float = 1.0
-    """Learning rate of the neurons' centres and widths, relative to the rest."""
+    """Learning rate of all but the grid, relative to it. Every neuron answers everywhere: a step of all of them moves the whole field by as
+    much as there are neurons. 0.3 for surfaces, which would be pushed out of the scene."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
     config = RunConfig(method=method, field=field_name, preset=preset)
     # A sample costs a surface twice what it costs a radiance field: second-order gradients.
     samples = 32768 if method == "volsdf" else 65536
+    if (method, field_name) == ("volsdf", "rbfnet") and preset != "paper":
+        # Gaussian neurons are steep in their features: at the usual rate the slope of the distance runs away, and the surface vanishes.
+        config = replace(config, rbfnet=replace(config.rbfnet, neuron_lr_factor=0.3), train=replace(config.train, lr=2e-3))
     if preset == "fast":
         steps = 2000 if method == "volsdf" else 1800
         return replace(config, train=replace(config.train, steps=steps, samples_per_step=samples))

@@ -99,14 +99,11 @@ class RBFNetField(nn.Module):
         self.active_levels = max(1, min(self.grid.levels, math.ceil(share * self.grid.levels - 1e-9)))
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        groups = [
-            ParameterGroup("table", self.table, sparse=True),
-            ParameterGroup("centers", self.centers, self.config.neuron_lr_factor),
-            ParameterGroup("log_betas", self.log_betas, self.config.neuron_lr_factor),
-            ParameterGroup("weight", self.weight),
-            ParameterGroup("offset", self.offset),
-        ]
-        return groups if self.linear is None else [*groups, ParameterGroup("linear", self.linear)]
+        dense = {"centers": self.centers, "log_betas": self.log_betas, "weight": self.weight, "offset": self.offset}
+        if self.linear is not None:
+            dense["linear"] = self.linear
+        groups = [ParameterGroup(name, tensor, self.config.neuron_lr_factor) for name, tensor in dense.items()]
+        return [ParameterGroup("table", self.table, sparse=True), *groups]
 
     @torch.no_grad()
     def init_sphere(self, radius: float, generator: torch.Generator) -> None:
