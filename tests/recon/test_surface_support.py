@@ -32,6 +32,13 @@ def disc(radius, thickness):
     return sdf
 
 
+def box(center, half):
+    """Along UP and two directions across it."""
+    across = np.cross(UP, [1.0, 0.0, 0.0]) / np.linalg.norm(np.cross(UP, [1.0, 0.0, 0.0]))
+    frame = torch.tensor(np.stack([UP, across, np.cross(UP, across)], axis=1), dtype=torch.float32)
+    return lambda x: ((x @ frame - torch.tensor(center)).abs() - torch.tensor(half)).amax(-1)
+
+
 def union(*parts):
     return lambda x: torch.stack([part(x) for part in parts]).amin(0)
 
@@ -67,11 +74,20 @@ def test_a_ball_on_a_table_is_cut_off_from_it(offset, wave):
     assert report.volume == pytest.approx(volume, rel=0.02)
 
 
+def test_a_wall_that_ends_before_the_sphere_is_cut_off_too():
+    """As where a learnt background has explained the rest of it."""
+    found = find_support(mesh_of(union(disc(0.78, 0.03), ball(0.35, 0.3))), cameras())
+    assert found is not None
+    assert found.normal @ UP > np.cos(np.radians(1.0))
+    assert 0.0 < found.offset - 0.03 < 0.03
+
+
 @pytest.mark.parametrize(
     ("sdf", "side"),
     [
         pytest.param(ball(0.6, 0.0), 1.0, id="an object that hangs in the air"),
         pytest.param(disc(0.8, 0.05), 1.0, id="a flat object that ends before the sphere"),
+        pytest.param(union(box([-0.4, 0, 0], [0.4, 0.7, 0.6]), box([0.1, 0, 0], [0.1, 0.2, 0.2])), 1.0, id="the front of a house"),
         pytest.param(plane(-0.2), 1.0, id="a table with nothing on it"),
         pytest.param(union(plane(-0.3), ball(0.3, 0.0)), -1.0, id="cameras on the other side"),
         pytest.param(
