@@ -30,9 +30,9 @@ LEAST_OBJECT = 0.02
 EDGE = 0.85
 LEAST_EDGE = 0.02
 """Less than this share of the seen surface outside the radius EDGE means that nothing reaches the sphere."""
-LEAST_SHARE = 0.5
-"""Share of what is seen of the surface outside the radius EDGE that must lie on the plane, if there is any: else the scene is more
-than an object on a plane."""
+MOST_ABOVE = 0.5
+"""Share of what is seen of the surface outside the radius EDGE, if there is any, that may be above the plane: where more is, the scene is
+more than an object on a plane."""
 MOST_BEHIND = 0.12
 """Share of the seen surface that may be behind the plane, by twice TOLERANCE and more. Little can be seen through a table or wall (it may
 have holes); behind the front of a house its sides can."""
@@ -94,7 +94,7 @@ def find_support(mesh: Mesh, camera_centers: np.ndarray, sphere_radius: float = 
     height = best.height(points)
     on, edge = _on(best, points, normals), radius > EDGE
     if (
-        (edge.mean() > LEAST_EDGE and on[edge].mean() < LEAST_SHARE)
+        (edge.mean() > LEAST_EDGE and (height[edge] > TOLERANCE).mean() > MOST_ABOVE)
         or (height < -2.0 * TOLERANCE).mean() > MOST_BEHIND
         or _share_in_front(best, centers) < IN_FRONT
         or _sectors(points[on & (radius > BORDER)], best.normal) < LEAST_SECTORS
