@@ -28,7 +28,7 @@ class FitConfig:
     seed: int = 0
     crop: int | None = None
     """Images: fit only the square of this many pixels in the middle."""
-    steps: int = 8000
+    steps: int = 6500
     batch: int = 16384
     """Pixels or points of a step."""
     lr: float = 1e-2

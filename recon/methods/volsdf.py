@@ -171,7 +171,9 @@ class VolSDF(nn.Module):
         """
         if self.config.free_space_weight == 0.0 or self.background_kind not in ("alpha", "masks"):
             return rays.origins[:0]
-        some = (empty & (drawn.far > drawn.near)).nonzero().squeeze(1)[:FREE_POINTS]
+        some = (empty & (drawn.far > drawn.near)).nonzero().squeeze(1)
+        kept = min(len(some), FREE_POINTS)
+        some = some[torch.arange(kept) * len(some) // max(kept, 1)]  # evenly: rays come in the order of their photographs
         near, far = drawn.near[some], drawn.far[some]
         t = near + torch.rand(len(some), generator=generator) * (far - near)
         on_rays = rays.origins[some] + t[:, None] * rays.directions[some]

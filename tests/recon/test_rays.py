@@ -63,6 +63,23 @@ def test_pixel_bank_agrees_with_camera_rays():
     assert set(zip(column.tolist(), row.tolist(), view.tolist(), strict=True)) >= {(0, 0, 0), (5, 3, 0), (2, 7, 1)}
 
 
+def test_pixels_are_drawn_evenly_and_all_alike():
+    """One of each stretch, and each pixel as often as any other, also where the stretches do not end between pixels."""
+    w, h, count, draws = 7, 5, 4, 4000
+    image = np.zeros((h, w, 4), np.uint8)
+    image[..., 0] = np.arange(w * h).reshape(h, w)
+    pose = look_at(np.array([8.0, 0, 6.0]), np.zeros(3))
+    view = View("0", image, Camera(w, h, 5.0, 6.0, w / 2, h / 2, pose), "train")
+    bank = PixelBank(Scene("s", Path("."), "test", (view,), similarity(), "alpha"))
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([(bank.draw(count, generator)[1].rgb[:, 0] * 255).round().long() for _ in range(draws)])
+    stretch = torch.arange(count) * (w * h / count)
+    assert ((drawn + 1 > stretch) & (drawn < stretch + w * h / count)).all()
+    times = torch.bincount(drawn.flatten(), minlength=w * h)
+    expected = count * draws / (w * h)
+    assert (times - expected).abs().max() < 5 * expected**0.5
+
+
 @pytest.mark.parametrize(
     ("origin", "direction", "near", "far"),
     [
