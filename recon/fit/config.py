@@ -77,8 +77,8 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
         signal=signal,
         field=field,
         params=856_009,
-        steps=5000,
-        batch=32768,
+        steps=7000,
+        batch=16384,
         loss="l1",
         normal_weight=0.05,
         lr=5e-3,
@@ -99,7 +99,7 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
         mlp=MLPConfig(),
     )
     if field == "rbfnet":
-        return replace(config, steps=850, lr=1e-2, pool=1_000_000, resolution=384)
+        return replace(config, steps=850, batch=32768, lr=1e-2, pool=1_000_000, resolution=384)
     return replace(config, lr=1e-3) if field == "mlp" else config
 
 
