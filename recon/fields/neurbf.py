@@ -175,11 +175,9 @@ class NeuRBFField(nn.Module):
         """Values, and the gradient of the first to the features."""
         if self.trunk_frequencies is None:
             return kernels.field_mlp(features, self.params, self.mlp, order=1)
-        h = self._first_layer(features)
-        angle = h * self.trunk_frequencies
-        values, slope = kernels.field_mlp(h + torch.sin(angle), self.params[self._first_size :], self.rest, order=1)
-        slope = slope * (1.0 + self.trunk_frequencies * torch.cos(angle))
-        return values, slope @ self.mlp.unpack(self.params)[0][0]
+        h, change = _AddSineWithSlope.apply(self._first_layer(features), self.trunk_frequencies)  # pyright: ignore[reportGeneralTypeIssues]
+        values, slope = kernels.field_mlp(h, self.params[self._first_size :], self.rest, order=1)
+        return values, (slope * change) @ self.mlp.unpack(self.params)[0][0]
 
     @property
     def _first_size(self) -> int:
@@ -239,3 +237,21 @@ class _AddSine(torch.autograd.Function):
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
         angle, m = ctx.saved_tensors
         return torch.cos(angle).mul_(m).add_(1.0).mul_(grads[0]), None
+
+
+class _AddSineWithSlope(torch.autograd.Function):
+    """``h + sin(m h)`` and its derivative ``1 + m cos(m h)``, both [N, W] and both differentiable to h; each sine and cosine is taken once."""
+
+    @staticmethod
+    def forward(ctx, h: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        angle = h * m
+        sine = torch.sin(angle)
+        slope = angle.cos_().mul_(m).add_(1.0)
+        ctx.save_for_backward(sine, slope, m)
+        return h + sine, slope
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        sine, slope, m = ctx.saved_tensors
+        return torch.mul(grads[0], slope).sub_(torch.mul(grads[1], sine).mul_(m * m)), None

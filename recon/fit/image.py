@@ -67,7 +67,7 @@ def sampler(raster: Raster, neighbors: Tensor | None, config: FitConfig) -> Draw
 
     def draw(step: int) -> Batch:
         ids = ids_of(step)
-        return Batch(raster.points(ids), raster.colors(ids), None if neighbors is None else neighbors[ids])
+        return Batch(raster.points(ids), raster.colors(ids), None if neighbors is None else torch.index_select(neighbors, 0, ids))
 
     return draw
 
