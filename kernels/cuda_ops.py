@@ -146,7 +146,7 @@ def fused_field_backward(
 
 def adam_step(
     param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, steps: Tensor, lr: float, betas: tuple[float, float], eps: float,
-    weight_decay: float, skip_zero: bool, zero_grad: bool,
+    weight_decay: float, skip_zero: bool,
 ) -> None:  # fmt: skip
     """In place; see :func:`kernels.adam_step`."""
     rows = param.shape[0] if skip_zero else param.numel()
@@ -155,7 +155,7 @@ def adam_step(
     logs = (math.log(beta) if beta > 0 else -1e4 for beta in betas)  # exp(-1e4) is 0: beta^t for beta = 0
     cuda_backend.launch(
         _unit("adam", param), "adam_rows", (rows, 1), rows, param.numel() // max(rows, 1), param, grad, exp_avg, exp_avg_sq, steps,
-        float(lr), *map(float, betas), *logs, float(eps), float(weight_decay), int(skip_zero), int(zero_grad),
+        float(lr), *map(float, betas), *logs, float(eps), float(weight_decay), int(skip_zero),
     )  # fmt: skip
 
 

@@ -24,7 +24,6 @@ def adam_step(
     eps: float = 1e-15,
     weight_decay: float = 0.0,
     skip_zero: bool = False,
-    zero_grad: bool = False,
     backend: str | None = None,
 ) -> None:
     """One step of Adam (Kingma and Ba 2015), in place.
@@ -41,7 +40,6 @@ def adam_step(
         eps: Added to the root; tiny because gradients of table entries are tiny.
         weight_decay: L2 penalty added to the gradient.
         skip_zero: Leave a row alone (value, averages, count) when its gradient is exactly 0, as a sparse optimiser does.
-        zero_grad: Set ``grad`` to 0 in the same pass.
         backend: Force a backend.
     Raises:
         ArgumentError: Wrong shape, dtype, device or range; not contiguous.
@@ -73,10 +71,9 @@ def adam_step(
             eps,
             weight_decay,
             skip_zero,
-            zero_grad,
             torch.get_num_threads(),
         )
     elif name in backends.GPU_MODULES:
-        gpu_fields.adam_step(name, param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero, zero_grad)
+        gpu_fields.adam_step(name, param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero)
     else:
-        reference.adam_step(param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero, zero_grad)
+        reference.adam_step(param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero)

@@ -17,7 +17,7 @@ from .launch import block, cdiv, launch, power_of_two
 @triton.jit
 def adam_kernel(
     PARAM, GRAD, M, V, STEPS, N, lr, beta1, beta2, rest1, rest2, log1, log2, eps, decay,
-    F: tl.constexpr, FP: tl.constexpr, SKIP: tl.constexpr, ZERO: tl.constexpr, BLOCK: tl.constexpr,
+    F: tl.constexpr, FP: tl.constexpr, SKIP: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Rows of F parameters. rest = 1 - beta, log = log(beta): bias corrections 1 - beta^t without cancellation."""
     i = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
@@ -33,8 +33,6 @@ def adam_kernel(
         tl.store(STEPS + i, t, mask=m)
     else:
         t = tl.zeros((BLOCK,), tl.int32) + tl.load(STEPS)
-    if ZERO:
-        tl.store(GRAD + p, tl.zeros((BLOCK, FP), tl.float32), mask=mask)
     w = tl.load(PARAM + p, mask=mask, other=0.0)
     g += decay * w
     m1 = beta1 * tl.load(M + p, mask=mask, other=0.0) + rest1 * g
@@ -48,7 +46,7 @@ def adam_kernel(
 
 def adam_step(
     param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, steps: Tensor, lr: float, betas: tuple[float, float], eps: float,
-    weight_decay: float, skip_zero: bool, zero_grad: bool,
+    weight_decay: float, skip_zero: bool,
 ) -> None:  # fmt: skip
     """In place; see :func:`kernels.adam_step`. float32, contiguous, steps int32 [1] or (skip_zero) [entries]."""
     entries = param.shape[0] if skip_zero else param.numel()
@@ -61,5 +59,5 @@ def adam_step(
     logs = tuple(math.log(beta) if beta > 0 else -1e4 for beta in betas)  # exp(-1e4) is 0: beta^t for beta = 0
     launch(
         adam_kernel, (cdiv(entries, rows),), param, grad, exp_avg, exp_avg_sq, steps, entries, lr, *betas, *rest, *logs, eps, weight_decay,
-        F=width, FP=padded, SKIP=skip_zero, ZERO=zero_grad, BLOCK=rows,
+        F=width, FP=padded, SKIP=skip_zero, BLOCK=rows,
     )  # fmt: skip

@@ -111,7 +111,7 @@ def adam(backend: str, device: torch.device, n: int, skip_zero: bool, width: int
         for step in range(3):
             grad = (values[3] * 1e-3 * (step + 1)).to(device, dtype)
             grad[step::2] = 0
-            kernels.adam_step(param, grad, m, v, steps, lr=1e-2, weight_decay=1e-3, skip_zero=skip_zero, zero_grad=True, backend=backend)
+            kernels.adam_step(param, grad, m, v, steps, lr=1e-2, weight_decay=1e-3, skip_zero=skip_zero, backend=backend)
         return [param, m, v, grad, steps.double()]
 
     _compare(results, backend, device, 1e-5)

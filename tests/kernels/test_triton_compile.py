@@ -79,7 +79,7 @@ def densities(ops) -> None:
     ops.sample_pdf(samples, samples, torch.rand(R, 8), offsets, torch.rand(R, 8))
     for skip in (False, True):
         steps = torch.zeros(N if skip else 1, dtype=torch.int32)
-        ops.adam_step(*(torch.rand(N, 2) for _ in range(4)), steps, 1e-2, (0.9, 0.99), 1e-15, 0.0, skip, True)
+        ops.adam_step(*(torch.rand(N, 2) for _ in range(4)), steps, 1e-2, (0.9, 0.99), 1e-15, 0.0, skip)
 
 
 def functions(ops) -> None:
@@ -109,7 +109,7 @@ def single(ops) -> None:
     ops.composite_forward(one, one, x[:, :1].contiguous(), offsets, 0.0, x[:, :1].contiguous(), one, one, one)
     ops.solve_beta(one, one, offsets, one, 0.1, 1, one)
     ops.sample_pdf(one, one, x[:, :1].contiguous(), offsets, x[:, :1].contiguous())
-    ops.adam_step(one, one, one, one, count, 1e-2, (0.9, 0.99), 1e-15, 0.0, True, True)
+    ops.adam_step(one, one, one, one, count, 1e-2, (0.9, 0.99), 1e-15, 0.0, True)
     ids = torch.zeros(1, 1, dtype=torch.int32)
     ops.rbf_channels_forward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2))
     ops.rbf_channels_backward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2), x[:, :1].contiguous(), table)

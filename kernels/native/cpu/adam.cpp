@@ -44,8 +44,7 @@ std::vector<double> rates_of(double lr, double beta1, double beta2) {
 
 template <class T>
 void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_avg, const Array<T>& exp_avg_sq,
-               const Array<int32_t>& steps, double lr, double beta1, double beta2, double eps, double decay, bool skip_zero, bool zero_grad,
-               int threads) {
+               const Array<int32_t>& steps, double lr, double beta1, double beta2, double eps, double decay, bool skip_zero, int threads) {
     const int64_t size = int64_t(param.size()), rows = param.ndim() ? int64_t(param.shape(0)) : 0;
     T *w = param.data(), *g = grad.data(), *m = exp_avg.data(), *v = exp_avg_sq.data();
     int32_t* count = steps.data();
@@ -59,7 +58,6 @@ void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_
                 simd().every(rule, w + begin, g + begin, m + begin, v + begin, end - begin, rate);
             else
                 for (int64_t i = begin; i < end; ++i) rule.update(w + i, g + i, m + i, v + i, rate, root);
-            if (zero_grad) std::fill(g + begin, g + end, T(0));
         });
         return;
     }
@@ -72,16 +70,14 @@ void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_
         int64_t row = begin;
         if constexpr (std::is_same_v<T, float>)
             row += simd().touched_rows(rule, w + begin * width, g + begin * width, m + begin * width, v + begin * width, count + begin,
-                                       end - begin, int(std::min<int64_t>(width, 1 << 20)), rates.data(), last, zero_grad);
+                                       end - begin, int(std::min<int64_t>(width, 1 << 20)), rates.data(), last);
         for (; row < end; ++row) {
             bool touched = false;
             for (int64_t i = row * width; i < (row + 1) * width; ++i) touched |= g[i] != 0;
             if (!touched) continue;
             const T rate = rates[size_t(std::min(++count[row], last))];
-            for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+            for (int64_t i = row * width; i < (row + 1) * width; ++i)
                 rule.update(w + i, g + i, m + i, v + i, rate, [](T x) { return T(std::sqrt(x)); });
-                if (zero_grad) g[i] = 0;
-            }
         }
     });
 }

@@ -8,11 +8,11 @@ using std::expm1;
 #endif
 
 // steps: one count for all, already raised, or (skip) one per row, raised here. Logarithms of the betas make 1 - beta^t exact for small t.
-KERNEL adam_rows(int64_t rows, int64_t width, REAL* param, REAL* grad, REAL* m, REAL* v, int32_t* steps, double lr, double beta1,
-                 double beta2, double log1, double log2, double eps, double decay, int64_t skip, int64_t zero) {
+KERNEL adam_rows(int64_t rows, int64_t width, REAL* param, const REAL* grad, REAL* m, REAL* v, int32_t* steps, double lr, double beta1,
+                 double beta2, double log1, double log2, double eps, double decay, int64_t skip) {
     const int64_t row = thread_x();
     if (row >= rows) return;
-    REAL* g = grad + row * width;
+    const REAL* g = grad + row * width;
     if (skip) {
         bool touched = false;
         for (int64_t k = 0; k < width; ++k) touched |= g[k] != 0;
@@ -26,7 +26,6 @@ KERNEL adam_rows(int64_t rows, int64_t width, REAL* param, REAL* grad, REAL* m, 
         m[i] = REAL(beta1) * m[i] + REAL(1 - beta1) * gradient;
         v[i] = REAL(beta2) * v[i] + REAL(1 - beta2) * gradient * gradient;
         param[i] -= rate * m[i] / (sqrt(v[i]) + REAL(eps));
-        if (zero) g[k] = 0;
     }
 }
 

@@ -30,7 +30,7 @@ void every(const AdamRule<float>& rule, float* w, const float* g, float* m, floa
 
 // W numbers at a time: W / width whole rows.
 int64_t touched_rows(const AdamRule<float>& rule, float* w, float* g, float* m, float* v, int32_t* steps, int64_t rows, int width,
-                     const float* rates, int32_t last_rate, bool zero_grad) {
+                     const float* rates, int32_t last_rate) {
     if (width > W || W % width) return 0;
     const int per = W / width;
     int64_t row = 0;
@@ -61,7 +61,6 @@ int64_t touched_rows(const AdamRule<float>& rule, float* w, float* g, float* m, 
         store(m + i, mask ? mean : m0);
         store(v + i, mask ? square : v0);
         store(w + i, mask ? old - load(rate) * mean / (root(square) + rule.eps) : old);
-        if (zero_grad) store(g + i, zero());
     }
     return row;
 }
