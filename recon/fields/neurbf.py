@@ -240,7 +240,7 @@ class _AddSine(torch.autograd.Function):
 
 
 class _AddSineWithSlope(torch.autograd.Function):
-    """``h + sin(m h)`` and its derivative ``1 + m cos(m h)``, both [N, W] and both differentiable to h; each sine and cosine is taken once."""
+    """``h + sin(m h)`` and its derivative ``1 + m cos(m h)``, both [N, W], both differentiable to h, each sine and cosine taken once."""
 
     @staticmethod
     def forward(ctx, h: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
