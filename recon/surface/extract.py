@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from recon.errors import DivergedError, UsageError
@@ -48,7 +49,7 @@ def extract_mesh(
     The function is cut at the box, and at the sphere and the plane if there are: ``max(sdf - level, distance to the border)``. So the mesh
     is always closed; where it lies on the border, :func:`recon.surface.mesh.check_mesh` says so.
 
-    If the surface leaves the bricks that ``lipschitz`` allows, the search is repeated with twice the bound, in the end over every sample:
+    If the surface leaves the bricks that ``lipschitz`` allows, twice the bound is tried, and the surface is followed to wherever it goes:
     a wrong bound costs time, and only a part that was never touched can be missed.
 
     Memory: a slab of at most 384 MiB or 9 layers of samples, whichever is more (5 bytes a sample), and about 200 bytes for each vertex of
@@ -96,17 +97,20 @@ def extract_mesh(
         values, distance = _call(sdf, points, device, points_per_call) - level, border(points)
         return np.where(distance > -2 * grid.cell, np.maximum(values, distance), values)
 
-    bound = np.inf if lipschitz is None else float(lipschitz)
+    bound = np.inf if lipschitz is None else max(float(lipschitz), 1.0)
+    if progress is not None:
+        progress(0.0, f"searching the surface at {resolution}³")
+    active, reach = active_bricks(search, grid, bound), 1
     while True:
-        if progress is not None:
-            progress(0.0, f"searching the surface at {resolution}³")
-        active = active_bricks(search, grid, max(bound, 1.0))
-        vertices, faces, leaks = march(sample, grid, active, block, progress)
-        if not leaks:
+        vertices, faces, entered = march(sample, grid, active, block, progress)
+        if not entered.any():
             break
-        bound = bound * 2 if bound < 16 else np.inf
         if progress is not None:
-            progress(0.0, f"the surface left the searched bricks at {leaks} places: again with Lipschitz bound {bound:g}")
+            progress(0.0, f"the surface left the searched bricks at {np.count_nonzero(entered)} places: following it there, once again")
+        if reach == 1:  # the bound was wrong: parts may have been missed that are not connected to what was found
+            active |= active_bricks(search, grid, 2.0 * bound)
+        active |= binary_dilation(entered, iterations=reach)
+        reach *= 2
     mesh = Mesh(vertices, faces)
     if len(faces) == 0:
         return mesh

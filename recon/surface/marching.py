@@ -20,7 +20,7 @@ def march(
     active: np.ndarray,
     block: int,
     progress: Callable[[float, str], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Triangulate the zero set in the active bricks.
 
     Args:
@@ -30,13 +30,13 @@ def march(
         block: Edge of the blocks, cells.
         progress: Called with the share done and a text.
     Returns:
-        Vertices [V, 3] float64 sorted by grid edge, faces [F, 3] int32 counter-clockwise seen from the positive side, and the number of
-        brick sides at which the surface leaves the active bricks (if not 0, the mesh has holes there).
+        Vertices [V, 3] float64 sorted by grid edge, faces [F, 3] int32 counter-clockwise seen from the positive side, and the bricks
+        that the surface goes on into although they are not active, shaped like ``active`` (if there are any, the mesh has holes there).
     """
     keys, positions, faces = [np.zeros(0, np.int64)], [np.zeros((0, 3))], [np.zeros((0, 3), np.int32)]
-    offset, leaks, scale = 0, 0, None
+    offset, scale, entered = 0, None, np.zeros_like(active)
     for values, i0 in _slabs(evaluate, grid, active, block, progress):
-        leaks += _count_leaks(values, active, i0 // FINE_CELLS)
+        _mark_entered(entered, values, active, i0 // FINE_CELLS)
         scale = _value_scale(values) if scale is None else scale
         if scale is None:
             continue  # no crossing within any plane so far: at most isolated samples between two planes, too small to triangulate
@@ -59,7 +59,7 @@ def march(
     del faces
     for start in range(0, len(triangles), 2**22):
         triangles[start : start + 2**22] = index[triangles[start : start + 2**22]]
-    return vertices, triangles, leaks
+    return vertices, triangles, entered
 
 
 def _slabs(evaluate, grid: Grid, active: np.ndarray, block: int, progress) -> Iterator[tuple[np.ndarray, int]]:
@@ -115,22 +115,28 @@ def _brick_samples(bricks: np.ndarray) -> np.ndarray:
     return cells
 
 
-def _count_leaks(values: np.ndarray, active: np.ndarray, layer: int) -> int:
-    """Sides between an active brick of the slab and an inactive one (in the slab or next to it) through which the surface passes."""
+def _mark_entered(entered: np.ndarray, values: np.ndarray, active: np.ndarray, layer: int) -> None:
+    """Mark the inactive bricks, in the slab or next to it, that the surface enters through a side of an active one."""
     layers = (len(values) - 1) // FINE_CELLS
-    leaks = 0
     inside, outside = values < 0, values >= 0  # NaN is neither
     for axis in range(3):
         order = (axis, *(a for a in range(3) if a != axis))
         crossed = _any_on_sides(inside.transpose(order)) & _any_on_sides(outside.transpose(order))
+        # Along the axis the bricks of the slab, and one more at either end: side s lies between the bricks s and s + 1.
         if axis == 0:
-            padded = np.pad(active, [(1, 1), (0, 0), (0, 0)])[layer : layer + layers + 2]
+            bricks = np.pad(active, [(1, 1), (0, 0), (0, 0)])[layer : layer + layers + 2]
         else:
-            pad = [(0, 0)] * 3
-            pad[axis] = (1, 1)
-            padded = np.pad(active[layer : layer + layers], pad).transpose(order)
-        leaks += int((crossed & (padded[1:] != padded[:-1])).sum())
-    return leaks
+            bricks = np.pad(active[layer : layer + layers].transpose(order), [(1, 1), (0, 0), (0, 0)])
+        found = np.zeros_like(bricks)
+        found[1:] |= crossed & bricks[:-1] & ~bricks[1:]
+        found[:-1] |= crossed & bricks[1:] & ~bricks[:-1]
+        # What lies beyond the grid is dropped: its outermost samples are outside, so nothing is entered there.
+        if axis == 0:
+            low, high = max(layer - 1, 0), min(layer + layers + 1, len(active))
+            entered[low:high] |= found[low - layer + 1 : high - layer + 1]
+        else:
+            marks = entered[layer : layer + layers].transpose(order)
+            marks |= found[1:-1]
 
 
 def _any_on_sides(samples: np.ndarray) -> np.ndarray:

@@ -150,6 +150,23 @@ def test_a_wrong_lipschitz_bound_costs_time_not_holes():
     np.testing.assert_array_equal(mesh.vertices, dense.vertices)
 
 
+def test_a_steep_part_is_followed_without_sampling_everything():
+    calls = 0
+
+    def with_needle(p: Tensor) -> Tensor:
+        """A ball, and a needle that sticks out of it, thirty times as steep."""
+        nonlocal calls
+        calls += len(p)
+        along = p[:, 0].clamp(0.3, 0.85)
+        needle = torch.stack([p[:, 0] - along, p[:, 1] - 0.07, p[:, 2]], 1).norm(dim=1) - 0.02
+        return torch.minimum(sphere(p, 0.4), 30 * needle)
+
+    mesh = extract_mesh(with_needle, resolution=160)
+    assert calls < 0.6 * 161**3
+    assert check_mesh(mesh).closed
+    np.testing.assert_array_equal(mesh.vertices, extract_mesh(with_needle, resolution=160, lipschitz=None).vertices)
+
+
 def test_only_a_shell_is_sampled():
     calls = 0
 
