@@ -119,12 +119,13 @@ def _mark_entered(entered: np.ndarray, values: np.ndarray, active: np.ndarray, l
     """Mark the inactive bricks, in the slab or next to it, that the surface enters through a side of an active one."""
     layers = (len(values) - 1) // FINE_CELLS
     inside, outside = values < 0, values >= 0  # NaN is neither
+    low, high = max(layer - 1, 0), min(layer + layers + 1, len(active))  # the slab with a layer on either side, as far as there is one
     for axis in range(3):
         order = (axis, *(a for a in range(3) if a != axis))
         crossed = _any_on_sides(inside.transpose(order)) & _any_on_sides(outside.transpose(order))
         # Along the axis the bricks of the slab, and one more at either end: side s lies between the bricks s and s + 1.
         if axis == 0:
-            bricks = np.pad(active, [(1, 1), (0, 0), (0, 0)])[layer : layer + layers + 2]
+            bricks = np.pad(active[low:high], [(low - layer + 1, layer + layers + 1 - high), (0, 0), (0, 0)])
         else:
             bricks = np.pad(active[layer : layer + layers].transpose(order), [(1, 1), (0, 0), (0, 0)])
         found = np.zeros_like(bricks)
@@ -132,7 +133,6 @@ def _mark_entered(entered: np.ndarray, values: np.ndarray, active: np.ndarray, l
         found[:-1] |= crossed & bricks[1:] & ~bricks[:-1]
         # What lies beyond the grid is dropped: its outermost samples are outside, so nothing is entered there.
         if axis == 0:
-            low, high = max(layer - 1, 0), min(layer + layers + 1, len(active))
             entered[low:high] |= found[low - layer + 1 : high - layer + 1]
         else:
             marks = entered[layer : layer + layers].transpose(order)
