@@ -15,10 +15,10 @@ def load(run):
     Args:
         run: Folder of a reconstruction or of a fit.
     Returns:
-        A :class:`recon.loaded.Loaded`.
+        A :class:`recon.results.query.Loaded`.
     """
     from pathlib import Path
 
-    from recon.loaded import load_run  # imports torch
+    from recon.results.query import load_run  # imports torch
 
     return load_run(Path(run))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recon.config import RunConfig
+from recon.config.values import RunConfig
 from recon.errors import UsageError
 from recon.fields.base import Field
 from recon.fields.hashgrid import HashGridField

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import kernels
-from recon.config import TrainConfig
+from recon.config.values import TrainConfig
 from recon.fields.base import ParameterGroup
 
 

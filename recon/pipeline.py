@@ -7,27 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from recon.checkpoint import Checkpoint, load_checkpoint
-from recon.config import RunConfig
+from recon.config.values import RunConfig
 from recon.console import Reporter, duration
-from recon.curves.edges2d import Edges
+from recon.curves.edges2d.edges import Edges
 from recon.data.scene import Scene
 from recon.errors import DataError, Interrupted, ReconError, UsageError
-from recon.evaluate import evaluate
-from recon.evaluation.truth import GroundTruth
-from recon.exporting import export_mesh
+from recon.evaluation.truth.known import GroundTruth
 from recon.geometry import Similarity
 from recon.methods.background import BackgroundKind
 from recon.methods.nef import NEF
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF
 from recon.model import build_method
-from recon.preview import preview, render_orbit
 from recon.rendering.edge_rays import EdgeBank
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.rays import PixelBank
+from recon.results.evaluation import evaluate
+from recon.results.mesh import export_mesh
+from recon.results.preview import preview, render_orbit
+from recon.results.wireframe import edge_pixels, make_wireframe, run_edges
 from recon.runs import Run, create_run
 from recon.train import Progress, Watcher, train
-from recon.wireframing import edge_pixels, make_wireframe, run_edges
 
 
 def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recon.checkpoint import write_text_atomically
-from recon.config import RunConfig
-from recon.config_file import load_config, save_config
+from recon.config.files import load_config, save_config
+from recon.config.values import RunConfig
 from recon.errors import DataError, UsageError
 
 State = Literal["running", "done", "failed", "interrupted"]

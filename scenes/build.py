@@ -11,10 +11,10 @@ import re
 import sys
 from pathlib import Path
 
-from recon.curves.curve import to_json
+from recon.curves.files.curve import to_json
 from recon.errors import ReconError, UsageError
 from scenes.catalog import CATALOG, Entry
-from scenes.solid import Solid, save_mesh
+from scenes.making.solid import Solid, save_mesh
 
 DATA = Path(__file__).parent / "data"
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def build(entry: Entry, folder: Path) -> Solid:
     """Model one CAD scene and write ``mesh.npz``, ``curves.json`` and ``part.step`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    from recon.curves.occ import write_step
+    from recon.curves.files.occ import write_step
     from scenes.cad import solid_from_shape
     from scenes.parts import PARTS
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from recon.curves.occ import box_diagonal, occ, static, subshapes
-from recon.curves.step import feature_curves
+from recon.curves.files.occ import box_diagonal, occ, static, subshapes
 from recon.errors import DataError
-from scenes.solid import Solid, edge_counts, signed_volume
+from recon.evaluation.truth.step import feature_curves
+from scenes.making.solid import Solid, edge_counts, signed_volume
 
 CHORD = 1e-4
 """Largest distance between a facet and the surface, as a part of the diagonal of the bounding box."""

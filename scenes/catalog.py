@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scenes.materials import Decal, Material
+from scenes.making.materials import Decal, Material
 
 
 @dataclass(frozen=True)

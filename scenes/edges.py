@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.curves.curve import Curve
+from recon.curves.files.curve import Curve
 from recon.data.scene import Camera
-from scenes.tracing import Tracer
+from scenes.making.tracing import Tracer
 
 HIDDEN_DEPTH = 2e-3
 """A point of a curve is hidden when a surface is nearer to the camera by more than this part of the object's radius."""

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from recon.curves.curve import to_json
+from recon.curves.files.curve import to_json
 from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
 from scenes.edges import draw_lines, visible_points
 from scenes.library import SceneOptions, Truth, photograph, truth
-from scenes.render import render_geometry
-from scenes.tracing import tracer
+from scenes.making.render import render_geometry
+from scenes.making.tracing import tracer
 
 FORMATS = ("blender", "nerfstudio")
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])

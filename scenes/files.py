@@ -14,8 +14,8 @@ import numpy as np
 from recon.errors import DataError, UsageError
 from scenes.export import FORMATS, Progress, write_truth
 from scenes.library import SceneOptions, Truth
-from scenes.materials import Material
-from scenes.solid import Solid, edge_counts, from_triangles, signed_volume
+from scenes.making.materials import Material
+from scenes.making.solid import Solid, edge_counts, from_triangles, signed_volume
 
 STEP_SUFFIXES = (".step", ".stp")
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")
@@ -46,7 +46,7 @@ def truth_from_file(path: Path, material: Material | None = None, allow_open: bo
         raise DataError(f"{path} does not exist")
     chosen = material or Material()
     if suffix in STEP_SUFFIXES:
-        from recon.curves.occ import read_step
+        from recon.curves.files.occ import read_step
         from scenes.cad import solid_from_shape
 
         solid, _ = solid_from_shape(read_step(path), str(path), must_close=not allow_open)

@@ -13,18 +13,18 @@ from typing import Literal
 
 import numpy as np
 
-from recon.curves import curve as curve_files
-from recon.curves.curve import Curve
+from recon.curves.files import curve as curve_files
+from recon.curves.files.curve import Curve
 from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
-from scenes import organic
-from scenes.cameras import fibonacci_directions, orbit_directions, surround
 from scenes.catalog import CATALOG, Entry
-from scenes.materials import PLAIN, Material
-from scenes.render import RenderOptions, render_views
-from scenes.solid import Solid, load_mesh
-from scenes.tracing import tracer
+from scenes.making import organic
+from scenes.making.cameras import fibonacci_directions, orbit_directions, surround
+from scenes.making.materials import PLAIN, Material
+from scenes.making.render import RenderOptions, render_views
+from scenes.making.solid import Solid, load_mesh
+from scenes.making.tracing import tracer
 
 DATA = Path(__file__).parent / "data"
 PREFIX = "scenes:"
@@ -34,7 +34,8 @@ MARGIN = 1.1
 """Scene units are chosen so that the object's bounding sphere has radius 1 / MARGIN."""
 CACHED_VARIANTS = 6
 """Renderings of one scene that are kept (a set of 60 views takes about 5 MB); the oldest go first."""
-_PICTURE_MODULES = ("cameras", "lighting", "materials", "organic", "pictures", "render", "solid", "tracing", "library")
+_PICTURE_MODULES = (*sorted((Path(__file__).parent / "making").glob("*.py")), Path(__file__))
+"""What pictures depend on: a change of it makes them anew."""
 logger = logging.getLogger(__name__)
 
 
@@ -224,7 +225,7 @@ def _cache_key(known: Truth, options: SceneOptions) -> str:
     mesh = DATA / known.name.removesuffix(PLAIN_SUFFIX) / "mesh.npz"
     digest = hashlib.sha256(mesh.read_bytes() if mesh.is_file() else b"formula")
     for module in _PICTURE_MODULES:
-        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
+        digest.update(module.read_bytes())
     material = PLAIN if options.plain else known.material
     shown = [f"{k}={v}" for k, v in vars(options.render).items() if k != "threads"]
     digest.update(repr(([f"{k}={v}" for k, v in vars(options).items() if k != "render"], shown, material)).encode())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.curves.occ import distinct, occ, static, subshapes
+from recon.curves.files.occ import distinct, occ, static, subshapes
 
 Point = Sequence[float]
 

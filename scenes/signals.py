@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 from recon.errors import UsageError
-from scenes import organic
+from scenes.making import organic
 
 PREFIX = "signals:"
 PICTURE = "picture"
 SHAPES = ("knot", "asteroid")
-"""Of :data:`scenes.organic.SHAPES`, those with the finest detail."""
+"""Of :data:`scenes.making.organic.SHAPES`, those with the finest detail."""
 SIDE = 256
 CELLS, WAVES = 60, 24
 

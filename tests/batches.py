@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenes.benchmark import _prepare, job_folder
-from scenes.suite import plan, read_suite
+from scenes.benchmark.run import _prepare, job_folder
+from scenes.benchmark.suite import plan, read_suite
 from tests.tiny import TINY_SETTINGS, write_blender
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes die with their parents on Linux only")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from recon.curves.edges2d import Edges, EdgeView
+from recon.curves.edges2d.edges import Edges, EdgeView
 from recon.data.scene import Camera, Scene, View
 from recon.geometry import Similarity
 from recon.rendering.orbit import look_at

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from recon.curves import Wireframe
-from recon.curves.curve import CURVE_TYPES
+from recon.curves.files.curve import CURVE_TYPES
 from recon.data.scene import Camera, View
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS, curve_rgb

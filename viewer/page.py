@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 
 from recon.checkpoint import write_text_atomically
 from recon.curves import Wireframe
-from recon.curves.curve import Curve
+from recon.curves.files.curve import Curve
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
@@ -172,7 +172,7 @@ def _contents(mesh: Mesh | None, wireframe: Wireframe | None, mesh_bytes: int) -
 
 def _facts(run: Run) -> list[str]:
     """What the run's evaluation found, if it was evaluated."""
-    from recon.evaluate import summary_lines
+    from recon.results.evaluation import summary_lines
 
     path = run.eval / "results.json"
     return summary_lines(json.loads(path.read_text())) if path.is_file() else []

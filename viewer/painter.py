@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from recon.data.scene import Camera, Scene, View
-from recon.evaluate import photograph
 from recon.geometry import Similarity
 from recon.methods.base import Method, Rendering
 from recon.rendering.colormaps import MapName, apply_colormap
 from recon.rendering.image import RenderedView, to_uint8
 from recon.rendering.modes import ERROR_RANGE, Mode, mode_picture
 from recon.rendering.rays import Rays, camera_rays
+from recon.results.evaluation import photograph
 from viewer.loop import Frame, Painting
 
 NOTHING_DEPTH = 160.0

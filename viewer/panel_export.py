@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast, get_args
 import viser
 
 from recon import pipeline
-from recon.config import CurveFormat
+from recon.config.values import CurveFormat
 from recon.errors import DataError
-from recon.exporting import export_cameras, export_curves_again, export_mesh
+from recon.results.mesh import export_cameras, export_curves_again, export_mesh
 from viewer.jobs import PageReporter
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import viser.uplot
 
 from recon.console import duration
-from recon.evaluate import summary_lines
+from recon.results.evaluation import summary_lines
 from recon.train import Progress
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from recon import pipeline
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
 from recon.errors import UsageError
-from recon.films import usual_film
 from recon.geometry import Similarity
 from recon.rendering.image import to_uint8
 from recon.rendering.meshes import Shading
 from recon.rendering.modes import Mode, check_modes, depth_colors, error_colors, method_modes, sphere_depth_range
-from recon.renders import Draw, Shot, draw_field, numbered, orbit_shots, sized, split_shots, write_shots
+from recon.results.films import usual_film
+from recon.results.renders import Draw, Shot, draw_field, numbered, orbit_shots, sized, split_shots, write_shots
 from recon.runs import Run
 from viewer.loading import load_surface, load_wireframe
 from viewer.paths import load_path

@@ -25,11 +25,11 @@ import websockets
 import zstandard
 
 from recon import pipeline
-from recon.config_file import with_overrides
+from recon.config.files import with_overrides
+from recon.config.presets import preset_config
 from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import Interrupted
-from recon.presets import preset_config
 from viewer.app import Viewer
 from viewer.guard import make_access
 from viewer.layers import quaternion
@@ -198,7 +198,7 @@ def steady(options: Steady) -> dict[str, Any]:
 
 def slowdown(options: Slowdown) -> dict[str, Any]:
     """See :class:`Slowdown`."""
-    from recon.cli import open_data
+    from recon.opening import open_data
 
     settings = [f"train.steps={options.steps}", f"train.checkpoint_every={options.steps}"]
     config = with_overrides(preset_config(options.method, "hashgrid", "fast"), settings)

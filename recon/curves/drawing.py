@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from recon.curves.projection import TYPE_COLORS, strokes
-from recon.curves.wireframe import Wireframe
+from recon.curves.files.projection import TYPE_COLORS, strokes
+from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera, View
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import RayScene, ray_scene

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial import KDTree
 
-from recon.curves.truth import CurveTruth
-from recon.curves.wireframe import Wireframe
+from recon.curves.files.wireframe import Wireframe
 from recon.evaluation.curves_exact import PROTOCOL as EXACT_PROTOCOL
 from recon.evaluation.curves_exact import exact_metrics
+from recon.evaluation.truth.curves import CurveTruth
 
 MM = 1e-3
 """One "mm" of the protocols, in normalised units."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import KDTree
 
-from recon.curves.wireframe import Wireframe
+from recon.curves.files.wireframe import Wireframe
 
 SPACING = 0.001
 THRESHOLDS = (0.005, 0.01, 0.02)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import HashGridConfig
+from recon.config.values import HashGridConfig
 from recon.fields.base import ParameterGroup
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recon.config import MLPConfig
+from recon.config.values import MLPConfig
 from recon.fields.base import ParameterGroup
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import NeuRBFConfig
+from recon.config.values import NeuRBFConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import init_sphere_mlp, mlp_init
 from recon.fields.kmeans import shapes_from, sine_frequencies, weighted_kmeans

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import RBFNetConfig
+from recon.config.values import RBFNetConfig
 from recon.fields.base import ParameterGroup
 
 PROBES = 4096

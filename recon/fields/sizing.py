@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 import kernels
-from recon.config import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
+from recon.config.values import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
 from recon.fields.neurbf import grid_spec, shape_columns
 from recon.fields.rbfnet import rbfnet_grid

@@ -8,8 +8,8 @@ from typing import Literal
 
 import yaml
 
-from recon.config import FieldName, HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
-from recon.config_file import from_dict, to_dict
+from recon.config.files import from_dict, to_dict
+from recon.config.values import FieldName, HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
 
 SignalName = Literal["image", "sdf"]

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from recon.checkpoint import Checkpoint, load_checkpoint
-from recon.config import FieldName
-from recon.config_file import from_dict, to_dict
+from recon.config.files import from_dict, to_dict
+from recon.config.values import FieldName
 from recon.console import Reporter, duration
 from recon.errors import DataError, Interrupted, UsageError
 from recon.evaluation.report import to_plain

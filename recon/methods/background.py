@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import BackgroundConfig, HashGridConfig
+from recon.config.values import BackgroundConfig, HashGridConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import HashGridField
 from recon.methods.density import DensityModel

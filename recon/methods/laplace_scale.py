@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recon.config import VolSDFConfig
+from recon.config.values import VolSDFConfig
 from recon.fields.base import ParameterGroup
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import NEFConfig
+from recon.config.values import NEFConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.distill import place_by_density, wants_functions
 from recon.methods.base import Losses, Rendering

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import MLPConfig
+from recon.config.values import MLPConfig
 from recon.fields.base import Field, ParameterGroup
 from recon.fields.hashgrid import mlp_init
 from recon.rendering.directions import spherical_harmonics

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import RadianceConfig
+from recon.config.values import RadianceConfig
 from recon.fields.base import Field, ParameterGroup
 from recon.fields.distill import place_by_density, wants_functions
 from recon.methods.background import Background, BackgroundKind, behind

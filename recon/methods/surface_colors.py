@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import VolSDFConfig
+from recon.config.values import VolSDFConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import mlp_init
 from recon.rendering.directions import spherical_harmonics

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config import VolSDFConfig
+from recon.config.values import VolSDFConfig
 from recon.fields.base import Field, ParameterGroup
 from recon.fields.distill import place_by_distance, wants_functions
 from recon.methods.background import Background, BackgroundKind, behind

@@ -14,7 +14,7 @@ from recon.geometry import Similarity
 from recon.rendering.rays import Rays, Targets, camera_rays, sphere_interval
 
 if TYPE_CHECKING:
-    from recon.curves.edges2d import EdgeView
+    from recon.curves.edges2d.edges import EdgeView
 
 STRONG = 0.1
 """Pixels above this are drawn more often (EMAP)."""

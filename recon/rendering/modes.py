@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from recon.config import MethodName
+from recon.config.values import MethodName
 from recon.data.scene import Camera
 from recon.errors import UsageError
 from recon.geometry import Similarity

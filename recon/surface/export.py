@@ -19,7 +19,7 @@ from typing import BinaryIO
 import imageio.v3 as iio
 import numpy as np
 
-from recon.config import Up
+from recon.config.values import Up
 from recon.errors import UsageError
 from recon.geometry import Similarity
 from recon.surface.gltf import glb_bytes

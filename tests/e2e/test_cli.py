@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def recon(*args: str | Path, cwd: Path, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "recon.cli", *map(str, args)]
+    command = [sys.executable, "-m", "recon", *map(str, args)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, **options)
 
@@ -118,7 +118,7 @@ def test_kill_and_resume(tmp_path):
     """SIGKILL in the middle of training; resume goes on from the last checkpoint and finishes everything."""
     write_blender(tmp_path / "data")
     settings = [*TINY_SETTINGS, "train.steps=200", "train.checkpoint_every=10"]
-    command = [sys.executable, "-m", "recon.cli", "reconstruct", "data", "--out", "runs", "--set", *settings]
+    command = [sys.executable, "-m", "recon", "reconstruct", "data", "--out", "runs", "--set", *settings]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -197,7 +197,7 @@ def test_usage_errors(args, code, says, tmp_path):
 def test_forced_backend_that_is_missing_is_exit_code_4(tmp_path):
     write_blender(tmp_path / "data")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORMFIELD_BACKEND": "cuda"}
-    command = [sys.executable, "-m", "recon.cli", "train", "data", "--set", *TINY_SETTINGS]
+    command = [sys.executable, "-m", "recon", "train", "data", "--set", *TINY_SETTINGS]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
     assert result.returncode == 4, result.stderr
     assert "cuda" in result.stderr

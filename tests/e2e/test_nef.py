@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from recon.checkpoint import load_checkpoint
-from recon.curves.wireframe import load
+from recon.curves.files.wireframe import load
 from tests.e2e.test_cli import ROOT, only_run, recon
 from tests.tiny_box import corners, edge_ends, write_box
 
@@ -100,7 +100,7 @@ def test_kill_and_resume(tmp_path):
     """SIGKILL in the middle of training; resume finds the same edges, goes on, and makes the curves."""
     write_box(tmp_path / "data", count=10, size=48)
     settings = [*SETTINGS, "train.checkpoint_every=20", "train.samples_per_step=2048"]
-    command = [sys.executable, "-m", "recon.cli", "reconstruct", "data", "--method", "nef", "--edges", "auto", "--out", "runs"]
+    command = [sys.executable, "-m", "recon", "reconstruct", "data", "--method", "nef", "--edges", "auto", "--out", "runs"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [*command, "--set", *settings], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -12,11 +12,11 @@ import torch
 
 from recon import pipeline
 from recon.checkpoint import load_checkpoint
-from recon.config_file import with_overrides
+from recon.config.files import with_overrides
+from recon.config.presets import preset_config
 from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
-from recon.presets import preset_config
 from recon.runs import Run, open_run
 from recon.train import Progress
 from tests.tiny import TINY_SETTINGS, tiny_scene

@@ -7,7 +7,7 @@ import pytest
 
 import scenes
 from recon.errors import UsageError
-from scenes.render import RenderOptions
+from scenes.making.render import RenderOptions
 
 
 @pytest.mark.parametrize("name", ["crystal", "duck"])

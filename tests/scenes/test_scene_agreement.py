@@ -9,9 +9,9 @@ from recon.data.scene import Camera
 from scenes import library
 from scenes.edges import VisiblePoints, draw_lines, visible_points
 from scenes.library import SceneOptions
-from scenes.materials import PLAIN
-from scenes.render import render_geometry, render_linear
-from scenes.tracing import Tracer, tracer
+from scenes.making.materials import PLAIN
+from scenes.making.render import render_geometry, render_linear
+from scenes.making.tracing import Tracer, tracer
 
 OPTIONS = SceneOptions(400, 400, train=5, test=1)
 REACH, STEP = 3.0, 0.05

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import ellipe
 
-from recon.curves import curve as curves
-from recon.curves.curve import Curve, ellipse, from_json, line, to_json
+from recon.curves.files import curve as curves
+from recon.curves.files.curve import Curve, ellipse, from_json, line, to_json
 from recon.errors import DataError
 
 X, Y = np.array([0.6, 0.8, 0.0]), np.array([0.0, 0.0, 1.0])

@@ -9,12 +9,12 @@ import trimesh
 from PIL import Image
 
 import scenes
-from recon.curves import curve as curves
+from recon.curves.files import curve as curves
 from recon.data.load import load_scene
 from recon.errors import DataError, UsageError
 from scenes import library
 from scenes.library import SceneOptions
-from scenes.render import RenderOptions
+from scenes.making.render import RenderOptions
 
 SMALL = SceneOptions(48, 40, train=6, test=2, render=RenderOptions(2))
 UNEVEN = replace(SMALL, fovs_deg=(30.0, 55.0), principal_jitter_px=3.0, path="orbit")

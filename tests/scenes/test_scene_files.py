@@ -8,10 +8,10 @@ import pytest
 import trimesh
 
 import scenes
-from recon.curves.occ import read_step, static
+from recon.curves.files.occ import read_step, static
 from recon.errors import CapabilityError, DataError, UsageError
 from scenes.library import DATA, SceneOptions
-from scenes.render import RenderOptions
+from scenes.making.render import RenderOptions
 
 SMALL = SceneOptions(40, 40, train=4, test=1, render=RenderOptions(2))
 SHARED = Path(__file__).parents[3] / "shared" / "data"

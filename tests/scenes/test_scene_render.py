@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.curves.curve import line
+from recon.curves.files.curve import line
 from recon.data.scene import Camera
 from recon.errors import ReconError, UsageError
-from scenes import cameras, render
 from scenes.edges import draw_lines, visible_points
-from scenes.lighting import DAYLIGHT
-from scenes.materials import PLAIN, Material, hash_unit, noise, to_linear, to_srgb
-from scenes.render import RenderOptions, render_geometry, render_linear, render_views, sample_pattern
-from scenes.solid import from_triangles
-from scenes.tracing import tracer
+from scenes.making import cameras, render
+from scenes.making.lighting import DAYLIGHT
+from scenes.making.materials import PLAIN, Material, hash_unit, noise, to_linear, to_srgb
+from scenes.making.render import RenderOptions, render_geometry, render_linear, render_views, sample_pattern
+from scenes.making.solid import from_triangles
+from scenes.making.tracing import tracer
 
 OFFSET = np.array([300.0, -20.0, 55.0])
 
@@ -153,7 +153,7 @@ def test_alpha_is_straight_and_colour_is_zero_where_nothing_is():
 
 
 def test_white_matt_ball_under_an_even_sky_is_even():
-    from scenes.lighting import Environment, Lamp
+    from scenes.making.lighting import Environment, Lamp
 
     grey = (0.5, 0.5, 0.5)
     dark = Lamp((0, 0, 1), (0, 0, 0), 0.1)
@@ -165,7 +165,7 @@ def test_white_matt_ball_under_an_even_sky_is_even():
 
 
 def test_a_lamp_casts_a_shadow_and_lights_by_the_cosine():
-    from scenes.lighting import Environment, Lamp
+    from scenes.making.lighting import Environment, Lamp
 
     none = (0.0, 0.0, 0.0)
     off = Lamp((0, 0, 1), none, 0.1)
@@ -236,8 +236,8 @@ def test_decals_are_printed_upright_where_they_should_be(tmp_path):
     """A file's picture on the near face: its colours arrive at the projected places, and nowhere else."""
     from PIL import Image
 
-    from scenes.materials import Decal, albedo
-    from scenes.pictures import picture
+    from scenes.making.materials import Decal, albedo
+    from scenes.making.pictures import picture
 
     pixels = np.zeros((40, 60, 4), np.uint8)
     pixels[:20, :30], pixels[:20, 30:], pixels[20:, :30] = (255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255)

@@ -6,9 +6,9 @@ from scipy.spatial import KDTree
 
 import scenes
 from recon.errors import UsageError
-from scenes import organic
 from scenes.catalog import CATALOG
-from scenes.solid import Solid, edge_counts, from_triangles, load_mesh, save_mesh, signed_volume
+from scenes.making import organic
+from scenes.making.solid import Solid, edge_counts, from_triangles, load_mesh, save_mesh, signed_volume
 
 CAD = [e.name for e in CATALOG if e.kind == "cad"]
 ORGANIC = [e.name for e in CATALOG if e.kind == "organic"]

@@ -6,9 +6,9 @@ import pytest
 import scenes
 from scenes import library
 from scenes.library import SceneOptions
-from scenes.materials import PLAIN
-from scenes.render import render_linear
-from scenes.tracing import tracer
+from scenes.making.materials import PLAIN
+from scenes.making.render import render_linear
+from scenes.making.tracing import tracer
 
 vtk = pytest.importorskip("vtk")
 FINE = 4

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import tyro
 
-from recon import cli
+from recon.config.values import RunConfig
 from recon.console import Reporter
 from recon.errors import CapabilityError
+from recon.opening import open_data
 from tests.viewer.browser import visitors, why_not
 from viewer.app import Viewer
 from viewer.command import subject_of
@@ -36,8 +37,8 @@ def main() -> None:
     reporter = Reporter(quiet=True)
     subject = subject_of(
         str(options.run),
-        lambda run: cli.open_data(run.scene_info()["source"], run.config),
-        lambda: cli.open_data(str(options.run), cli.RunConfig()),
+        lambda run: open_data(run.scene_info()["source"], run.config),
+        lambda: open_data(str(options.run), RunConfig()),
         reporter,
     )
     viewer = Viewer(subject, port=0)

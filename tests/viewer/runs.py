@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from recon import pipeline
-from recon.config import RunConfig
-from recon.config_file import with_overrides
+from recon.config.files import with_overrides
+from recon.config.values import RunConfig
 from recon.console import Reporter
 from recon.curves import Wireframe, save
-from recon.curves.curve import ellipse, line
-from recon.exporting import export_mesh
+from recon.curves.files.curve import ellipse, line
+from recon.results.mesh import export_mesh
 from recon.runs import Run
 from tests.tiny import CENTER, RADIUS, TINY_SETTINGS, tiny_scene
 from viewer.subject import Subject, data_subject, run_subject

@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"viewer: (http://127\.0\.0\.1:\d+/\?token=(\S+))")
 
 @contextmanager
 def recon(*args: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "-m", "recon.cli", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "recon", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
@@ -89,11 +89,11 @@ def test_reconstruct_and_watch(tmp_path: Path):
 )
 def test_refusals(tmp_path: Path, args: tuple[str, ...], code: int, text: str):
     data = write_blender(tmp_path / "data") if "--export" not in args else tmp_path / "data.json"
-    done = subprocess.run([sys.executable, "-m", "recon.cli", "view", str(data), *args], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "recon", "view", str(data), *args], capture_output=True, text=True, timeout=120)
     assert done.returncode == code, done.stderr
     assert text in done.stderr
 
 
 def test_neither_run_nor_data(tmp_path: Path):
-    done = subprocess.run([sys.executable, "-m", "recon.cli", "view", str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "recon", "view", str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 3, done.stderr

@@ -12,7 +12,7 @@ import trimesh
 from PIL import Image
 
 from recon.curves import Wireframe, save
-from recon.curves.curve import ellipse, line
+from recon.curves.files.curve import ellipse, line
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.rendering.colormaps import curve_rgb
@@ -114,7 +114,7 @@ def test_up():
 def write_run(folder: Path):
     """A run folder with everything that a page is made of."""
     from recon import pipeline
-    from recon.presets import preset_config
+    from recon.config.presets import preset_config
     from recon.surface.export import export_mesh
     from tests.tiny import tiny_scene
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recon.curves import Wireframe
-from recon.curves.curve import Curve, ellipse, line
+from recon.curves.files.curve import Curve, ellipse, line
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.methods.base import Rendering

@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from recon import pipeline
-from recon.config_file import with_overrides
+from recon.config.files import with_overrides
+from recon.config.presets import preset_config
 from recon.console import Reporter
 from recon.curves import Wireframe, save
-from recon.curves.curve import line
+from recon.curves.files.curve import line
 from recon.errors import DataError, ReconError, UsageError
-from recon.films import film
 from recon.geometry import Similarity
-from recon.presets import preset_config
 from recon.rendering.colormaps import apply_colormap
 from recon.rendering.image import RenderedView
 from recon.rendering.modes import depth_colors, method_modes, mode_picture, sphere_depth_range
+from recon.results.films import film
 from recon.runs import Run
 from recon.surface.export import export_mesh
 from recon.surface.mesh import Mesh

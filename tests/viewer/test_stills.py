@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from recon.curves import Wireframe
-from recon.curves.curve import ellipse, line
+from recon.curves.files.curve import ellipse, line
 from recon.data.scene import Camera
 from recon.errors import DataError
 from recon.rendering.colormaps import curve_rgb

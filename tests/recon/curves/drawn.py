@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recon.curves.curve import Curve, ellipse, line
-from recon.curves.edges2d import KIND_INTENSITY, KIND_SILHOUETTE, Edges, EdgeView
-from recon.curves.evidence import Evidence, gather_evidence
+from recon.curves.edges2d.edges import KIND_INTENSITY, KIND_SILHOUETTE, Edges, EdgeView
+from recon.curves.files.curve import Curve, ellipse, line
+from recon.curves.wireframe.evidence import Evidence, gather_evidence
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from recon import cli
-from recon.config import RunConfig
-from recon.curves.polylines import write_parametric_edges
-from recon.curves.wireframe import save
+from recon.cli.main import main
+from recon.config.values import RunConfig
+from recon.curves.files.polylines import write_parametric_edges
+from recon.curves.files.wireframe import save
 from recon.runs import create_run
 from tests.recon.curves.wireframes import box, camera
 
@@ -29,12 +29,12 @@ def run(tmp_path):
 
 def failed(*args: str) -> int:
     with pytest.raises(SystemExit) as caught:
-        cli.main(args)
+        main(args)
     return int(str(caught.value.code))
 
 
 def test_export_writes_what_is_asked_for(run, capsys):
-    cli.main(["export", str(run.folder), "curves", "--formats", "obj", "svg", "edges"])
+    main(["export", str(run.folder), "curves", "--formats", "obj", "svg", "edges"])
     assert capsys.readouterr().out.split() == [str(run.exports / n) for n in ("curves.obj", "curves_svg", "parametric_edges.json")]
     assert {p.name for p in (run.exports / "curves_svg").iterdir()} == {"train_r_0.svg", "train_r_1.svg"}
     assert not (run.exports / "curves.dxf").exists()
@@ -55,11 +55,11 @@ def test_a_file_of_curves_is_evaluated_by_itself(tmp_path, capsys, name):
     write_parametric_edges(wireframe, tmp_path / "parametric_edges.json")
     (tmp_path / "data" / "truth").mkdir(parents=True)
     save(wireframe, tmp_path / "data" / "truth" / "curves.json")
-    cli.main(["evaluate", str(tmp_path / name), "--truth", str(tmp_path / "data"), "--json"])
+    main(["evaluate", str(tmp_path / name), "--truth", str(tmp_path / "data"), "--json"])
     results = json.loads(capsys.readouterr().out)
     assert results["exact"]["fscore"] == [1.0, 1.0, 1.0]
     assert results["exact"]["junctions"]["recall"] == 1.0
-    cli.main(["evaluate", str(tmp_path / name), "--truth", str(tmp_path / "data")])
+    main(["evaluate", str(tmp_path / name), "--truth", str(tmp_path / "data")])
     assert "12 for 12 true ones, right type for 100.0 % of the matched length" in capsys.readouterr().out
 
 
@@ -82,7 +82,7 @@ def test_a_file_without_a_usable_truth_is_refused(tmp_path, capsys, truth, code,
 
 
 def test_truth_of_the_command_line_is_surface_curves_or_both(tmp_path):
-    from recon.cli import open_truth
+    from recon.opening import open_truth
 
     known = open_truth("scenes:nut", None)
     assert known.surface is not None

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.curves.curve import line
 from recon.curves.drawing import FADE, contact_sheet, overlay
-from recon.curves.projection import TYPE_COLORS, strokes
-from recon.curves.wireframe import Wireframe, from_curves
+from recon.curves.files.curve import line
+from recon.curves.files.projection import TYPE_COLORS, strokes
+from recon.curves.files.wireframe import Wireframe, from_curves
 from recon.data.scene import Camera, View
 from recon.geometry import Similarity
 from recon.surface.raycast import ray_scene

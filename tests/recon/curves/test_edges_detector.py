@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.curves.detector import coherence, detect
-from recon.curves.edge_maps import LINE_PX, draw_edges
-from recon.curves.ridges import KIND_INTENSITY, KIND_SILHOUETTE, EdgePoints, edge_points, gradient
+from recon.curves.edges2d.detector import coherence, detect
+from recon.curves.edges2d.maps import LINE_PX, draw_edges
+from recon.curves.edges2d.ridges import KIND_INTENSITY, KIND_SILHOUETTE, EdgePoints, edge_points, gradient
 from tests.recon.curves.edge_cases import covered, grey, half_plane, rgba
 
 ANGLES = [0.0, 3.0, 17.0, 45.0, 71.0, 90.0]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.curves.edge_maps import common_shift, find_map_folders, map_points, snapped
-from recon.curves.edge_pictures import edge_counts, edge_sheet
-from recon.curves.edges2d import KIND_GIVEN, KIND_SILHOUETTE, Edges, EdgeView, find_edges
-from recon.curves.ridges import edge_points, no_points
+from recon.curves.edges2d.edges import KIND_GIVEN, KIND_SILHOUETTE, Edges, EdgeView, find_edges
+from recon.curves.edges2d.maps import common_shift, find_map_folders, map_points, snapped
+from recon.curves.edges2d.pictures import edge_counts, edge_sheet
+from recon.curves.edges2d.ridges import edge_points, no_points
 from recon.data.load import load_scene
 from recon.data.scene import Scene, View
 from recon.errors import DataError, UsageError
-from tests.recon.data_scenes import DEVELOPMENT_DATA, cameras, disc, save, write_emap, write_nef
+from tests.recon.data.data_scenes import DEVELOPMENT_DATA, cameras, disc, save, write_emap, write_nef
 from tests.tiny import cameras as sphere_cameras
 from tests.tiny import sphere_image, tiny_scene
 
@@ -223,8 +223,8 @@ def test_bounds_limit_what_is_found():
 @pytest.mark.skipif(not (DEVELOPMENT_DATA / "abc_nef").is_dir(), reason="development data are not here")
 def test_real_maps_lie_where_they_were_measured_to_lie():
     """DexiNed's maps are displaced by (+0.08, -0.10) px, PiDiNet's by (-0.46, -0.71), measured independently on this object."""
-    from recon.curves.edge_maps import given_folder, read_maps
-    from recon.curves.edges2d import detect_view
+    from recon.curves.edges2d.edges import detect_view
+    from recon.curves.edges2d.maps import given_folder, read_maps
 
     scene = load_scene(DEVELOPMENT_DATA / "abc_nef" / "00004926", split="all", skip_bad_frames=True)
     views = scene.views[::12]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.curves.edges2d import KIND_CREASE, KIND_SILHOUETTE, KIND_STEP, find_edges
-from recon.curves.ridges import edge_points, joined, no_points
-from recon.curves.surface_edges import OUTLINE_ONLY, SURFACE_ONLY, explained, prepare, surface_points
+from recon.curves.edges2d.edges import KIND_CREASE, KIND_SILHOUETTE, KIND_STEP, find_edges
+from recon.curves.edges2d.ridges import edge_points, joined, no_points
+from recon.curves.edges2d.surface_given import OUTLINE_ONLY, SURFACE_ONLY, explained, prepare, surface_points
 from recon.data.scene import Camera, Scene, View
 from recon.errors import UsageError
 from recon.geometry import Similarity

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from recon.curves.calibration import calibrate
-from recon.curves.contours import surface_radius, without_contours
-from recon.curves.curve import line
-from recon.curves.edge_grid import EdgeGrid
-from recon.curves.edges2d import KIND_SILHOUETTE, Edges
-from recon.curves.evidence import EdgePoints, gather_evidence, judge, match, polish, project
-from recon.curves.model import Model
-from recon.curves.points import ridge_points
-from recon.curves.shapes import Shape
-from recon.curves.trace import TraceSettings, trace
+from recon.curves.edges2d.edges import KIND_SILHOUETTE, Edges
+from recon.curves.files.curve import line
+from recon.curves.wireframe.calibration import calibrate
+from recon.curves.wireframe.contours import surface_radius, without_contours
+from recon.curves.wireframe.edge_grid import EdgeGrid
+from recon.curves.wireframe.evidence import EdgePoints, gather_evidence, judge, match, polish, project
+from recon.curves.wireframe.model import Model
+from recon.curves.wireframe.points import ridge_points
+from recon.curves.wireframe.shapes import Shape
+from recon.curves.wireframe.trace import TraceSettings, trace
 from recon.geometry import Similarity
 from tests.recon.curves.drawn import box_edges, cameras, circle_edge, draw, draw_contours, pixel_frame
 

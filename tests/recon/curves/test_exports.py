@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from recon.curves.curve import Curve
-from recon.curves.exports import FORMATS, export_curves
-from recon.curves.polylines import CUBIC_SHARE, extent, polynomial_cubics, read_curves, write_obj, write_parametric_edges, write_ply
-from recon.curves.wireframe import Wireframe, load
+from recon.curves.files.curve import Curve
+from recon.curves.files.exports import FORMATS, export_curves
+from recon.curves.files.polylines import CUBIC_SHARE, extent, polynomial_cubics, read_curves, write_obj, write_parametric_edges, write_ply
+from recon.curves.files.wireframe import Wireframe, load
 from recon.errors import CapabilityError, DataError
 from recon.geometry import Similarity
 from tests.recon.curves.wireframes import box, camera, mixed
@@ -219,7 +219,7 @@ def dxf_points(entity) -> list:
 @pytest.mark.parametrize(("unit", "factor"), [("mm", 1.0), ("m", 1000.0), (None, 1.0)])
 def test_step_read_by_opencascade(tmp_path, unit, factor):
     pytest.importorskip("OCP")
-    from recon.curves.occ import distinct, occ, subshapes
+    from recon.curves.files.occ import distinct, occ, subshapes
 
     wireframe = mixed(unit)
     export_curves(tmp_path, wireframe, {}, None, ["step"])

@@ -8,20 +8,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from recon.config import CurvesConfig
+from recon.config.values import CurvesConfig
 from recon.console import Reporter
-from recon.curves import build
-from recon.curves.build import build_wireframe
-from recon.curves.curve import ellipse, line
-from recon.curves.edges2d import Edges
-from recon.curves.fitting import shapes_of_chain
-from recon.curves.graph import drop_short, drop_stubs, merge, snap, split_at_crossings
-from recon.curves.grow import grow_ends
-from recon.curves.model import Model, joined
-from recon.curves.prune import support_of
-from recon.curves.refine import refine
-from recon.curves.segment import cut
-from recon.curves.shapes import Shape, evaluate, tangents
+from recon.curves.edges2d.edges import Edges
+from recon.curves.files.curve import ellipse, line
+from recon.curves.wireframe import build
+from recon.curves.wireframe.build import build_wireframe
+from recon.curves.wireframe.fitting import shapes_of_chain
+from recon.curves.wireframe.graph import drop_short, drop_stubs, merge, snap, split_at_crossings
+from recon.curves.wireframe.grow import grow_ends
+from recon.curves.wireframe.model import Model, joined
+from recon.curves.wireframe.prune import support_of
+from recon.curves.wireframe.refine import refine
+from recon.curves.wireframe.segment import cut
+from recon.curves.wireframe.shapes import Shape, evaluate, tangents
 from recon.geometry import Similarity
 from tests.recon.curves.drawn import box_edges, circle_edge, draw, draw_contours, pixel_frame
 
@@ -90,7 +90,7 @@ def test_kinds_of_a_chain(chain: np.ndarray, closed: bool, kinds: list[str], noi
 
 def test_the_cut_is_the_cheapest():
     """Against all possible cuts of a short chain, with the same costs."""
-    from recon.curves.segment import _costs
+    from recon.curves.wireframe.segment import _costs
 
     rng = np.random.default_rng(2)
     chain = np.concatenate([straight((0, 0, 0), (12, 0, 0)), straight((12, 0, 0), (14, 12, 0))[1:]]) + rng.normal(scale=0.1, size=(17, 3))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from recon.curves.shapes import (
+from recon.curves.wireframe.shapes import (
     Shape,
     clamped_basis,
     clamped_knots,

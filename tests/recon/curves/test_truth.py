@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from recon.curves.interpolate import bezier_through
-from recon.curves.truth import from_wireframe, read_curve_truth
-from recon.curves.wireframe import Wireframe, save
+from recon.curves.files.wireframe import Wireframe, save
 from recon.errors import DataError
-from recon.evaluation.truth import read_truth
+from recon.evaluation.truth.curves import from_wireframe, read_curve_truth
+from recon.evaluation.truth.interpolate import bezier_through
+from recon.evaluation.truth.known import read_truth
 from recon.geometry import Similarity
 from tests.recon.curves.wireframes import box, mixed
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import recon.curves
-from recon.curves.curve import Curve, ellipse, line
-from recon.curves.wireframe import Wireframe, from_curves, save
+from recon.curves.files.curve import Curve, ellipse, line
+from recon.curves.files.wireframe import Wireframe, from_curves, save
 from recon.errors import DataError
 from tests.recon.curves.wireframes import SOMEWHERE, box, mixed
 

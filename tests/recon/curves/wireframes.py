@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from recon.curves.curve import Curve, ellipse, line
-from recon.curves.wireframe import Wireframe
+from recon.curves.files.curve import Curve, ellipse, line
+from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.rendering.orbit import look_at

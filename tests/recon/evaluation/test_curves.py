@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.curves.curve import Curve, ellipse, line
-from recon.curves.truth import CurveTruth, from_wireframe, read_curve_truth
-from recon.curves.wireframe import Wireframe, from_curves
-from recon.evaluate import curve_lines
+from recon.curves.files.curve import Curve, ellipse, line
+from recon.curves.files.wireframe import Wireframe, from_curves
 from recon.evaluation.curves import evaluate_curves, even_parameters, point_metrics, voxel_average
 from recon.evaluation.curves_exact import distances, exact_metrics
 from recon.evaluation.report import to_plain
+from recon.evaluation.truth.curves import CurveTruth, from_wireframe, read_curve_truth
 from recon.geometry import Similarity
+from recon.results.evaluation import curve_lines
 from tests.recon.curves.wireframes import SOMEWHERE, box, mixed
 
 ABC = Path(__file__).parents[4] / "shared" / "data" / "abc_nef"

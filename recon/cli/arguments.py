@@ -1,0 +1,355 @@
+"""What the subcommands take on the command line. Nothing here imports torch, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+
+from recon.config.values import CurveFormat, FieldName, MethodName, PresetName, TextureSource, Up
+
+T = TypeVar("T")
+
+# A flag of several values may also be given several times: each time is a tuple, and `flat` joins them. With a plain tuple, tyro would keep
+# only the last, and say nothing.
+Settings = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set", metavar="NAME=VALUE ...")]
+
+
+def flat(given: tuple[tuple[T, ...], ...]) -> tuple[T, ...]:
+    """All values of a flag, in the order in which they were given."""
+    return tuple(value for group in given for value in group)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How images are read."""
+
+    downscale: float = 1.0
+    """Divide the image sizes by this."""
+    max_size: int | None = None
+    """Shrink images so that their longer side has at most this many pixels."""
+    holdout: int | None = None
+    """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none. Default: 8, none for nef."""
+    no_masks: bool = False
+    """Do not use object masks (alpha is always used: there is nothing behind it)."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Centre x y z and radius, in world units, of the sphere that holds the object; default: found from the images."""
+    skip_bad_frames: bool = False
+    """Leave out unreadable or contradictory frames with a warning instead of stopping."""
+
+    def settings(self) -> list[str]:
+        """The same as settings of a run's configuration."""
+        return [
+            f"data.downscale={self.downscale}",
+            f"data.max_size={'null' if self.max_size is None else self.max_size}",
+            f"data.use_masks={'false' if self.no_masks else 'true'}",
+            f"data.skip_bad_frames={'true' if self.skip_bad_frames else 'false'}",
+            f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
+            *([] if self.holdout is None else [f"data.holdout={self.holdout}"]),
+        ]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What is trained and how."""
+
+    method: MethodName = "volsdf"
+    """volsdf: a surface. radiance: views only. nef: a wireframe of parametric curves, by an edge field."""
+    field: FieldName | None = None
+    """How the function is represented: hashgrid (fast; the default), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian
+    neurons over a grid), or mlp (the method's own 8 x 256 network, very slow on a CPU; the default of nef and
+    volsdf with the preset paper)."""
+    preset: PresetName = "fast"
+    """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
+    out: Path = Path("runs")
+    """Where run folders are made."""
+    seed: int = 0
+    """Everything random follows from it."""
+    edges: str | None = None
+    """For nef, where 2D edges come from. given or given:FOLDER: edge maps, one per photograph; auto: found in the photographs; surface:RUN:
+    guided by the mesh of a finished volsdf run. Default: given where the dataset has maps, else auto."""
+    keep_silhouettes: bool = False
+    """For nef: keep curves that are only outlines of smooth surfaces."""
+    settings: Settings = ()
+    """Change any value of the configuration: --set train.steps=500 hashgrid.levels=12. See config.yaml of a run for all names."""
+
+    @property
+    def set(self) -> tuple[str, ...]:
+        """Every ``name=value`` that was given, in order."""
+        return flat(self.settings)
+
+
+@dataclass(frozen=True)
+class MeshOptions:
+    """The mesh and its texture. What is not given is as the run, or the preset, is configured."""
+
+    resolution: int | None = None
+    """Cells along the longest axis, up to 2048."""
+    keep: Literal["largest", "all"] | None = None
+    """Keep the largest connected component only, or all above a small share of its area."""
+    support: Literal["cut", "keep"] | None = None
+    """Where the background was learnt, for want of masks: cut off the flat table or wall that the object stands on, or keep it."""
+    faces: int | None = None
+    """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
+    texture: TextureSource | None = None
+    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, and the field's where none sees."""
+    texture_size: int | None = None
+    """Side of the texture, pixels."""
+    up: Up | None = None
+    """World axis that is up in the .glb, whose +y is up by its specification; the other formats keep the world's axes."""
+
+    def settings(self) -> list[str]:
+        """The same as settings of a run's configuration."""
+        given = {
+            "resolution": self.resolution,
+            "keep": self.keep,
+            "support": self.support,
+            "texture_faces": self.faces,
+            "texture": self.texture,
+            "texture_size": self.texture_size,
+            "up": self.up,
+        }
+        return [f"export.{name}={value}" for name, value in given.items() if value is not None]
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """Where the live viewer listens."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Beyond this machine it needs --token."""
+    port: int | None = None
+    """Port; default: the first free one from 8080 on."""
+    token: str | None = None
+    """Secret in the page's address, at least 16 characters; default: a random one."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Images in; trained model, closed mesh with colour, test renders, figures and pictures out."""
+
+    data: tyro.conf.Positional[str]
+    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    mesh: tyro.conf.OmitArgPrefixes[MeshOptions] = MeshOptions()
+    truth: Path | None = None
+    """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
+    view: bool = False
+    """Watch it in the browser while it trains; the page stays open at the end, until Ctrl-C (needs the extra [viewer])."""
+    page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train only; evaluate, render and export the run afterwards."""
+
+    data: tyro.conf.Positional[str]
+    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit a field to a picture (.png, .jpg, .exr) or to a shape (.obj, .ply, .stl; .ply of points with normals)."""
+
+    source: tyro.conf.Positional[Path]
+    """The picture, mesh or points."""
+    field: FieldName = "neurbf"
+    params: str | None = None
+    """Budget of trained numbers, for example 337k or 1.2M; default: 337k for pictures, 856k for shapes."""
+    crop: int | None = None
+    """Pictures: fit only the square of this many pixels in the middle."""
+    out: Path = Path("runs")
+    """Where run folders are made."""
+    seed: int = 0
+    """Everything random follows from it."""
+    settings: Settings = ()
+    """Change any value of the fit: --set steps=500 neurbf.kernel=gauss. See fit.yaml of a run for all names."""
+    json: bool = False
+    """Print the results as JSON."""
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Say what a dataset was understood to be, and draw its cameras and bounds."""
+
+    data: tyro.conf.Positional[str]
+    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    edges: str | None = None
+    """Find 2D edges too and draw them: auto, given, given:FOLDER or surface:RUN."""
+    out: Path | None = None
+    """Folder for the picture; default: the current one."""
+    json: bool = False
+    """Print facts as JSON."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with an interrupted run from its last whole checkpoint; then evaluate and export as `reconstruct` does."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    truth: Path | None = None
+    """Mesh, curves or a folder of both to compare the result with, in world units."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Render the held-out views of a run and compare: PSNR, SSIM, silhouettes, and geometry where there is truth."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder; or a curves.json or parametric_edges.json to compare with --truth."""
+    truth: Path | None = None
+    """Mesh, curves.json, ABC features, STEP, sampled .ply, or a folder that holds them, in world units; built-in scenes bring their own.
+    Or DTU's evaluation data: the folder that holds Points/ and ObsMask/."""
+    scan: int | None = None
+    """Which of DTU's scans; default: the number in the dataset's path."""
+    cull: Literal["none", "neus", "monosdf", "2dgs"] | None = None
+    """Against a DTU scan: first cut off what lies outside of the masks, grown as these do (50, 12, 24 pixels of 1600). Default: none if
+    the run used masks, else neus."""
+    json: bool = False
+    """Print the results as JSON."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Pictures and films of a run without a display: a turntable, a camera path, or the views of a split."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    of: tyro.conf.UseAppendAction[tuple[tuple[Literal["field", "mesh", "curves"], ...], ...]] = ()
+    """field (the default): the trained model. mesh, curves, or both: what was exported (needs the extra [viewer])."""
+    orbit: bool = False
+    """A turn about the object; so it is without --path and --split, too."""
+    path: Path | None = None
+    """A camera path made in the viewer, or nerfstudio's camera_path.json."""
+    split: Literal["test", "train"] | None = None
+    """The cameras of a split."""
+    modes: tyro.conf.UseAppendAction[
+        tuple[tuple[Literal["color", "depth", "normal", "opacity", "edge", "error", "clay", "overlay"], ...], ...]
+    ] = ()
+    """What is shown; default: color (of an edge field: edge). clay: a lit mesh. error, overlay: against and over a split's photographs."""
+    size: int | None = None
+    """Longer side, pixels; default: 400, for a split the size of the photographs."""
+    frames: int | None = None
+    """Pictures of the turn (default 48) or along the path."""
+    fps: float | None = None
+    """Frames per second of a film; default: the path's, else 24."""
+    depth_range: tuple[float, float] | None = None
+    """Nearest and farthest distance of the colours of depth, world units; default: the bounds of the object."""
+    out: Path | None = None
+    """A film (.mp4, .gif), or a folder for .png; default: in the run's folder renders."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's mesh (.glb with texture, .obj, .ply, .stl), its curves or its cameras, in world units."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    what: tyro.conf.Positional[Literal["mesh", "cameras", "curves"]] = "mesh"
+    mesh: tyro.conf.OmitArgPrefixes[MeshOptions] = MeshOptions()
+    formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
+    """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Exchange shape and appearance of two volsdf runs: each one's surface under the other's radiance network."""
+
+    run_a: tyro.conf.Positional[Path]
+    """A run folder; the pictures are taken from its cameras."""
+    run_b: tyro.conf.Positional[Path]
+    """Another one, with features of the same length."""
+    views: int = 3
+    """Number of cameras."""
+    size: int = 400
+    """Longer side of each panel, pixels."""
+    orbit: bool = False
+    """Also a film of a turn about the object."""
+    frames: int = 48
+    """Pictures of the turn."""
+    export: bool = False
+    """Also A's mesh with B's appearance: mesh.glb (textured) and mesh.ply."""
+    out: Path | None = None
+    """Folder; default: renders/swap-... of RUN_A."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at a run, or at a dataset, in the browser: field, mesh, curves and cameras together (needs the extra [viewer])."""
+
+    what: tyro.conf.Positional[str]
+    """A run folder, a folder or file of posed images, or scenes:NAME."""
+    page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
+    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    export: Path | None = None
+    """Do not serve: write one .html with mesh, curves and cameras that opens without this program."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Versions, cores, memory, which backend every kernel would use and why, which extras are missing."""
+
+    json: bool = False
+    """Print as JSON."""
+
+
+@dataclass(frozen=True)
+class MakeScene:
+    """Write a built-in scene, or one rendered from a CAD file or mesh, as a dataset with its truth."""
+
+    name: tyro.conf.Positional[str]
+    """Name of a built-in scene, or a .step, .stp, .obj, .ply, .stl or .glb file."""
+    out: Path
+    """Folder to write."""
+    views: int = 48
+    """Training views."""
+    size: int = 400
+    """Width and height, pixels."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Run a suite of reconstructions and fits and report on them; finished jobs are not run again. Or compare two reports."""
+
+    suite: tyro.conf.Positional[str | None] = None
+    """smoke, cad, surface, fields, signals, real, or the path of a .yaml file of your own."""
+    data: tyro.conf.UseAppendAction[tuple[tuple[Path, ...], ...]] = ()
+    """Datasets, for suites that name none (real); pictures and meshes for signals."""
+    jobs: int = 1
+    """Jobs at one time."""
+    threads: int | None = None
+    """Threads of each job; default: this machine's cores divided by --jobs."""
+    out: Path = Path("runs/benchmarks")
+    """Where jobs and reports are kept."""
+    executor: Literal["local", "ray", "slurm"] = "local"
+    """local: processes here. ray: the cluster of RAY_ADDRESS, or a local one. slurm: by submitit."""
+    slurm: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """More settings of Slurm jobs: --slurm timeout_min=240 slurm_partition=cpu mem_gb=8."""
+    compare: tuple[Path, Path] | None = None
+    """Two report folders, before and after: what got better or worse."""
+    json: bool = False
+    """Print the summary or the comparison as JSON."""
+
+
+Command = (
+    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Swap, tyro.conf.subcommand("swap")]
+    | Annotated[View, tyro.conf.subcommand("view")]
+    | Annotated[MakeScene, tyro.conf.subcommand("scene")]
+    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)

@@ -1,0 +1,364 @@
+"""The command line: thin, and the only place that prints results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from recon.cli.arguments import (
+    Benchmark,
+    Command,
+    Doctor,
+    Evaluate,
+    Export,
+    Fit,
+    Inspect,
+    MakeScene,
+    Reconstruct,
+    Render,
+    Resume,
+    Swap,
+    Train,
+    View,
+    flat,
+)
+from recon.cli.exit_codes import errors_as_exit_codes
+from recon.config.files import with_overrides
+from recon.config.presets import run_config
+from recon.config.values import CurveFormat, RunConfig
+from recon.errors import ReconError, UsageError
+from recon.opening import open_data, open_truth
+
+if TYPE_CHECKING:
+    from recon.console import Reporter
+    from recon.data.scene import Scene
+    from recon.evaluation.truth.known import GroundTruth
+    from recon.runs import Run
+
+# Torch and everything that needs it is imported inside the functions, so that --help answers at once.
+
+
+def reconstruct(command: Reconstruct) -> None:
+    from recon import pipeline
+    from recon.console import Reporter
+    from recon.data.inspect import describe_briefly
+    from recon.errors import require_extra
+
+    if command.view:
+        require_extra("viser", "viewer", "the live viewer")
+        from viewer.guard import make_access
+
+        make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
+    config = with_overrides(run_config(command.train, command.images), command.mesh.settings())
+    truth = open_truth(command.data, command.truth)
+    with Reporter() as reporter:
+        scene = open_data(command.data, config)
+        describe_briefly(scene, reporter)
+        run = pipeline.start(scene, command.data, config, command.train.out)
+        if command.view:
+            reconstruct_watched(command, run, scene, truth, reporter)
+            return
+        results = pipeline.reconstruct(run, scene, truth, reporter)
+    print_results(run.folder, results)
+
+
+def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter) -> None:
+    """With the live viewer, which stays open when everything is done."""
+    from recon import pipeline
+    from viewer.command import opened, wait
+    from viewer.subject import data_subject
+
+    page = command.page
+    with opened(data_subject(scene, command.data, run), page.host, page.port, page.token, reporter) as viewer:
+        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer)
+        print_results(run.folder, results)
+        wait(reporter)
+
+
+def train(command: Train) -> None:
+    from recon import pipeline
+    from recon.console import Reporter
+    from recon.data.inspect import describe_briefly
+
+    config = run_config(command.train, command.images)
+    with Reporter() as reporter:
+        scene = open_data(command.data, config)
+        describe_briefly(scene, reporter)
+        run = pipeline.start(scene, command.data, config, command.train.out)
+        pipeline.fit(run, scene, reporter)
+    print(run.folder)
+
+
+def fit(command: Fit) -> None:
+    from recon.console import Reporter
+    from recon.fit import fit as fits
+    from recon.fit.config import parse_count
+
+    params = None if command.params is None else parse_count(command.params)
+    config = fits.configure(
+        command.source, command.field, params=params, crop=command.crop, seed=command.seed, settings=flat(command.settings)
+    )
+    with Reporter(quiet=command.json) as reporter:
+        run = fits.start(command.source, config, command.out)
+        results = fits.fit(run, reporter)
+    print_fit(run.folder, results, command.json)
+
+
+def print_fit(folder: Path, results: dict, as_json: bool) -> None:
+    """A fit's figures, then where everything is."""
+    from recon.fit.fit import summary_lines
+
+    print(json.dumps(results, indent=1) if as_json else "\n".join([*summary_lines(results), f"run: {folder}"]))
+
+
+def resume(command: Resume) -> None:
+    from recon import pipeline
+    from recon.console import Reporter
+    from recon.fit.run import is_fit, open_fit
+    from recon.runs import open_run
+
+    if is_fit(command.run):
+        from recon.fit import fit as fits
+
+        with Reporter() as reporter:
+            results = fits.fit(open_fit(command.run), reporter)
+        print_fit(command.run, results, False)
+        return
+    run = open_run(command.run)
+    source = run.scene_info()["source"]
+    with Reporter() as reporter:
+        results = pipeline.reconstruct(run, open_data(source, run.config), open_truth(source, command.truth), reporter)
+    print_results(run.folder, results)
+
+
+def evaluate(command: Evaluate) -> None:
+    if command.run.suffix == ".json":
+        from recon.results.evaluation import curve_lines, evaluate_curve_file
+
+        results = evaluate_curve_file(command.run, command.truth)
+        print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(results)))
+        return
+    from recon import pipeline
+    from recon.console import Reporter
+    from recon.fit.run import is_fit, open_fit
+    from recon.runs import open_run
+
+    if is_fit(command.run):
+        from recon.fit import fit as fits
+
+        with Reporter(quiet=command.json) as reporter:
+            results = fits.evaluate(open_fit(command.run), reporter)
+        print_fit(command.run, results, command.json)
+        return
+
+    run = open_run(command.run)
+    source = run.scene_info()["source"]
+    with Reporter() as reporter:
+        scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
+        results = pipeline.evaluate(run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull)
+    if command.json:
+        print(json.dumps(results, indent=1))
+    else:
+        print_results(run.folder, results)
+
+
+def render(command: Render) -> None:
+    from recon.console import Reporter
+    from recon.runs import open_run
+    from viewer.render import RenderOptions
+    from viewer.render import render as render_run
+
+    if command.orbit and (command.path is not None or command.split is not None):
+        raise UsageError("--orbit has its own cameras", "give one of --orbit, --path and --split")
+    run = open_run(command.run)
+    options = RenderOptions(
+        of=flat(command.of) or ("field",),
+        path=command.path,
+        split=command.split,
+        modes=flat(command.modes),
+        size=command.size,
+        frames=command.frames,
+        fps=command.fps,
+        depth_range=command.depth_range,
+        out=command.out,
+    )
+    with Reporter() as reporter:
+        written = render_run(run, options, lambda: open_data(run.scene_info()["source"], run.config), reporter)
+    for path in written:
+        print(path)
+
+
+def export(command: Export) -> None:
+    from recon import pipeline
+    from recon.console import Reporter
+    from recon.results.mesh import export_cameras, export_curves_again, export_mesh
+    from recon.runs import open_run
+
+    run = open_run(command.run)
+    formats: tuple[CurveFormat, ...] = flat(command.formats)
+    if formats and command.what != "curves":
+        raise UsageError(
+            f"--formats are those of the curves; the {command.what} come in all of theirs", "recon export RUN curves --formats"
+        )
+    with Reporter() as reporter:
+        if command.what == "cameras":
+            print(export_cameras(run))
+            return
+        if command.what == "curves":
+            for path in export_curves_again(run, formats or None, reporter):
+                print(path)
+            return
+        settings = with_overrides(run.config, command.mesh.settings()).export
+        source = run.scene_info()["source"]
+        photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
+        export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter, photographs)
+    for path in sorted(run.exports.glob("mesh.*")):
+        print(path)
+
+
+def swap(command: Swap) -> None:
+    from recon.console import Reporter
+    from recon.results.swap import SwapOptions
+    from recon.results.swap import swap as swap_runs
+    from recon.runs import open_run
+
+    options = SwapOptions(command.views, command.size, command.frames if command.orbit else 0, command.export)
+    with Reporter() as reporter:
+        written = swap_runs(open_run(command.run_a), open_run(command.run_b), command.out, options, reporter)
+    for path in written:
+        print(path)
+
+
+def inspect(command: Inspect) -> None:
+    from recon.console import Reporter
+    from recon.data.inspect import describe_briefly
+    from recon.results.inspection import inspect_scene
+
+    config = with_overrides(RunConfig(), command.images.settings())
+    with Reporter(quiet=command.json) as reporter:
+        scene = open_data(command.data, config)
+        describe_briefly(scene, reporter)
+        facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter)
+    if command.json:
+        print(json.dumps({**facts, "picture": str(pictures[0]), "pictures": [str(p) for p in pictures]}, indent=1))
+        return
+    for key, value in facts.items():
+        if key not in ("notes", "warnings"):
+            print(f"{key}: {json.dumps(value)}")
+    for path in pictures:
+        print(f"picture: {path}")
+
+
+def doctor(command: Doctor) -> None:
+    from recon.doctor import diagnose, lines
+
+    report = diagnose()
+    print(json.dumps(report, indent=1) if command.json else "\n".join(lines(report)))
+
+
+def benchmark(command: Benchmark) -> None:
+    from scenes.benchmark import figures, report
+
+    if command.compare is not None:
+        if command.suite is not None:
+            raise UsageError("--compare takes two report folders and runs no suite", "recon benchmark --compare BEFORE AFTER")
+        comparison = figures.compare(*(report.read_summary(p) for p in command.compare))
+        print(json.dumps(comparison, indent=1) if command.json else "\n".join(figures.comparison_lines(comparison)))
+        return
+    if command.suite is None:
+        raise UsageError("which suite?", "recon benchmark SUITE, or recon benchmark --compare BEFORE AFTER")
+    from recon.console import Reporter
+    from scenes.benchmark import run as batch
+
+    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, flat(command.slurm))
+    with Reporter(quiet=command.json) as reporter:
+        folder, summary = batch.run_suite(command.suite, flat(command.data), options, reporter.say)
+    print(json.dumps(summary, indent=1) if command.json else "\n".join([*report.text_lines(summary), f"report: {folder / 'report.html'}"]))
+    failed = [row["name"] for row in summary["rows"] if row["state"] != "done"]
+    if failed:
+        raise ReconError(f"{len(failed)} of {len(summary['rows'])} jobs failed: {', '.join(failed)}", f"see {folder / 'summary.md'}")
+
+
+def view(command: View) -> None:
+    from recon.console import Reporter
+    from recon.errors import require_extra
+    from recon.runs import open_run
+
+    if command.export is not None:
+        if not Path(command.what).is_dir():
+            raise UsageError(f"{command.what}: not a run folder", "--export writes the mesh, curves and cameras of a run")
+        from viewer.page import write_page
+
+        size = write_page(open_run(Path(command.what)), command.export)
+        print(f"{command.export}: {size.total / 1e6:.1f} MB, of which the surface takes {size.mesh * 4 / 3 / 1e6:.1f} MB")
+        return
+    require_extra("viser", "viewer", "the live viewer")
+    from viewer.command import opened, subject_of, wait
+    from viewer.guard import make_access
+
+    make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
+    config = with_overrides(RunConfig(), command.images.settings())
+    with Reporter() as reporter:
+        subject = subject_of(
+            command.what,
+            lambda run: open_data(run.scene_info()["source"], run.config),
+            lambda: open_data(command.what, config),
+            reporter,
+        )
+        page = command.page
+        with opened(subject, page.host, page.port, page.token, reporter):
+            wait(reporter)
+
+
+def make_scene(command: MakeScene) -> None:
+    import scenes
+
+    path = Path(command.name)
+    if path.suffix:
+        print(scenes.write_file(path, command.out, views=command.views, size=command.size))
+    else:
+        print(scenes.write(command.name.removeprefix("scenes:"), command.out, views=command.views, size=command.size))
+
+
+def print_results(folder: Path, results: dict) -> None:
+    """The figures that matter, a line each, then where everything is."""
+    from recon.results.evaluation import summary_lines
+
+    print("\n".join([*summary_lines(results), f"run: {folder}"]))
+
+
+def parse(args: Sequence[str] | None = None) -> Command:
+    """The command that words, or those of the process, stand for."""
+    return tyro.cli(Command, args=args, prog="recon", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point: parse and run; errors become exit codes."""
+    command = parse(args)
+    with errors_as_exit_codes():
+        ACTIONS[type(command)](command)
+
+
+ACTIONS: dict[type, Callable[..., None]] = {
+    Reconstruct: reconstruct,
+    Inspect: inspect,
+    Train: train,
+    Fit: fit,
+    Resume: resume,
+    Evaluate: evaluate,
+    Render: render,
+    Export: export,
+    Swap: swap,
+    View: view,
+    MakeScene: make_scene,
+    Benchmark: benchmark,
+    Doctor: doctor,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Configurations as plain YAML, written next to every run and read back strictly: an unknown key or a wrong type is an error, not a silent
+default. Nothing here imports torch, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from recon.config.values import RunConfig
+from recon.errors import UsageError
+
+
+def to_dict(config: Any) -> dict:
+    """Nested plain values; tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(config)
+
+
+def from_dict(cls: type, data: Any, where: str = "config") -> Any:
+    """Build a configuration dataclass from plain values, strictly.
+
+    Raises:
+        UsageError: For an unknown key or a value of the wrong type, naming its dotted path and what would fit.
+    """
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: expected a mapping, found {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    unknown = [k for k in data if k not in names]
+    if unknown:
+        raise UsageError(f"{where}: unknown key '{unknown[0]}'", f"known keys: {', '.join(names)}")
+    return cls(**{k: _checked(hints[k], v, f"{where}.{k}") for k, v in data.items()})
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    """The value as the annotated type, or a UsageError."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, where)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise UsageError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}")
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _checked(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise UsageError(f"{where}: expected a list, found {value!r}")
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            raise UsageError(f"{where}: expected {len(args)} values, found {len(value)}")
+        return tuple(_checked(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise UsageError(f"{where}: expected {hint.__name__}, found {value!r}")
+
+
+def with_overrides(config: RunConfig, overrides: typing.Sequence[str]) -> RunConfig:
+    """Apply ``dotted.path=value`` settings; values are read as YAML.
+
+    Raises:
+        UsageError: For a malformed setting, an unknown path or a wrong type.
+    """
+    data = to_dict(config)
+    for item in overrides:
+        path, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item}: expected name=value", "for example --set train.steps=500")
+        node, keys = data, path.strip().split(".")
+        for key in keys[:-1]:
+            if not isinstance(node.get(key), dict):
+                raise UsageError(f"--set {item}: there is no '{key}' in {', '.join(node)}")
+            node = node[key]
+        if keys[-1] not in node:
+            raise UsageError(f"--set {item}: there is no '{keys[-1]}'", f"known here: {', '.join(node)}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {item}: the value is not YAML ({error})") from error
+        # YAML 1.1 reads "1e-3" as text; numbers are what is meant wherever a number stands now.
+        if isinstance(value, str) and isinstance(node[keys[-1]], (int, float)):
+            with contextlib.suppress(ValueError):  # from_dict then says what was expected
+                value = float(value)
+        node[keys[-1]] = value
+    return from_dict(RunConfig, data)
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write a configuration as YAML."""
+    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a configuration written by :func:`save_config`, strictly."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as a configuration ({error})") from error
+    return from_dict(RunConfig, data, str(path))

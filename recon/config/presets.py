@@ -1,0 +1,118 @@
+"""The presets: plain values of the configuration. Nothing here imports torch, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from recon.cli.arguments import DataOptions, TrainOptions
+from recon.config.files import with_overrides
+from recon.config.values import DataConfig, FieldName, MethodName, MLPConfig, PresetName, RunConfig
+from recon.errors import UsageError
+
+
+def preset_config(method: MethodName, field_name: FieldName | None, preset: PresetName) -> RunConfig:
+    """The values of a preset: fast (about 5 minutes on two cores), balanced (about 20), paper (the published settings; hours).
+
+    Without a field it is the hash grid, or for NEF and VolSDF as published their own coordinate networks.
+    """
+    if field_name is None:
+        field_name = "mlp" if method in ("nef", "volsdf") and preset == "paper" else "hashgrid"
+    if method == "nef":
+        return _edge_preset(field_name, preset)
+    config = RunConfig(method=method, field=field_name, preset=preset)
+    # A sample costs a surface twice what it costs a radiance field: second-order gradients.
+    samples = 32768 if method == "volsdf" else 65536
+    if (method, field_name) == ("volsdf", "rbfnet") and preset != "paper":
+        # Gaussian neurons are steep in their features: at the usual rate the slope of the distance runs away, and the surface vanishes.
+        config = replace(config, rbfnet=replace(config.rbfnet, neuron_lr_factor=0.3), train=replace(config.train, lr=2e-3))
+    if preset == "fast":
+        steps = 2000 if method == "volsdf" else 1800
+        return replace(config, train=replace(config.train, steps=steps, samples_per_step=samples))
+    if preset == "balanced":
+        return replace(
+            config,
+            hashgrid=replace(config.hashgrid, levels=16, log2_table_size=18, finest_resolution=2048),
+            train=replace(config.train, steps=4000 if method == "volsdf" else 7000, samples_per_step=samples),
+            export=replace(config.export, resolution=768, texture_size=4096, texture_faces=120000),
+        )
+    return replace(
+        config,
+        hashgrid=replace(config.hashgrid, levels=16, log2_table_size=19, finest_resolution=2048),
+        volsdf=replace(
+            config.volsdf,
+            sampling="algorithm1",
+            colors="paper",
+            features=256 if field_name == "mlp" else config.volsdf.features,
+            eikonal_weight=0.1,
+            free_space_weight=0.0,
+            background_preference=0.0,
+            squared_weight=0.0,
+            beta_learnt="absolute",
+            beta_init=0.1,
+            beta_lr_factor=1.0 if field_name == "mlp" else 0.05,
+            levels_init=1.0,
+        ),
+        train=replace(
+            config.train,
+            steps=100000,
+            samples_per_step=1 << 20,  # never reached: the number of rays is fixed by max_rays
+            max_rays=1024,
+            lr=5e-4 if field_name == "mlp" else 1e-2,
+            lr_final=0.1,
+            decay_from=0.0,
+            warmup_steps=0,
+            beta2=0.999,
+            eps=1e-8 if field_name == "mlp" else 1e-15,
+        ),
+        export=replace(config.export, texture_size=4096),
+    )
+
+
+def _edge_preset(field_name: FieldName, preset: PresetName) -> RunConfig:
+    """NEF's. Published: 6 epochs of 1024 rays over 50 views of 400 x 400, halvings after 2 and 4 epochs.
+
+    No view is held out: a photograph says nothing about an edge field that was not trained on it, and every view makes the curves better.
+    """
+    config = RunConfig(method="nef", field=field_name, preset=preset, mlp=MLPConfig(frequencies=10), data=DataConfig(holdout=0))
+    if preset == "paper":
+        return replace(
+            config,
+            nef=replace(config.nef, sampling="hierarchical", importance=0.0),
+            train=replace(
+                config.train,
+                steps=46878,
+                samples_per_step=1 << 20,  # never reached: the number of rays is fixed by max_rays
+                max_rays=1024,
+                lr=5e-4,
+                warmup_steps=0,
+                lr_halvings=(1 / 3, 2 / 3),
+                beta2=0.999,
+                eps=1e-8,
+            ),
+        )
+    # Edges are drawn some ten times as often as NEF draws them, which weighs the loss on pixels as much more: sparsity follows in part,
+    # and beta is learnt slowly, else it makes fog that must be cleared again.
+    edges = replace(config.nef, sparsity_weight=0.03, beta_lr_factor=0.1)
+    # An edge field is small beside a surface: few levels, and cells no finer than the lines of the maps are wide.
+    grid = replace(config.hashgrid, levels=10, finest_resolution=512, hidden=(32,))
+    steps = 800 if preset == "fast" else 2500
+    lr = 5e-4 if field_name == "mlp" else 1e-2
+    train = replace(config.train, steps=steps, samples_per_step=32768, lr=lr)
+    return replace(config, nef=edges, hashgrid=grid, train=train)
+
+
+def run_config(train: TrainOptions, images: DataOptions) -> RunConfig:
+    """The preset with everything that the command line changes."""
+    settings = [f"seed={train.seed}", *images.settings()]
+    if train.method != "nef" and (train.edges is not None or train.keep_silhouettes):
+        raise UsageError(f"--edges and --keep-silhouettes are for edge fields, not for {train.method}", "add --method nef")
+    if train.edges is not None:
+        kind, colon, path = train.edges.partition(":")
+        # Another working directory must not change what a run was made from; maps may be named by their folder in the dataset.
+        edges = f"surface:{Path(path).resolve()}" if kind == "surface" and colon else train.edges
+        settings.append(f"nef.edges={json.dumps(edges)}")
+    if train.keep_silhouettes:
+        settings.append("curves.keep_silhouettes=true")
+    return with_overrides(preset_config(train.method, train.field, train.preset), [*settings, *train.set])

@@ -1,0 +1,1 @@
+"""2D edges of photographs: given, found, or guided by a surface."""

@@ -1,0 +1,1 @@
+"""Curves and wireframes, and the files they are written to."""

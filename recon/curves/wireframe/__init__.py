@@ -1,0 +1,1 @@
+"""From a trained edge field and 2D edges to a wireframe."""

@@ -1,0 +1,1 @@
+"""What is known of an object, to compare results with."""

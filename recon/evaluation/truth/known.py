@@ -1,0 +1,62 @@
+"""What is known of the object itself: its surface, its feature curves, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon.errors import DataError
+from recon.evaluation.dtu import DtuTruth, choose_scan, is_dtu_truth, load_dtu_truth
+from recon.evaluation.truth import curves as curve_truth
+from recon.evaluation.truth.curves import CurveTruth
+from recon.surface.mesh import Mesh
+from recon.surface.reading import read_mesh
+
+CURVE_SUFFIXES = (".yml", ".yaml", ".json", *curve_truth.STEP_SUFFIXES)
+_MESHES = ("mesh.ply", "truth/mesh.ply")
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """World units; None for what is not known."""
+
+    surface: Mesh | None = None
+    curves: CurveTruth | None = None
+    dtu: DtuTruth | None = None
+
+    @property
+    def known(self) -> str:
+        """What there is, in words; empty for nothing."""
+        return " and ".join(name for name, value in self._all() if value is not None)
+
+    def _all(self):
+        return (("a surface", self.surface), ("curves", self.curves), ("a DTU scan", self.dtu))
+
+
+def read_truth(path: Path, scan: int | None = None) -> GroundTruth:
+    """Read the truth that a user names.
+
+    Args:
+        path: A mesh (surface); a ``curves.json``, an ABC ``*features*.yml`` or a STEP file (curves); a ``.ply`` (surface if it has faces,
+            else points on curves); a folder that holds such curves, ``mesh.ply`` or ``truth/mesh.ply``, or both; or DTU's folder of
+            evaluation data (``Points/stl/``, ``ObsMask/``).
+        scan: Which of DTU's scans; None if the folder has only one.
+    Raises:
+        DataError: If there is nothing, or it is broken.
+        UsageError: If DTU's folder has several scans, and none is chosen.
+        CapabilityError: For STEP without the extra ``[cad]``.
+    """
+    if path.is_dir() and is_dtu_truth(path):
+        return GroundTruth(dtu=load_dtu_truth(path, choose_scan(path, scan)))
+    if path.is_dir():
+        meshes = [path / name for name in _MESHES if (path / name).is_file()]
+        surface = read_mesh(meshes[0]) if meshes else None
+        if surface is not None and not curve_truth.has_curve_truth(path):
+            return GroundTruth(surface)
+        return GroundTruth(surface, curve_truth.read_curve_truth(path))
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such truth", hint="give a mesh, a file of curves, or a folder that holds them")
+    suffix = path.suffix.lower()
+    if suffix in CURVE_SUFFIXES or (suffix == ".ply" and not curve_truth.has_faces(path)):
+        return GroundTruth(curves=curve_truth.read_curve_truth(path))
+    return GroundTruth(read_mesh(path))

@@ -1,0 +1,194 @@
+"""A run against what is known: held-out views, silhouettes, and the true surface where there is one."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from recon.checkpoint import write_text_atomically
+from recon.console import Reporter
+from recon.curves.files.polylines import read_curves
+from recon.curves.files.wireframe import load
+from recon.data.scene import Scene, View
+from recon.errors import UsageError
+from recon.evaluation.curves import evaluate_curves
+from recon.evaluation.dtu import CullName, evaluate_dtu
+from recon.evaluation.images import PROTOCOL as IMAGE_PROTOCOL
+from recon.evaluation.images import image_metrics
+from recon.evaluation.report import mean, to_plain
+from recon.evaluation.silhouettes import object_mask, silhouette_iou
+from recon.evaluation.surfaces import surface_metrics
+from recon.evaluation.textured import textured_mesh_metrics
+from recon.evaluation.truth.curves import read_curve_truth
+from recon.evaluation.truth.known import GroundTruth
+from recon.methods.base import Method
+from recon.rendering.image import render_view, to_uint8
+from recon.rendering.rays import view_pixels
+from recon.runs import Run
+from recon.surface.reading import read_mesh, read_surface
+
+
+def evaluate(
+    run: Run, method: Method, scene: Scene, truth: GroundTruth, reporter: Reporter, cull: CullName | None = None
+) -> dict[str, Any]:
+    """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
+
+    Args:
+        run: Where results go; its exported mesh and curves are evaluated if there are any.
+        method: The trained model.
+        scene: Its data.
+        truth: What is known of the object.
+        reporter: Where progress goes.
+        cull: Against a DTU scan, what the mesh is cut by beforehand; None for the convention: nothing if the run used masks, else
+            NeuS's masks.
+    Returns:
+        What ``results.json`` holds.
+    """
+    run.eval.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {
+        "run": run.folder.name,
+        "scene": scene.name,
+        "method": run.config.method,
+        "field": run.config.field,
+        "preset": run.config.preset,
+        "unit": scene.unit,
+        "training_seconds": training_seconds(run),
+        # An edge field shows edges: there is no photograph to compare them with.
+        "images": None if run.config.method == "nef" else _images(run, method, scene, reporter),
+    }
+    mesh_path = run.exports / "mesh.ply"
+    if mesh_path.is_file():
+        mesh = read_mesh(mesh_path)
+        if any(object_mask(v) is not None for v in scene.views):
+            reporter.say("comparing silhouettes with masks")
+            results["silhouettes"] = silhouette_iou(mesh, scene.views)
+        if truth.surface is not None:
+            reporter.say("comparing with the true surface")
+            results["surface"] = surface_metrics(mesh, truth.surface, unit=scene.unit).to_json()
+        if truth.dtu is not None:
+            reporter.say(f"comparing with DTU's scan {truth.dtu.scan}")
+            usual: CullName = "none" if run.config.data.use_masks else "neus"
+            results["dtu"] = evaluate_dtu(mesh, truth.dtu, scene.views, cull or usual)
+    textured_path = run.exports / "mesh.glb"
+    if textured_path.is_file() and scene.split("test"):
+        reporter.say("comparing the textured mesh with the held-out photographs")
+        results["textured_mesh"] = _textured(run, textured_path, scene, reporter)
+    curves_path = run.exports / "curves.json"
+    if curves_path.is_file() and truth.curves is not None:
+        reporter.say("comparing with the true curves")
+        results["curves"] = evaluate_curves(load(curves_path), truth.curves)
+    if truth.known and not {"surface", "dtu", "curves"} & set(results):
+        reporter.warn(f"nothing of this run can be compared with the truth, which holds {truth.known} only")
+    results = to_plain(results)
+    write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
+    return results
+
+
+def _images(run: Run, method: Method, scene: Scene, reporter: Reporter) -> dict[str, Any] | None:
+    """PSNR and SSIM on the held-out views; None if there are none."""
+    views = scene.split("test")
+    per_view, began = [], time.perf_counter()
+    for i, view in enumerate(views):
+        rendered = render_view(method, view.camera, scene.scene_from_world)
+        scores = image_metrics(rendered.rgb, photograph(view, scene), object_mask(view))
+        per_view.append({"view": view.name, **vars(scores)})
+        Image.fromarray(to_uint8(rendered.rgb)).save(run.eval / f"{view_stem(view.name)}.png")
+        reporter.progress("evaluate", (i + 1) / len(views), f"view {i + 1}/{len(views)}  PSNR {scores.psnr:.2f} dB")
+    if not per_view:
+        return None
+    figures = {k: mean([s[k] for s in per_view]) for k in IMAGE_PROTOCOL}
+    return {
+        "protocol": {**IMAGE_PROTOCOL, "transparent": "photograph and render are composited over white"},
+        "split": "test",
+        "views": len(per_view),
+        **figures,
+        "seconds_per_view": (time.perf_counter() - began) / len(per_view),
+        "per_view": per_view,
+    }
+
+
+def _textured(run: Run, path: Path, scene: Scene, reporter: Reporter) -> dict[str, Any] | None:
+    """The exported .glb from the held-out cameras; None if the photographs have a background that is not known."""
+
+    def keep(view: View, picture: np.ndarray) -> None:
+        Image.fromarray(to_uint8(picture)).save(run.eval / f"{view_stem(view.name)}-mesh.png")
+
+    figures = textured_mesh_metrics(read_surface(path), scene.split("test"), scene.background, keep)
+    if figures is None:
+        reporter.say("the textured mesh has no background, and the photographs no mask: their pictures are not compared")
+    return figures
+
+
+def photograph(view: View, scene: Scene) -> np.ndarray:
+    """The photograph as rendering is compared with it: over white where it is transparent. [H, W, 3] in [0, 1]"""
+    rgba = view_pixels(view, scene.background).astype(np.float32) / 255.0
+    return rgba[..., :3] * rgba[..., 3:] + (1.0 - rgba[..., 3:])
+
+
+def view_stem(name: str) -> str:
+    """A view's name as a file name without folder or suffix: "./train/r_0.png" -> "train_r_0"."""
+    path = Path(name)
+    return "_".join(part for part in (*path.parts[:-1], path.stem) if part not in (".", "..", "/"))
+
+
+def training_seconds(run: Run) -> float | None:
+    """Time spent in the training loop, over all sessions of the run."""
+    path = run.folder / "metrics.jsonl"
+    rows = path.read_text().splitlines() if path.is_file() else []
+    return float(json.loads(rows[-1])["seconds"]) if rows else None
+
+
+def summary_lines(results: dict[str, Any]) -> list[str]:
+    """The figures that matter, for the terminal."""
+    lines = []
+    images, silhouettes, surface = (results.get(k) for k in ("images", "silhouettes", "surface"))
+    if images is not None:
+        inside = "" if images["psnr_masked"] is None else f", inside the object {images['psnr_masked']:.2f} dB"
+        lines.append(f"held-out views ({images['views']}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
+    if silhouettes is not None:
+        lines.append(f"silhouettes: IoU {silhouettes['mean']:.4f} (worst view {silhouettes['least']:.4f})")
+    if results.get("textured_mesh") is not None:
+        textured = results["textured_mesh"]
+        inside = "" if textured["psnr_masked"] is None else f", inside the object {textured['psnr_masked']:.2f} dB"
+        lines.append(f"textured mesh, the same views: PSNR {textured['psnr']:.2f} dB{inside}")
+    if surface is not None:
+        unit = results["unit"] or "world units"
+        share = surface["chamfer_percent_of_diagonal"]
+        lines.append(f"surface: Chamfer-L1 {surface['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
+        lines.append(f"surface: normal consistency {surface['normal_consistency']:.4f}")
+    if results.get("dtu") is not None:
+        dtu = results["dtu"]
+        figures = f"Chamfer {dtu['overall']:.3f} mm (accuracy {dtu['d2s']:.3f}, completeness {dtu['s2d']:.3f})"
+        lines.append(f"DTU scan {dtu['scan']}: {figures}, culled by: {dtu['culling']['name']}")
+    if results.get("curves") is not None:
+        lines += curve_lines(results["curves"])
+    return lines
+
+
+def curve_lines(curves: dict[str, Any]) -> list[str]:
+    """The figures of :func:`recon.evaluation.curves.evaluate_curves` that matter, for the terminal."""
+    scores = ", ".join(f"{100 * curves[key]:.1f} % at {key[1:]} mm" for key in ("f5", "f10", "f20"))
+    lines = [f"curves: F-score {scores} (EMAP's protocol; 1 mm = 0.001 of the object's longest side)"]
+    exact = curves["exact"]
+    if exact is None:
+        return [*lines, f"curves: {curves['curves']}; the truth is points only, so types and junctions are not compared"]
+    agreement, recall = exact["types"]["agreement"], exact["junctions"]["recall"]
+    types = "" if agreement is None else f", right type for {100 * agreement:.1f} % of the matched length"
+    junctions = "" if recall is None else f", {100 * recall:.1f} % of the junctions found"
+    return [*lines, f"curves: {curves['curves']} for {curves['curves_truth']} true ones{types}{junctions}"]
+
+
+def evaluate_curve_file(path: Path, truth: Path | None) -> dict[str, Any]:
+    """Curves without a run, in this program's file or in EMAP's, against the truth.
+
+    Raises:
+        UsageError: If there is no truth to compare with.
+    """
+    if truth is None:
+        raise UsageError(f"{path}: compared with what?", "give --truth, or a run of a built-in scene")
+    return to_plain(evaluate_curves(read_curves(path), read_curve_truth(truth)))

@@ -1,0 +1,302 @@
+"""From a trained run to the files a person opens: meshes, curves and cameras, in world units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recon.checkpoint import write_text_atomically
+from recon.config.values import CurveFormat, ExportConfig, Up
+from recon.console import Reporter
+from recon.curves.files.exports import export_curves
+from recon.curves.files.wireframe import load
+from recon.data.scene import Camera, View
+from recon.errors import DataError, UsageError
+from recon.geometry import Similarity
+from recon.methods.radiance import Radiance
+from recon.methods.volsdf import VolSDF
+from recon.results.evaluation import view_stem
+from recon.runs import Run
+from recon.surface import export as writers
+from recon.surface.extract import Gradient, extract_mesh
+from recon.surface.mesh import Mesh, MeshReport, check_mesh, largest_component, remove_small_components
+from recon.surface.normals import with_field_normals
+from recon.surface.photographs import photograph_color
+from recon.surface.reading import read_mesh
+from recon.surface.simplify import simplify
+from recon.surface.support import Plane, find_support
+from recon.surface.texture import Color, color_vertices, textured_mesh
+
+SPHERE_RADIUS = 1.0
+"""The surface is looked for inside the unit sphere of scene space, where the rays were sampled."""
+SUPPORT_RESOLUTION = 160
+"""Cells along an axis when a flat support is looked for."""
+CAMERA_SHARPNESS = 20.0
+"""A camera that stands 18 degrees off the normal counts a third of one that stands on it."""
+CAMERA_CHUNK = 2**14
+"""Points whose directions to all cameras are held at one time: 24 bytes for each pair."""
+SIMPLIFIED_FACES = 2_000_000
+"""Larger meshes are not simplified, but extracted once more with larger cells; see ``_enough_resolution``."""
+
+
+def export_mesh(
+    run: Run, method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
+) -> MeshReport:
+    """Extract, clean, check, colour, unwrap and write a run's surface.
+
+    Writes ``mesh.ply`` and ``mesh.stl`` (all faces; the .ply with the field's colours), ``mesh.glb`` and ``mesh.obj`` (simplified, with a
+    texture) and ``mesh.json`` (what was found, with remedies for what is wrong), in world units.
+
+    Args:
+        run: Where files go.
+        method: A trained model.
+        settings: Resolution, what to keep, texture.
+        reporter: Where progress and problems go.
+        photographs: Those that a texture "photographs" is made of: the training views, so that held-out ones stay unseen.
+    Returns:
+        What was found about the full mesh, scene units.
+    Raises:
+        UsageError: If the texture is to come from photographs and there are none.
+    """
+    if settings.texture == "photographs" and not photographs:
+        raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
+    info = run.scene_info()
+    support = support_plane(method, settings, info, reporter)
+    mesh = surface(method, settings, reporter, support)
+    report = check_mesh(mesh, sphere_radius=SPHERE_RADIUS)
+    for problem in report.problems:
+        reporter.warn(f"mesh: {problem.message}; {problem.remedy}")
+    run.exports.mkdir(parents=True, exist_ok=True)
+    found = {**report.to_json(), "support_plane": None if support is None else _plane_in_world(support, info)}
+    write_text_atomically(run.exports / "mesh.json", json.dumps(found, indent=1))
+    if report.faces == 0:
+        return report
+    centers = camera_centers(info)
+    mesh = color_vertices(mesh, field_color(method, centers))
+    write_mesh(mesh, run.exports, ("ply", "stl"), info)
+    enough = _enough_resolution(report.faces, settings)
+    if enough < settings.resolution:
+        del mesh  # before the other one is made
+        mesh = surface(method, replace(settings, resolution=enough), reporter, support)
+    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, info))
+    write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
+    reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
+    return report
+
+
+def support_plane(method: VolSDF | Radiance, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
+    """The flat support (table, wall) that is to be cut off, scene units; None if there is none, or it is to be kept.
+
+    It is only looked for where neither masks nor alpha nor a constant colour told the object from the rest.
+    """
+    if settings.support == "keep" or method.background is None:
+        return None
+    reporter.progress("extract", 0.0, "looking for a table or wall")
+    coarse = extract_mesh(
+        method.surface_value,
+        resolution=min(SUPPORT_RESOLUTION, settings.resolution),
+        sphere_radius=SPHERE_RADIUS,
+        lipschitz=2.0 if isinstance(method, VolSDF) else None,
+    )
+    plane = find_support(largest_component(coarse), camera_centers(info), SPHERE_RADIUS)
+    if plane is not None:
+        normal = np.round(plane.normal, 3).tolist()
+        reporter.say(f"mesh: cut off from the flat support that it stands on, whose normal is {normal}; --support keep leaves it on")
+    return plane
+
+
+def _plane_in_world(plane: Plane, info: dict[str, Any]) -> dict[str, Any]:
+    world_from_scene = Similarity.from_json(info["world_from_scene"])
+    normal = world_from_scene.rotate(plane.normal)
+    return {"normal": normal.tolist(), "offset": float(normal @ world_from_scene.apply(plane.offset * plane.normal))}
+
+
+def surface(method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter, above: Plane | None = None) -> Mesh:
+    """Extract and clean a model's surface, what is ``above`` a plane if one is given, with normals, scene units."""
+    mesh = extract_mesh(
+        method.surface_value,
+        resolution=settings.resolution,
+        sphere_radius=SPHERE_RADIUS,
+        above=above,
+        lipschitz=2.0 if isinstance(method, VolSDF) else None,
+        gradient=_gradient(method),
+        progress=lambda share, text: reporter.progress("extract", share, text),
+    )
+    return largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
+
+
+def camera_centers(info: dict[str, Any]) -> np.ndarray:
+    """Of all views in a run's ``scene.json``, scene units. [V, 3]"""
+    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
+    return np.stack([scene_from_world.apply(Camera.from_json(view["camera"]).center) for view in info["views"]])
+
+
+def toward_cameras(points: np.ndarray, normals: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """From where each point of a surface is looked at: the directions to the cameras, averaged by how near they come to the normal.
+
+    Where cameras stand all around this is about the normal. In front of a one-sided capture it is not: along normals that no camera comes
+    near to a colour network was never trained, and makes up colours.
+
+    Args:
+        points: On the surface. [N, 3]
+        normals: Unit, outwards. [N, 3]
+        centers: Of the cameras, in the same frame. [V, 3]
+    Returns:
+        Unit directions away from the surface. [N, 3]
+    """
+    out = np.empty_like(normals)
+    for part in (slice(start, start + CAMERA_CHUNK) for start in range(0, len(points), CAMERA_CHUNK)):
+        to = centers[None] - points[part, None]  # [n, V, 3]
+        to /= np.maximum(np.linalg.norm(to, axis=2, keepdims=True), 1e-12)
+        cosine = np.einsum("nvk,nk->nv", to, normals[part])
+        weights = np.exp(CAMERA_SHARPNESS * (cosine - cosine.max(1, keepdims=True)))
+        mean = np.einsum("nv,nvk->nk", weights, to)
+        out[part] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    return out
+
+
+def field_color(method: VolSDF | Radiance, centers: np.ndarray) -> Color:
+    """A model's colours at points of its surface, seen from about where its cameras are (``centers`` [V, 3]); scene units."""
+
+    def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        toward = toward_cameras(points, normals, centers)
+        return method.surface_color(torch.from_numpy(points).float(), torch.from_numpy(toward).float()).numpy()
+
+    return color
+
+
+def textured_surface(
+    method: VolSDF | Radiance,
+    mesh: Mesh,
+    settings: ExportConfig,
+    reporter: Reporter,
+    centers: np.ndarray,
+    photographs: Sequence[View] = (),
+) -> Mesh:
+    """Simplify, and give a texture.
+
+    Args:
+        method: A trained model.
+        mesh: Its surface, scene units.
+        settings: Face budget, source and size of the texture.
+        reporter: Where progress goes.
+        centers: Of the cameras that the field's colours are looked at from, scene units. [V, 3]
+        photographs: What a texture "photographs" is made of; cameras in scene units.
+    """
+
+    def progress(share: float, text: str) -> None:
+        reporter.progress("texture", share, text)
+
+    progress(0.0, f"simplifying {len(mesh.faces)} faces")
+    small = with_field_normals(simplify(mesh, settings.texture_faces), _gradient(method), sphere_radius=SPHERE_RADIUS)
+    learnt = field_color(method, centers)
+    if settings.texture == "field":
+        return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)
+    photographed = photograph_color(small, photographs)
+    asked, unseen = 0, 0
+
+    def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        nonlocal asked, unseen
+        found = photographed(points, normals)
+        missing = np.isnan(found).any(1)
+        found[missing] = learnt(points[missing], normals[missing])
+        asked, unseen = asked + len(points), unseen + int(missing.sum())
+        return found
+
+    textured = textured_mesh(small, color, resolution=settings.texture_size, progress=progress)
+    reporter.say(f"texture: {100 * unseen / max(asked, 1):.1f} % of the surface is seen by no photograph, and has the field's colours")
+    return textured
+
+
+def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], info: dict[str, Any], up: Up | None = None) -> list[Path]:
+    """Write a mesh in scene units as ``mesh.SUFFIX`` in world units.
+
+    Args:
+        mesh: Scene units.
+        folder: Where to.
+        suffixes: Which files.
+        info: The run's ``scene.json``: unit and similarity.
+        up: World axis that is up in a .glb.
+    """
+    world_from_scene, written = Similarity.from_json(info["world_from_scene"]), []
+    for suffix in suffixes:
+        turned = up if suffix == "glb" else None
+        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"], up=turned)
+    return written
+
+
+def _in_scene(photographs: Sequence[View], info: dict[str, Any]) -> list[View]:
+    """The photographs with their cameras in scene units."""
+    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
+    poses = [scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in photographs]
+    return [replace(v, camera=replace(v.camera, world_from_camera=pose)) for v, pose in zip(photographs, poses)]
+
+
+def _gradient(method: VolSDF | Radiance) -> Gradient | None:
+    return method.surface_value_and_gradient if isinstance(method, VolSDF) else None
+
+
+def _enough_resolution(faces: int, settings: ExportConfig) -> int:
+    """The resolution at which the surface is extracted for simplification.
+
+    Quadric simplification takes half a kilobyte for a face and a minute for two million, and a mesh with sixteen times the faces of the
+    textured one already holds all that is left in it: of a finer mesh a coarser one is made, whose faces go as the resolution squared.
+    """
+    most = max(SIMPLIFIED_FACES, 16 * settings.texture_faces)
+    return settings.resolution if faces <= most else max(int(settings.resolution * (most / 2 / faces) ** 0.5), 16)
+
+
+def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter) -> list[Path]:
+    """Write the curves that a run has found once more, or in other formats; its mesh, if it has one, hides lines in drawings.
+
+    Args:
+        run: Its ``exports/curves.json`` is read.
+        formats: Which; None for all whose packages are installed.
+        reporter: Hears what is left out.
+    Returns:
+        Files written.
+    Raises:
+        DataError: If the run has no curves.
+        CapabilityError: If a format is asked for whose package is missing.
+    """
+    path, mesh = run.exports / "curves.json", run.exports / "mesh.ply"
+    if not path.is_file():
+        raise DataError(f"{run.folder}: this run has no curves", hint="curves come from --method nef; recon resume RUN finishes a run")
+    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in run.scene_info()["views"]}
+    written, left_out = export_curves(run.exports, load(path), cameras, read_mesh(mesh) if mesh.is_file() else None, formats)
+    for line in left_out:
+        reporter.say(line)
+    return written
+
+
+def export_cameras(run: Run) -> Path:
+    """Write the run's cameras as ``exports/transforms.json`` (nerfstudio's format: OpenGL axes, pixel centres at +0.5, world units)."""
+    frames = []
+    for view in run.scene_info()["views"]:
+        camera = Camera.from_json(view["camera"])
+        pose = np.eye(4)
+        pose[:3] = camera.world_from_camera
+        pose[:3, 1:3] *= -1.0
+        frames.append(
+            {
+                "file_path": view["name"],
+                "split": view["split"],
+                "w": camera.width,
+                "h": camera.height,
+                "fl_x": camera.fx,
+                "fl_y": camera.fy,
+                "cx": camera.cx,
+                "cy": camera.cy,
+                "transform_matrix": pose.tolist(),
+            }
+        )
+    run.exports.mkdir(parents=True, exist_ok=True)
+    path = run.exports / "transforms.json"
+    write_text_atomically(path, json.dumps({"camera_model": "PINHOLE", "frames": frames}, indent=1))
+    return path

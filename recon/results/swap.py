@@ -1,0 +1,161 @@
+"""Shape and appearance of two runs exchanged: VolSDF's claim that its geometry and its radiance come apart (section 4.2, figure 6).
+
+A VolSDF is ``(d, z) = f(x)`` and ``c = L(x, grad d, v, z)``: a geometry network with a signed distance and a feature, and a radiance
+network. As in the paper, what changes hands is L alone, the grid that it may have included. Position, gradient **and feature** come from
+the run that gives the shape, because z is an output of its geometry network, which L only reads; so are the density's scale, the
+occupancy and what lies behind the object. Nothing ties the features of two runs that were trained apart to each other: the other run's L
+sees a z that it was not trained on. What it understands in both is where a point is and how its surface is turned, so the colours that
+carry over are those that follow these two.
+
+Both runs are put on each other in scene units: the unit sphere of one is the unit sphere of the other.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from recon.console import Reporter
+from recon.data.scene import Camera
+from recon.errors import UsageError
+from recon.geometry import Similarity
+from recon.methods.volsdf import VolSDF
+from recon.pipeline import load_method
+from recon.rendering.image import render_view, to_uint8
+from recon.results.films import FRAMES_PER_SECOND, usual_film
+from recon.results.mesh import camera_centers, field_color, support_plane, surface, textured_surface, write_mesh
+from recon.results.preview import captioned
+from recon.results.renders import Draw, Shot, orbit_shots, sized, write_shots
+from recon.runs import Run
+from recon.surface.texture import color_vertices
+
+
+@dataclass(frozen=True)
+class SwapOptions:
+    """What is made.
+
+    Attributes:
+        views: Number of A's cameras in the picture.
+        size: Longer side of each panel, pixels.
+        frames: Pictures of a turn about the object; 0 for no film.
+        export: Write A's mesh with B's appearance, too.
+    """
+
+    views: int = 3
+    size: int = 400
+    frames: int = 0
+    export: bool = False
+
+
+def repainted(shape: VolSDF, appearance: VolSDF) -> VolSDF:
+    """The geometry of one model under the radiance network of another; see the module's text.
+
+    Args:
+        shape: Gives all but the radiance network; it is left as it is.
+        appearance: Gives the radiance network, which both then share.
+    Raises:
+        UsageError: If the radiance network reads a feature of another length than the geometry network gives.
+    """
+    given, read = shape.color.features, appearance.color.features
+    if given != read:
+        raise UsageError(
+            f"one run's geometry gives a feature of {given} numbers, the other's radiance network reads {read}",
+            "train both with the same --set volsdf.features=",
+        )
+    both = copy.deepcopy(shape)
+    both.color = appearance.color
+    return both
+
+
+def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporter: Reporter) -> list[Path]:
+    """Write the pictures, and what else is asked for, of two runs that exchange their appearance.
+
+    ``swap.png`` has a row for each camera and four columns: A, B, A's shape with B's appearance, B's shape with A's appearance. With
+    ``frames`` a film ``orbit.mp4`` (``.gif`` without ffmpeg) shows the same four. With ``export``, ``mesh.glb`` (textured) and ``mesh.ply``
+    (all faces) are A's mesh with B's appearance, in A's world units.
+
+    Args:
+        run_a, run_b: Trained volsdf runs.
+        out: Folder; None for ``renders/swap-...`` of A.
+        options: See :class:`SwapOptions`.
+        reporter: Where progress goes.
+    Returns:
+        Files written.
+    Raises:
+        UsageError: If a run is no surface, or they do not fit together.
+    """
+    a, b = _volsdf(run_a, reporter), _volsdf(run_b, reporter)
+    a_as_b, b_as_a = repainted(a, b), repainted(b, a)
+    info = run_a.scene_info()
+    name_a, name_b = info["name"], run_b.scene_info()["name"]
+    if name_a == name_b:
+        name_a, name_b = f"{name_a} (A)", f"{name_b} (B)"
+    panels = {name_a: a, name_b: b, f"{name_a} as {name_b}": a_as_b, f"{name_b} as {name_a}": b_as_a}
+    draw = _draw(panels, Similarity.from_json(info["world_from_scene"]).inverse())
+    folder = out or run_a.renders / f"swap-{run_b.scene_info()['name']}-{run_b.folder.name}"
+    cameras = _cameras(info, options.views, options.size)
+    folder.mkdir(parents=True, exist_ok=True)
+    written, rows = [folder / "swap.png"], []
+    for i, camera in enumerate(cameras):
+        rows.append(draw(Shot(f"{i:05d}", camera), lambda share: None)["color"])
+        reporter.progress("swap", (i + 1) / len(cameras), f"view {i + 1}/{len(cameras)}")
+    width = max(r.shape[1] for r in rows)
+    sheet = np.concatenate([np.pad(r, ((0, 4), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows])
+    Image.fromarray(sheet).save(written[0])
+    if options.frames:
+        film = usual_film(folder / "orbit")
+        shots = orbit_shots(run_a, options.frames, options.size)
+        written += write_shots(shots, ("color",), draw, film, FRAMES_PER_SECOND, reporter)
+    if options.export:
+        written += _export(run_a, run_b, a_as_b, folder, reporter)
+    return written
+
+
+def _volsdf(run: Run, reporter: Reporter) -> VolSDF:
+    if run.config.method != "volsdf":
+        raise UsageError(
+            f"{run.folder}: a {run.config.method} run has no radiance network apart from its shape, so nothing can be swapped",
+            "give two runs of --method volsdf",
+        )
+    method = load_method(run, reporter)
+    assert isinstance(method, VolSDF)
+    return method
+
+
+def _cameras(info: dict, count: int, size: int) -> list[Camera]:
+    """A few of a run's cameras, held-out ones if there are any, spread evenly."""
+    if count < 1:
+        raise UsageError(f"{count} views", "at least one")
+    views = [v for v in info["views"] if v["split"] == "test"] or info["views"]
+    chosen = np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))
+    return [sized(Camera.from_json(views[i]["camera"]), size) for i in chosen]
+
+
+def _draw(panels: dict[str, VolSDF], scene_from_world: Similarity) -> Draw:
+    """Draws all models from the same camera, side by side with their names."""
+
+    def draw(shot: Shot, progress) -> dict[str, np.ndarray]:
+        pictures = {}
+        for i, (name, method) in enumerate(panels.items()):
+            pictures[name] = to_uint8(render_view(method, shot.camera, scene_from_world).rgb)
+            if i + 1 < len(panels):  # the end of the picture is told by the caller
+                progress((i + 1) / len(panels))
+        return {"color": captioned(pictures)}
+
+    return draw
+
+
+def _export(run_a: Run, run_b: Run, a_as_b: VolSDF, folder: Path, reporter: Reporter) -> list[Path]:
+    # The shape is A's, and so are the settings; but A's photographs show A's colours.
+    settings = replace(run_a.config.export, texture="field")
+    info = run_a.scene_info()
+    mesh = surface(a_as_b, settings, reporter, support_plane(a_as_b, settings, info, reporter))
+    if len(mesh.faces) == 0:
+        raise UsageError(f"{run_a.folder}: there is no surface to paint", "train longer, and look at a rendered view")
+    centers = camera_centers(run_b.scene_info())  # the colours are B's, and know the directions that B was photographed from
+    written = write_mesh(color_vertices(mesh, field_color(a_as_b, centers)), folder, ("ply",), info)
+    return written + write_mesh(textured_surface(a_as_b, mesh, settings, reporter, centers), folder, ("glb",), info, settings.up)

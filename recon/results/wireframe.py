@@ -1,0 +1,86 @@
+"""From 2D edges and a trained edge field to a wireframe and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from recon.console import Reporter
+from recon.curves.drawing import contact_sheet
+from recon.curves.edges2d.edges import Edges, find_edges
+from recon.curves.edges2d.maps import write_map
+from recon.curves.files.exports import CurveFormat, export_curves
+from recon.curves.files.wireframe import Wireframe
+from recon.curves.wireframe.build import build_wireframe
+from recon.curves.wireframe.calibration import mark_silhouettes
+from recon.curves.wireframe.contours import without_contours
+from recon.data.scene import Scene
+from recon.methods.nef import NEF
+from recon.rendering.edge_rays import EdgeBank
+from recon.results.evaluation import view_stem
+from recon.runs import Run
+from recon.surface.reading import read_mesh
+
+
+def run_edges(run: Run, scene: Scene, reporter: Reporter) -> Edges:
+    """The 2D edges that a run is configured with, also written as ``edges/VIEW.png`` to look at.
+
+    Raises:
+        DataError: No view has an edge.
+    """
+    edges = find_edges(scene, run.config.nef.edges, reporter)
+    empty = sum(len(view.points) == 0 for view in edges.views)
+    reporter.say(f"edges ({edges.source}): {edges.count} points in {len(edges.views) - empty} views")
+    for warning in edges.warnings:
+        reporter.warn(warning)
+    folder = run.folder / "edges"
+    folder.mkdir(exist_ok=True)
+    for view in edges.views:
+        write_map(view.strength, folder / f"{view_stem(view.name)}.png")
+    return edges
+
+
+def edge_pixels(run: Run, scene: Scene, edges: Edges) -> EdgeBank:
+    """The pixels that a run's field is trained on."""
+    settings = run.config.nef
+    everywhere = settings.sampling == "hierarchical"
+    return EdgeBank(edges.views, scene.scene_from_world, settings.map_size, settings.importance, everywhere)
+
+
+def make_wireframe(
+    run: Run, method: NEF, edges: Edges, scene: Scene, reporter: Reporter, formats: Sequence[CurveFormat] | None = None
+) -> Wireframe:
+    """Find the curves and write them to ``exports/`` (world units), with ``curves.png``, the curves over photographs.
+
+    An empty field gives an empty wireframe with a warning.
+
+    Args:
+        run: Where files go.
+        method: The trained field.
+        edges: What it was trained on; the curves are refined on them.
+        scene: The data.
+        reporter: Where progress goes.
+        formats: Of the files; None for all whose packages are installed.
+    """
+
+    def edge(points: np.ndarray) -> np.ndarray:
+        found = method.edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
+        return np.where((points**2).sum(-1) < 1.0, found, 0.0)  # outside the unit sphere nothing was ever learnt
+
+    if edges.mesh is None:
+        edges = mark_silhouettes(edges, scene)
+    elif not run.config.curves.keep_silhouettes:
+        edges = without_contours(edges)
+    wireframe = build_wireframe(edges, edge, scene.world_from_scene, run.config.curves, reporter)
+    if not wireframe.curves:
+        reporter.warn("no curve was found: the edge field is empty; look at edges/ and preview.png, and at recon inspect DATA --edges auto")
+    mesh = None if edges.mesh is None else read_mesh(edges.mesh)
+    cameras = {view_stem(v.name): v.camera for v in scene.views}
+    written, left_out = export_curves(run.exports, wireframe, cameras, mesh, formats)
+    for line in left_out:
+        reporter.say(line)
+    contact_sheet(wireframe, scene.split("test") or scene.split("train"), mesh, run.folder / "curves.png")
+    reporter.say(f"wireframe: {len(wireframe.curves)} curves, {len(wireframe.vertices)} vertices, {len(written)} files in {run.exports}")
+    return wireframe

@@ -1,0 +1,1 @@
+"""Batch evaluation: suites, jobs, figures and reports."""
