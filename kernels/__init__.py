@@ -15,14 +15,14 @@ from .backends import available_backends, backend, backend_report
 from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step
 from .ops.composite import composite, composite_alpha, distortion_loss
-from .ops.field_mlp import field_mlp
-from .ops.fused_field import fused_field
+from .ops.field import fused_field
 from .ops.hash_encode import hash_encode, hash_encode_pullback
 from .ops.knn import KnnIndex, knn, knn_index
 from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error, solve_beta
 from .ops.march import RaySamples, march_rays
+from .ops.mlp import field_mlp
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
-from .ops.rbf_encode import rbf_encode, rbf_encode_pullback
+from .ops.rbf import rbf_encode, rbf_encode_pullback
 from .ops.rbf_layer import rbf_layer
 from .ops.sampling import sample_pdf
 from .specs import HashGridSpec, MLPSpec

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import adam as reference
 from ..errors import ArgumentError
-from ..reference import adam as reference
-from . import checks, gpu_fields
+from . import checks
 
 
 @torch.no_grad()
@@ -58,22 +60,15 @@ def adam_step(
     if not all(0 <= beta < 1 for beta in betas):
         raise ArgumentError(f"betas must be in [0, 1), not {betas}")
     name = backends.backend("adam_step", param.device, backend)
-    if name == "cpu":
-        backends.native().adam_step(
-            param.detach(),
-            grad.detach(),
-            exp_avg.detach(),
-            exp_avg_sq.detach(),
-            steps,
-            lr,
-            betas[0],
-            betas[1],
-            eps,
-            weight_decay,
-            skip_zero,
-            torch.get_num_threads(),
-        )
-    elif name in backends.GPU_MODULES:
-        gpu_fields.adam_step(name, param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero)
-    else:
-        reference.adam_step(param, grad, exp_avg, exp_avg_sq, steps, lr, betas, eps, weight_decay, skip_zero)
+    tensors = (param.detach(), grad.detach(), exp_avg.detach(), exp_avg_sq.detach(), steps)
+    step = reference.adam_step if name == "reference" else _kernels(name, param).adam_step
+    step(*tensors, lr, betas, eps, weight_decay, skip_zero)
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import adam
+
+        return adam
+    return backends.raw(backend, "adam", like)

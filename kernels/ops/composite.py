@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .. import backends
-from ..reference import composite as reference
-from . import gpu_rays
+from ..backends.reference import composite as reference
 from . import packed_checks as checks
-from .native_specs import raw
+from .tensors import empty, optional, raws, wanted
 
 
 def composite(
@@ -39,10 +40,8 @@ def composite(
     checks.packed("composite", offsets, density)
     early_stop = checks.fraction("composite", "early_stop", early_stop)
     name = backends.backend("composite", density.device, backend)
-    if name == "cpu":
-        return _composite(density, dt, channels, offsets, early_stop)[:3]
-    if name in backends.GPU_MODULES:
-        return gpu_rays.composite(name, density, dt, channels, offsets, early_stop)
+    if name != "reference":
+        return _composite(density, dt, channels, offsets, early_stop, name)[:3]
     return reference.composite(density, dt, channels, offsets, early_stop)
 
 
@@ -65,10 +64,8 @@ def composite_alpha(
     checks.packed("composite_alpha", offsets, alpha)
     early_stop = checks.fraction("composite_alpha", "early_stop", early_stop)
     name = backends.backend("composite_alpha", alpha.device, backend)
-    if name == "cpu":
-        return _alpha(alpha, channels, offsets, early_stop)[:3]
-    if name in backends.GPU_MODULES:
-        return gpu_rays.composite_alpha(name, alpha, channels, offsets, early_stop)
+    if name != "reference":
+        return _alpha(alpha, channels, offsets, early_stop, name)[:3]
     return reference.composite_alpha(alpha, channels, offsets, early_stop)
 
 
@@ -91,158 +88,148 @@ def distortion_loss(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, *, 
     checks.floats("distortion_loss", weights=(weights, (None,)), t=(t, (n,)), dt=(dt, (n,)))
     checks.packed("distortion_loss", offsets, weights)
     name = backends.backend("distortion_loss", weights.device, backend)
-    if name == "cpu":
-        return _distortion(weights, t.detach(), dt.detach(), offsets)
-    if name in backends.GPU_MODULES:
-        return gpu_rays.distortion_loss(name, weights, t.detach(), dt.detach(), offsets)
+    if name != "reference":
+        return _distortion(weights, t.detach(), dt.detach(), offsets, name)
     return reference.distortion_loss(weights, t.detach(), dt.detach(), offsets)
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import composite
+
+        return composite
+    return backends.raw(backend, "composite", like)
 
 
 def _outputs(samples: Tensor, channels: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rays = offsets.shape[0] - 1
-    new = lambda *shape: channels.new_empty(shape)  # noqa: E731
-    return new(rays, channels.shape[1]), new(rays), new(samples.shape[0]), new(samples.shape[0])
-
-
-def _given(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    return tuple(None if g is None else g.contiguous() for g in grads[:3])
-
-
-def _empty_like(x: Tensor, wanted: bool) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format) if wanted else x.new_empty(0)
+    return channels.new_empty(rays, channels.shape[1]), channels.new_empty(rays), empty(samples), empty(samples)
 
 
 @torch.library.custom_op("formfield::composite", mutates_args=())
-def _composite(density: Tensor, dt: Tensor, channels: Tensor, offsets: Tensor, early_stop: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _composite(
+    density: Tensor, dt: Tensor, channels: Tensor, offsets: Tensor, early_stop: float, backend: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """values, opacity, weights, and the transmittance behind each sample, which the backward needs."""
     out = _outputs(density, channels, offsets)
-    inputs = (raw(density), raw(dt), raw(channels), offsets.contiguous())
-    backends.native().composite_forward(*inputs, early_stop, *out, torch.get_num_threads())
+    _kernels(backend, density).composite_forward(*raws(density, dt, channels, offsets), early_stop, *out)
     return out
 
 
 @_composite.register_fake
-def _(density, dt, channels, offsets, early_stop):
+def _(density, dt, channels, offsets, early_stop, backend):
     return _outputs(density, channels, offsets)
 
 
 @torch.library.custom_op("formfield::composite_backward", mutates_args=())
 def _composite_backward(
-    inputs: list[Tensor], saved: list[Tensor], values: Tensor | None, opacity: Tensor | None, weights: Tensor | None, needed: list[bool]
-) -> tuple[Tensor, Tensor, Tensor]:
-    grads = tuple(_empty_like(x, want) for x, want in zip(inputs[:3], needed))
-    density, dt, channels, offsets = (raw(x) for x in inputs)
-    backends.native().composite_backward(
-        *(density, dt, channels, offsets),
-        *(raw(x) for x in saved),
-        *_given((values, opacity, weights)),
-        *(g if want else None for g, want in zip(grads, needed)),
-        torch.get_num_threads(),
-    )
-    return grads[0], grads[1], grads[2]
+    density: Tensor, dt: Tensor, channels: Tensor, offsets: Tensor, weights: Tensor, after: Tensor, by_values: Tensor | None,
+    by_opacity: Tensor | None, by_weights: Tensor | None, needed: list[bool], backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    out = empty(density, needed[0]), empty(dt, needed[1]), empty(channels, needed[2])
+    given = (optional(by_values), optional(by_opacity), optional(by_weights))
+    inputs = raws(density, dt, channels, offsets, weights, after)
+    _kernels(backend, density).composite_backward(*inputs, *given, *wanted(out, needed))
+    return out
 
 
 @_composite_backward.register_fake
-def _(inputs, saved, values, opacity, weights, needed):
-    return tuple(_empty_like(x, want) for x, want in zip(inputs[:3], needed))
+def _(density, dt, channels, offsets, weights, after, by_values, by_opacity, by_weights, needed, backend):
+    return empty(density, needed[0]), empty(dt, needed[1]), empty(channels, needed[2])
 
 
 def _composite_setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
+    ctx.backend = inputs[5]
     ctx.save_for_backward(*inputs[:4], *output[2:])
 
 
 def _composite_gradient(ctx, *grads):
-    density, dt, channels, offsets, weights, after = ctx.saved_tensors
     needed = list(ctx.needs_input_grad[:3])
-    out = _composite_backward([density, dt, channels, offsets], [weights, after], *grads[:3], needed)
-    return (*(g if want else None for g, want in zip(out, needed)), None, None)
+    out = _composite_backward(*ctx.saved_tensors, *grads[:3], needed, ctx.backend)
+    return (*wanted(out, needed), None, None, None)
 
 
 _composite.register_autograd(_composite_gradient, setup_context=_composite_setup)
 
 
 @torch.library.custom_op("formfield::composite_alpha", mutates_args=())
-def _alpha(alpha: Tensor, channels: Tensor, offsets: Tensor, early_stop: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _alpha(alpha: Tensor, channels: Tensor, offsets: Tensor, early_stop: float, backend: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """values, opacity, weights, and the transmittance in front of each sample, which the backward needs."""
     out = _outputs(alpha, channels, offsets)
-    backends.native().composite_alpha_forward(raw(alpha), raw(channels), offsets.contiguous(), early_stop, *out, torch.get_num_threads())
+    _kernels(backend, alpha).composite_alpha_forward(*raws(alpha, channels, offsets), early_stop, *out)
     return out
 
 
 @_alpha.register_fake
-def _(alpha, channels, offsets, early_stop):
+def _(alpha, channels, offsets, early_stop, backend):
     return _outputs(alpha, channels, offsets)
 
 
 @torch.library.custom_op("formfield::composite_alpha_backward", mutates_args=())
 def _alpha_backward(
-    inputs: list[Tensor],
-    saved: list[Tensor],
-    early_stop: float,
-    values: Tensor | None,
-    opacity: Tensor | None,
-    weights: Tensor | None,
-    needed: list[bool],
-) -> tuple[Tensor, Tensor]:
-    grads = tuple(_empty_like(x, want) for x, want in zip(inputs[:2], needed))
-    alpha, channels, offsets = (raw(x) for x in inputs)
-    backends.native().composite_alpha_backward(
-        *(alpha, channels, offsets, early_stop),
-        *(raw(x) for x in saved),
-        *_given((values, opacity, weights)),
-        *(g if want else None for g, want in zip(grads, needed)),
-        torch.get_num_threads(),
-    )
-    return grads[0], grads[1]
+    alpha: Tensor, channels: Tensor, offsets: Tensor, weights: Tensor, before: Tensor, by_values: Tensor | None,
+    by_opacity: Tensor | None, by_weights: Tensor | None, early_stop: float, needed: list[bool], backend: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    out = empty(alpha, needed[0]), empty(channels, needed[1])
+    given = (optional(by_values), optional(by_opacity), optional(by_weights))
+    inputs = (*raws(alpha, channels, offsets), early_stop, *raws(weights, before))
+    _kernels(backend, alpha).composite_alpha_backward(*inputs, *given, *wanted(out, needed))
+    return out
 
 
 @_alpha_backward.register_fake
-def _(inputs, saved, early_stop, values, opacity, weights, needed):
-    return tuple(_empty_like(x, want) for x, want in zip(inputs[:2], needed))
+def _(alpha, channels, offsets, weights, before, by_values, by_opacity, by_weights, early_stop, needed, backend):
+    return empty(alpha, needed[0]), empty(channels, needed[1])
 
 
 def _alpha_setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
-    ctx.early_stop = inputs[3]
+    ctx.early_stop, ctx.backend = inputs[3:]
     ctx.save_for_backward(*inputs[:3], *output[2:])
 
 
 def _alpha_gradient(ctx, *grads):
-    alpha, channels, offsets, weights, before = ctx.saved_tensors
     needed = list(ctx.needs_input_grad[:2])
-    out = _alpha_backward([alpha, channels, offsets], [weights, before], ctx.early_stop, *grads[:3], needed)
-    return (*(g if want else None for g, want in zip(out, needed)), None, None)
+    out = _alpha_backward(*ctx.saved_tensors, *grads[:3], ctx.early_stop, needed, ctx.backend)
+    return (*wanted(out, needed), None, None, None)
 
 
 _alpha.register_autograd(_alpha_gradient, setup_context=_alpha_setup)
 
 
 @torch.library.custom_op("formfield::distortion_loss", mutates_args=())
-def _distortion(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor) -> Tensor:
+def _distortion(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, backend: str) -> Tensor:
     loss = weights.new_empty(offsets.shape[0] - 1)
-    backends.native().distortion_forward(raw(weights), raw(t), raw(dt), offsets.contiguous(), loss, torch.get_num_threads())
+    _kernels(backend, weights).distortion_forward(*raws(weights, t, dt, offsets), loss)
     return loss
 
 
 @_distortion.register_fake
-def _(weights, t, dt, offsets):
+def _(weights, t, dt, offsets, backend):
     return weights.new_empty(offsets.shape[0] - 1)
 
 
 @torch.library.custom_op("formfield::distortion_loss_backward", mutates_args=())
-def _distortion_backward(grad: Tensor, weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor) -> Tensor:
-    out = _empty_like(weights, True)
-    backends.native().distortion_backward(raw(weights), raw(t), raw(dt), offsets.contiguous(), raw(grad), out, torch.get_num_threads())
+def _distortion_backward(grad: Tensor, weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, backend: str) -> Tensor:
+    out = empty(weights)
+    _kernels(backend, weights).distortion_backward(*raws(weights, t, dt, offsets, grad), out)
     return out
 
 
 @_distortion_backward.register_fake
-def _(grad, weights, t, dt, offsets):
-    return _empty_like(weights, True)
+def _(grad, weights, t, dt, offsets, backend):
+    return empty(weights)
 
 
-_distortion.register_autograd(
-    lambda ctx, grad: (_distortion_backward(grad, *ctx.saved_tensors), None, None, None),
-    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
-)
+def _distortion_setup(ctx, inputs, output):
+    ctx.backend = inputs[4]
+    ctx.save_for_backward(*inputs[:4])
+
+
+def _distortion_gradient(ctx, grad):
+    return _distortion_backward(grad, *ctx.saved_tensors, ctx.backend), None, None, None, None
+
+
+_distortion.register_autograd(_distortion_gradient, setup_context=_distortion_setup)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .. import backends
-from ..reference import hash_grid as reference
-from ..reference.pullback import pullback
+from ..backends.reference import hash_encode as reference
+from ..backends.reference.pullback import pullback
 from ..specs import HashGridSpec, grid_from_ints
-from . import checks, gpu_fields
-from .native_specs import native_grid, raw
+from . import checks
+from .tensors import empty, raw, raws, wanted, zeros
 
 
 def hash_encode(x: Tensor, table: Tensor, spec: HashGridSpec, *, active_levels: int | None = None, backend: str | None = None) -> Tensor:
@@ -34,10 +36,8 @@ def hash_encode(x: Tensor, table: Tensor, spec: HashGridSpec, *, active_levels: 
     checks.float_tensor("table", table, (spec.entries, spec.features), like=x)
     levels = checks.active(active_levels, spec)
     name = backends.backend("hash_encode", x.device, backend)
-    if name == "cpu":
-        return _encode(x, table, spec.to_ints(), levels)
-    if name in backends.GPU_MODULES:
-        return gpu_fields.hash_encode(name, x, table, spec, levels)
+    if name != "reference":
+        return _encode(x, table, spec.to_ints(), levels, name)
     if not torch.compiler.is_compiling():
         checks.finite_points(x)
     return reference.hash_encode(x, table, spec, levels)
@@ -65,116 +65,99 @@ def hash_encode_pullback(
     levels = checks.active(active_levels, spec)
     checks.fixed_points("hash_encode_pullback", x)
     checks.finite_points(x)
-    if backends.backend("hash_encode", x.device, backend) != "cpu":
-        return pullback(lambda p: hash_encode(p, table, spec, active_levels=levels, backend=backend), x, grad)
-    return _encode_backward(grad, x, table, spec.to_ints(), levels, True, False)[0]
+    name = backends.backend("hash_encode", x.device, backend)
+    if name == "reference":
+        return pullback(lambda p: reference.hash_encode(p, table, spec, levels), x, grad)
+    return _encode_backward(grad, x, table, spec.to_ints(), levels, True, False, name)[0]
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import hash_encode
+
+        return hash_encode
+    return backends.raw(backend, "hash_encode", like)
 
 
 @torch.library.custom_op("formfield::hash_encode", mutates_args=())
-def _encode(x: Tensor, table: Tensor, grid: list[int], active_levels: int) -> Tensor:
+def _encode(x: Tensor, table: Tensor, grid: list[int], active_levels: int, backend: str) -> Tensor:
     checks.finite_points(x)
     spec = grid_from_ints(grid)
     out = x.new_empty(x.shape[0], spec.out_features)
-    backends.native().hash_encode_forward(raw(x), raw(table), native_grid(spec), active_levels, out, torch.get_num_threads())
+    _kernels(backend, x).hash_encode_forward(raw(x), raw(table), spec, active_levels, out)
     return out
 
 
 @_encode.register_fake
-def _(x: Tensor, table: Tensor, grid: list[int], active_levels: int) -> Tensor:
+def _(x, table, grid, active_levels, backend):
     return x.new_empty(x.shape[0], grid[1] * grid[2])
 
 
 @torch.library.custom_op("formfield::hash_encode_backward", mutates_args=())
 def _encode_backward(
-    grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool, need_table: bool
+    grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool, need_table: bool, backend: str
 ) -> tuple[Tensor, Tensor]:
-    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0)
-    grad_table = torch.zeros_like(table, memory_format=torch.contiguous_format) if need_table else table.new_empty(0)
-    backends.native().hash_encode_backward(
-        raw(x),
-        raw(table),
-        native_grid(grid_from_ints(grid)),
-        active_levels,
-        raw(grad_out),
-        grad_x if need_x else None,
-        grad_table if need_table else None,
-        torch.get_num_threads(),
+    out = empty(x, need_x), zeros(table, need_table)
+    _kernels(backend, x).hash_encode_backward(
+        raw(x), raw(table), grid_from_ints(grid), active_levels, raw(grad_out), *wanted(out, (need_x, need_table))
     )
-    return grad_x, grad_table
+    return out
 
 
 @_encode_backward.register_fake
-def _(
-    grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool, need_table: bool
-) -> tuple[Tensor, Tensor]:
-    return (
-        torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0),
-        torch.empty_like(table, memory_format=torch.contiguous_format) if need_table else table.new_empty(0),
-    )
+def _(grad_out, x, table, grid, active_levels, need_x, need_table, backend):
+    return empty(x, need_x), empty(table, need_table)
 
 
 @torch.library.custom_op("formfield::hash_encode_double_backward", mutates_args=())
 def _encode_double_backward(
-    v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool
+    v: Tensor, grad_out: Tensor, x: Tensor, table: Tensor, grid: list[int], active_levels: int, need_x: bool, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_grad_out = torch.empty_like(grad_out, memory_format=torch.contiguous_format)
-    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0)
-    grad_table = torch.zeros_like(table, memory_format=torch.contiguous_format)
-    backends.native().hash_encode_double_backward(
-        raw(x),
-        raw(table),
-        native_grid(grid_from_ints(grid)),
-        active_levels,
-        raw(grad_out),
-        raw(v),
-        grad_grad_out,
-        grad_x if need_x else None,
-        grad_table,
-        torch.get_num_threads(),
+    grad_grad_out, grad_x, grad_table = empty(grad_out), empty(x, need_x), zeros(table)
+    points, entries, adjoint, along = raws(x, table, grad_out, v)
+    _kernels(backend, x).hash_encode_double_backward(
+        points, entries, grid_from_ints(grid), active_levels, adjoint, along, grad_grad_out, grad_x if need_x else None, grad_table
     )
     return grad_grad_out, grad_x, grad_table
 
 
 @_encode_double_backward.register_fake
-def _(v, grad_out, x, table, grid, active_levels, need_x):
-    return (
-        torch.empty_like(grad_out, memory_format=torch.contiguous_format),
-        torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0),
-        torch.empty_like(table, memory_format=torch.contiguous_format),
-    )
+def _(v, grad_out, x, table, grid, active_levels, need_x, backend):
+    return empty(grad_out), empty(x, need_x), empty(table)
 
 
 def _encode_setup(ctx, inputs, output):
-    x, table, ctx.grid, ctx.active_levels = inputs
+    x, table, ctx.grid, ctx.active_levels, ctx.backend = inputs
     ctx.save_for_backward(x, table)
 
 
 def _encode_gradient(ctx, grad_out):
-    x, table = ctx.saved_tensors
-    need_x, need_table = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-    grad_x, grad_table = _encode_backward(grad_out, x, table, ctx.grid, ctx.active_levels, need_x, need_table)
-    return grad_x if need_x else None, grad_table if need_table else None, None, None
+    needed = ctx.needs_input_grad[:2]
+    out = _encode_backward(grad_out, *ctx.saved_tensors, ctx.grid, ctx.active_levels, *needed, ctx.backend)
+    return (*wanted(out, needed), None, None, None)
 
 
 def _backward_setup(ctx, inputs, output):
-    grad_out, x, table, ctx.grid, ctx.active_levels, ctx.need_x, ctx.need_table = inputs
+    grad_out, x, table, ctx.grid, ctx.active_levels, ctx.need_x, ctx.need_table, ctx.backend = inputs
     ctx.save_for_backward(grad_out, x, table)
 
 
 def _backward_gradient(ctx, v_x, v_table):
     grad_out, x, table = ctx.saved_tensors
+    where = (ctx.grid, ctx.active_levels)
     grads: list[Tensor | None] = [None, None, None]
     if ctx.need_x and v_x is not None:
         need_x = ctx.needs_input_grad[1]
-        grads = list(_encode_double_backward(v_x, grad_out, x, table, ctx.grid, ctx.active_levels, need_x))
+        grads = list(_encode_double_backward(v_x, grad_out, x, table, *where, need_x, ctx.backend))
         grads[1] = grads[1] if need_x else None
     if ctx.need_table and v_table is not None:
         # <v_table, dL/dtable> is linear in grad_out with the encoding of v_table as its gradient, and in the weights of x
-        through_out = _encode(x, v_table, ctx.grid, ctx.active_levels)
-        through_x, _ = _encode_backward(grad_out, x, v_table, ctx.grid, ctx.active_levels, True, False)
+        through_out = _encode(x, v_table, *where, ctx.backend)
+        through_x, _ = _encode_backward(grad_out, x, v_table, *where, True, False, ctx.backend)
         grads[0] = through_out if grads[0] is None else grads[0] + through_out
         grads[1] = through_x if grads[1] is None else grads[1] + through_x
-    return (*grads, None, None, None, None)
+    return (*grads, None, None, None, None, None)
 
 
 _encode.register_autograd(_encode_gradient, setup_context=_encode_setup)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import knn as reference
 from ..errors import ArgumentError
-from ..reference import knn as reference
 from . import packed_checks as checks
-from .native_specs import raw
+from .tensors import raw
 
 LEAF = 16
 """Points to a leaf of the tree."""
@@ -62,10 +63,7 @@ def knn_index(points: Tensor, *, backend: str | None = None) -> KnnIndex:
     boxes = points.new_empty(2 * leaves, 2 * points.shape[1])
     leaf_points = points.new_empty(leaves, points.shape[1], LEAF)
     leaf_ids = torch.empty(leaves, LEAF, dtype=torch.int32, device=points.device)
-    if name == "cpu":
-        backends.native().knn_build(raw(points), boxes, leaf_points, leaf_ids, torch.get_num_threads())
-    else:
-        backends.gpu(name, points).knn_build(raw(points), boxes, leaf_points, leaf_ids)
+    _kernels(name, points).knn_build(raw(points), boxes, leaf_points, leaf_ids)
     return KnnIndex(points, boxes, leaf_points, leaf_ids)
 
 
@@ -98,12 +96,7 @@ def knn(points: Tensor | KnnIndex, queries: Tensor, k: int, *, backend: str | No
     if name == "reference":
         return reference.knn(cloud.detach(), queries.detach(), k)
     index = points if isinstance(points, KnnIndex) and points.boxes.shape[0] else knn_index(cloud, backend=name)
-    if name in backends.GPU_MODULES:
-        indices = torch.empty(queries.shape[0], k, dtype=torch.int32, device=queries.device)
-        squared = queries.new_empty(queries.shape[0], k)
-        backends.gpu(name, queries).knn_query(index.boxes, index.leaf_points, index.leaf_ids, raw(queries), indices, squared)
-        return indices, squared
-    return _query(index.boxes, index.leaf_points, index.leaf_ids, queries, k)
+    return _query(index.boxes, index.leaf_points, index.leaf_ids, queries, k, name)
 
 
 def _check_points(op: str, name: str, points: Tensor) -> None:
@@ -114,14 +107,23 @@ def _check_points(op: str, name: str, points: Tensor) -> None:
         raise ArgumentError(f"{op}: at most 2^31 - {LEAF} points")
 
 
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import knn
+
+        return knn
+    return backends.raw(backend, "knn", like)
+
+
 @torch.library.custom_op("formfield::knn", mutates_args=())
-def _query(boxes: Tensor, leaf_points: Tensor, leaf_ids: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    indices = torch.empty(queries.shape[0], k, dtype=torch.int32)
+def _query(boxes: Tensor, leaf_points: Tensor, leaf_ids: Tensor, queries: Tensor, k: int, backend: str) -> tuple[Tensor, Tensor]:
+    indices = torch.empty(queries.shape[0], k, dtype=torch.int32, device=queries.device)
     squared = queries.new_empty(queries.shape[0], k)
-    backends.native().knn_query(boxes, leaf_points, leaf_ids, raw(queries), indices, squared, torch.get_num_threads())
+    _kernels(backend, queries).knn_query(boxes, leaf_points, leaf_ids, raw(queries), indices, squared)
     return indices, squared
 
 
 @_query.register_fake
-def _(boxes, leaf_points, leaf_ids, queries, k):
+def _(boxes, leaf_points, leaf_ids, queries, k, backend):
     return queries.new_empty(queries.shape[0], k, dtype=torch.int32), queries.new_empty(queries.shape[0], k)

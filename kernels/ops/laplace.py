@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import laplace as reference
 from ..errors import ArgumentError
-from ..reference import laplace as reference
-from . import gpu_rays
 from . import packed_checks as checks
-from .native_specs import raw
+from .tensors import empty, raw, raws, wanted
 
 
 def laplace_density(sdf: Tensor, beta: Tensor, *, backend: str | None = None) -> Tensor:
@@ -31,10 +32,8 @@ def laplace_density(sdf: Tensor, beta: Tensor, *, backend: str | None = None) ->
     checks.floats("laplace_density", sdf=(sdf, (None,)))
     _check_beta("laplace_density", beta, sdf, sdf.shape[0])
     name = backends.backend("laplace_density", sdf.device, backend)
-    if name == "cpu":
-        return _density(sdf, beta)
-    if name in backends.GPU_MODULES:
-        return gpu_rays.laplace_density(name, sdf, beta)
+    if name != "reference":
+        return _density(sdf, beta, name)
     return reference.laplace_density(sdf, beta)
 
 
@@ -60,10 +59,8 @@ def opacity_error(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, *, back
     """
     _check("opacity_error", sdf, t, offsets, beta)
     name = backends.backend("opacity_error", sdf.device, backend)
-    if name == "cpu":
-        return _bound(sdf, t, offsets, beta, True)
-    if name in backends.GPU_MODULES:
-        return gpu_rays.opacity_error(name, sdf, t, offsets, beta)
+    if name != "reference":
+        return _bound(sdf, t, offsets, beta, True, name)
     return reference.opacity_error(sdf, t, offsets, beta)
 
 
@@ -78,10 +75,8 @@ def error_bound(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, *, backen
     """
     _check("error_bound", sdf, t, offsets, beta)
     name = backends.backend("error_bound", sdf.device, backend)
-    if name == "cpu":
-        return _bound(sdf, t, offsets, beta, False)
-    if name in backends.GPU_MODULES:
-        return gpu_rays.error_bound(name, sdf, t, offsets, beta)
+    if name != "reference":
+        return _bound(sdf, t, offsets, beta, False, name)
     return reference.error_bound(sdf, t, offsets, beta)
 
 
@@ -124,10 +119,8 @@ def solve_beta(
     if not epsilon > 0 or iterations < 0:
         raise ArgumentError(f"solve_beta: epsilon must be positive and iterations not negative, not {epsilon} and {iterations}")
     name = backends.backend("solve_beta", sdf.device, backend)
-    if name == "cpu":
-        return _solve(sdf, t, offsets, beta, epsilon, iterations)
-    if name in backends.GPU_MODULES:
-        return gpu_rays.solve_beta(name, sdf, t, offsets, beta, epsilon, iterations)
+    if name != "reference":
+        return _solve(sdf, t, offsets, beta, epsilon, iterations, name)
     return reference.solve_beta(sdf, t, offsets, beta, epsilon, iterations)
 
 
@@ -143,73 +136,73 @@ def _check(op: str, sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor) -> No
     _check_beta(op, beta, sdf, offsets.shape[0] - 1)
 
 
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import laplace
+
+        return laplace
+    return backends.raw(backend, "laplace", like)
+
+
 @torch.library.custom_op("formfield::laplace_density", mutates_args=())
-def _density(sdf: Tensor, beta: Tensor) -> Tensor:
-    out = torch.empty_like(sdf, memory_format=torch.contiguous_format)
-    backends.native().laplace_forward(raw(sdf), raw(beta).view(-1), out, torch.get_num_threads())
+def _density(sdf: Tensor, beta: Tensor, backend: str) -> Tensor:
+    out = empty(sdf)
+    _kernels(backend, sdf).laplace_forward(raw(sdf), raw(beta).view(-1), out)
     return out
 
 
 @_density.register_fake
-def _(sdf, beta):
-    return torch.empty_like(sdf, memory_format=torch.contiguous_format)
+def _(sdf, beta, backend):
+    return empty(sdf)
 
 
 @torch.library.custom_op("formfield::laplace_density_backward", mutates_args=())
-def _density_backward(grad: Tensor, sdf: Tensor, beta: Tensor, need_sdf: bool, need_beta: bool) -> tuple[Tensor, Tensor]:
-    by_sdf, by_beta = _new_gradients(sdf, beta, need_sdf, need_beta)
-    backends.native().laplace_backward(
-        raw(sdf),
-        raw(beta).view(-1),
-        raw(grad),
-        by_sdf if need_sdf else None,
-        by_beta.view(-1) if need_beta else None,
-        torch.get_num_threads(),
-    )
-    return by_sdf, by_beta
+def _density_backward(grad: Tensor, sdf: Tensor, beta: Tensor, need_sdf: bool, need_beta: bool, backend: str) -> tuple[Tensor, Tensor]:
+    out = empty(sdf, need_sdf), empty(beta, need_beta)
+    results = wanted((out[0], out[1].view(-1)), (need_sdf, need_beta))
+    _kernels(backend, sdf).laplace_backward(raw(sdf), raw(beta).view(-1), raw(grad), *results)
+    return out
 
 
 @_density_backward.register_fake
-def _(grad, sdf, beta, need_sdf, need_beta):
-    return _new_gradients(sdf, beta, need_sdf, need_beta)
+def _(grad, sdf, beta, need_sdf, need_beta, backend):
+    return empty(sdf, need_sdf), empty(beta, need_beta)
 
 
-def _new_gradients(sdf: Tensor, beta: Tensor, need_sdf: bool, need_beta: bool) -> tuple[Tensor, Tensor]:
-    new = lambda x, wanted: torch.empty_like(x, memory_format=torch.contiguous_format) if wanted else x.new_empty(0)  # noqa: E731
-    return new(sdf, need_sdf), new(beta, need_beta)
+def _density_setup(ctx, inputs, output):
+    ctx.backend = inputs[2]
+    ctx.save_for_backward(*inputs[:2])
 
 
 def _density_gradient(ctx, grad):
-    need = ctx.needs_input_grad
-    by_sdf, by_beta = _density_backward(grad, *ctx.saved_tensors, need[0], need[1])
-    return by_sdf if need[0] else None, by_beta if need[1] else None
+    needed = ctx.needs_input_grad[:2]
+    return (*wanted(_density_backward(grad, *ctx.saved_tensors, *needed, ctx.backend), needed), None)
 
 
-_density.register_autograd(_density_gradient, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs))
+_density.register_autograd(_density_gradient, setup_context=_density_setup)
 
 
 @torch.library.custom_op("formfield::error_bound", mutates_args=())
-def _bound(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, per_sample: bool) -> Tensor:
+def _bound(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, per_sample: bool, backend: str) -> Tensor:
     out = sdf.new_empty(sdf.shape[0] if per_sample else offsets.shape[0] - 1)
-    targets = (None, out) if per_sample else (out, None)
-    backends.native().error_bound(raw(sdf), raw(t), offsets.contiguous(), raw(beta).view(-1), *targets, torch.get_num_threads())
+    kernels = _kernels(backend, sdf)
+    (kernels.opacity_error if per_sample else kernels.error_bound)(*raws(sdf, t, offsets), raw(beta).view(-1), out)
     return out
 
 
 @_bound.register_fake
-def _(sdf, t, offsets, beta, per_sample):
+def _(sdf, t, offsets, beta, per_sample, backend):
     return sdf.new_empty(sdf.shape[0] if per_sample else offsets.shape[0] - 1)
 
 
 @torch.library.custom_op("formfield::solve_beta", mutates_args=())
-def _solve(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, epsilon: float, iterations: int) -> Tensor:
+def _solve(sdf: Tensor, t: Tensor, offsets: Tensor, beta: Tensor, epsilon: float, iterations: int, backend: str) -> Tensor:
     out = sdf.new_empty(offsets.shape[0] - 1)
-    backends.native().solve_beta(
-        raw(sdf), raw(t), offsets.contiguous(), raw(beta).view(-1), epsilon, iterations, out, torch.get_num_threads()
-    )
+    _kernels(backend, sdf).solve_beta(*raws(sdf, t, offsets), raw(beta).view(-1), epsilon, iterations, out)
     return out
 
 
 @_solve.register_fake
-def _(sdf, t, offsets, beta, epsilon, iterations):
+def _(sdf, t, offsets, beta, epsilon, iterations, backend):
     return sdf.new_empty(offsets.shape[0] - 1)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import march as reference
 from ..errors import ArgumentError
-from ..reference import march as reference
-from . import gpu_rays
 from . import packed_checks as checks
-from .native_specs import raw
 from .occupancy import OccupancyGrid
+from .tensors import raws
 
 MAX_LATTICE = 1 << 22
 """Longest lattice of a ray: beyond it float32 distances could no longer tell neighbouring steps apart."""
@@ -108,45 +108,38 @@ def march_rays(
     if max_samples < 1:
         raise ArgumentError(f"march_rays: max_samples must be at least 1, not {max_samples}")
     name = backends.backend("march_rays", origins.device, backend)
-    if name == "cpu":
-        largest = 2 * math.sqrt(3) * grid.half_size / grid.resolution
-        return RaySamples(
-            *_march(origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, largest, max_samples)
-        )
     arguments = (origins, directions, near, far, jitter, grid.bitfield, grid.resolution, step, cone_angle, max_samples)
-    return RaySamples(*(gpu_rays.march_rays(name, *arguments) if name in backends.GPU_MODULES else reference.march_rays(*arguments)))
+    return RaySamples(*(reference.march_rays(*arguments) if name == "reference" else _march(*arguments, name)))
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import march
+
+        return march
+    return backends.raw(backend, "march", like)
 
 
 @torch.library.custom_op("formfield::march_rays", mutates_args=())
 def _march(
-    origins: Tensor,
-    directions: Tensor,
-    near: Tensor,
-    far: Tensor,
-    jitter: Tensor,
-    bitfield: Tensor,
-    resolution: int,
-    step: float,
-    cone_angle: float,
-    max_step: float,
-    max_samples: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    if bitfield.data_ptr() % 8:
-        bitfield = bitfield.clone()  # the native code reads 8 bytes at a time
-    rays = tuple(raw(x) for x in (origins, directions, near, far, jitter))
-    lattice = (bitfield, resolution, step, cone_angle, max_step)
-    offsets = torch.empty(origins.shape[0] + 1, dtype=torch.int64)
-    threads = torch.get_num_threads()
-    backends.native().march_count(*rays, *lattice, min(max_samples, 2**31 - 1), offsets, threads)
-    samples = int(offsets[-1])
-    ray_indices = torch.empty(samples, dtype=torch.int32)
+    origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, jitter: Tensor, bitfield: Tensor, resolution: int, step: float,
+    cone_angle: float, max_samples: int, backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    kernels = _kernels(backend, origins)
+    tensors = raws(origins, directions, near, far, jitter, bitfield)
+    lattice = (resolution, step, cone_angle, min(max_samples, 2**31 - 1))
+    offsets = torch.empty(origins.shape[0] + 1, dtype=torch.int64, device=origins.device)
+    kernels.march_count(*tensors, *lattice, offsets)
+    samples = int(offsets[-1])  # the size of the results: the one place that waits for the device
+    ray_indices = torch.empty(samples, dtype=torch.int32, device=origins.device)
     t, dt = origins.new_empty(samples), origins.new_empty(samples)
-    backends.native().march_fill(*rays, *lattice, offsets, ray_indices, t, dt, threads)
+    kernels.march_fill(*tensors, *lattice, offsets, ray_indices, t, dt)
     return offsets, ray_indices, t, dt
 
 
 @_march.register_fake
-def _(origins, directions, near, far, jitter, bitfield, resolution, step, cone_angle, max_step, max_samples):
+def _(origins, directions, near, far, jitter, bitfield, resolution, step, cone_angle, max_samples, backend):
     samples = torch.library.get_ctx().new_dynamic_size()
     return (
         near.new_empty(origins.shape[0] + 1, dtype=torch.int64),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import occupancy as reference
 from ..errors import ArgumentError
-from ..reference import occupancy as reference
 from . import packed_checks as checks
-from .native_specs import raw
+from .tensors import optional, raw
 
 CELL_CHUNK = 1 << 17
 """Cells looked at together by :func:`cells_seen`."""
@@ -146,12 +147,10 @@ def update_occupancy(grid: OccupancyGrid, values: Tensor, threshold: float, *, b
     if values.device != grid.bitfield.device:
         raise ArgumentError(f"update_occupancy: values are on {values.device}, the grid on {grid.bitfield.device}")
     name = backends.backend("update_occupancy", values.device, backend)
-    if name == "cpu":
-        backends.native().occupancy_pack(raw(values), float(threshold), grid.bitfield, torch.get_num_threads())
-    elif name in backends.GPU_MODULES:
-        backends.gpu(name, values).occupancy_pack(raw(values), float(threshold), grid.bitfield)
-    else:
+    if name == "reference":
         grid.bitfield.copy_(reference.pack_bits(values > threshold))
+    else:
+        _kernels(name, values).occupancy_pack(raw(values), float(threshold), grid.bitfield)
 
 
 @torch.no_grad()
@@ -190,13 +189,10 @@ def decay_occupancy(
         _check_indices(op, indices, fresh, values)
     name = backends.backend(op, values.device, backend)
     flat, new = values.detach().view(-1), raw(fresh.reshape(-1))
-    at = None if indices is None else raw(indices)
-    if name == "cpu":
-        backends.native().occupancy_decay(flat, new, at, float(decay), torch.get_num_threads())
-    elif name in backends.GPU_MODULES:
-        backends.gpu(name, values).occupancy_decay(flat, new, at, float(decay))
+    if name == "reference":
+        flat.copy_(reference.decay_and_merge(flat, new, indices, decay))
     else:
-        flat.copy_(reference.decay_and_merge(flat, new, at, decay))
+        _kernels(name, values).occupancy_decay(flat, new, optional(indices), float(decay))
 
 
 def _check_indices(op: str, indices: Tensor, fresh: Tensor, values: Tensor) -> None:
@@ -250,13 +246,20 @@ def cells_seen(
     radius = 0.5 * 3**0.5 * cell
     name = backends.backend("cells_seen", device, backend)
     seen = torch.zeros(grid.cells, dtype=torch.bool, device=device)
-    if name == "cpu":
-        backends.native().occupancy_see(planes, grid.resolution, cell, radius, seen.view(torch.uint8), torch.get_num_threads())
-    elif name in backends.GPU_MODULES:
-        backends.gpu(name, planes).occupancy_see(planes, grid.resolution, cell, radius, seen.view(torch.uint8))
-    else:
+    if name == "reference":
         for index in torch.arange(grid.cells, device=device).split(CELL_CHUNK):
             centers = grid.cell_centers(index, cascade)
             for some in planes.split(32):
                 seen[index] |= reference.spheres_seen(centers, radius, some)
+    else:
+        _kernels(name, planes).occupancy_see(planes, grid.resolution, cell, radius, seen.view(torch.uint8))
     return seen
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import occupancy
+
+        return occupancy
+    return backends.raw(backend, "occupancy", like)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import rbf_layer as reference
 from ..errors import ArgumentError
-from ..reference import rbf as reference
 from . import packed_checks as checks
-from .native_specs import raw
+from .tensors import empty, raws, wanted
 
 
 @overload
@@ -83,30 +83,25 @@ def rbf_layer(
     return out, _backward(ones, features, centers, log_betas, weight[:1], True, False, name)[0]
 
 
-def _run(backend: str, function: str, *arguments: Tensor | None) -> None:
-    """The raw functions of all backends take the same tensors, those of the extension also the number of threads."""
-    if backend == "cpu":
-        getattr(backends.native(), function)(*arguments, torch.get_num_threads())
-        return
-    features = arguments[0]
-    assert features is not None
-    getattr(backends.gpu(backend, features), function)(*arguments)
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import rbf_layer
+
+        return rbf_layer
+    return backends.raw(backend, "rbf_layer", like)
 
 
 @torch.library.custom_op("formfield::rbf_layer", mutates_args=())
 def _layer(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, backend: str) -> Tensor:
     out = features.new_empty(features.shape[0], weight.shape[0])
-    _run(backend, "rbf_layer_forward", *(raw(t) for t in (features, centers, log_betas, weight, bias)), out)
+    _kernels(backend, features).rbf_layer_forward(*raws(features, centers, log_betas, weight, bias), out)
     return out
 
 
 @_layer.register_fake
 def _(features, centers, log_betas, weight, bias, backend):
     return features.new_empty(features.shape[0], weight.shape[0])
-
-
-def _empty(x: Tensor, wanted: bool) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format) if wanted else x.new_empty(0)
 
 
 def _parameters(centers: Tensor, weight: Tensor, wanted: bool) -> Tensor:
@@ -130,16 +125,15 @@ def _backward(
     need_parameters: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    by_features, flat = _empty(features, need_features), _parameters(centers, weight, need_parameters)
-    arrays = (raw(t) for t in (features, centers, log_betas, weight, grad))
-    wanted = (by_features if need_features else None, flat if need_parameters else None)
-    _run(backend, "rbf_layer_backward", *arrays, None, None, *wanted)
+    by_features, flat = empty(features, need_features), _parameters(centers, weight, need_parameters)
+    results = wanted((by_features, flat), (need_features, need_parameters))
+    _kernels(backend, features).rbf_layer_backward(*raws(features, centers, log_betas, weight, grad), None, None, *results)
     return by_features, flat
 
 
 @_backward.register_fake
 def _(grad, features, centers, log_betas, weight, need_features, need_parameters, backend):
-    return _empty(features, need_features), _parameters(centers, weight, need_parameters)
+    return empty(features, need_features), _parameters(centers, weight, need_parameters)
 
 
 @torch.library.custom_op("formfield::rbf_layer_backward_backward", mutates_args=())
@@ -154,15 +148,15 @@ def _second(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``direction . dL/dfeatures`` to grad, features, and the parameters in one piece."""
-    out = (_empty(grad, needed[0]), _empty(features, needed[1]), _parameters(centers, weight, needed[2]))
-    arrays = (raw(t) for t in (features, centers, log_betas, weight, grad, direction))
-    _run(backend, "rbf_layer_backward", *arrays, *(t if want else None for t, want in zip(out, needed)))
+    out = (empty(grad, needed[0]), empty(features, needed[1]), _parameters(centers, weight, needed[2]))
+    inputs = raws(features, centers, log_betas, weight, grad, direction)
+    _kernels(backend, features).rbf_layer_backward(*inputs, *wanted(out, needed))
     return out
 
 
 @_second.register_fake
 def _(direction, grad, features, centers, log_betas, weight, needed, backend):
-    return _empty(grad, needed[0]), _empty(features, needed[1]), _parameters(centers, weight, needed[2])
+    return empty(grad, needed[0]), empty(features, needed[1]), _parameters(centers, weight, needed[2])
 
 
 def _gradient(ctx, grad):

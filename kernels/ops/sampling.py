@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .. import backends
+from ..backends.reference import sampling as reference
 from ..errors import ArgumentError
-from ..reference import sampling as reference
-from . import gpu_rays
 from . import packed_checks as checks
-from .native_specs import raw
+from .tensors import empty, raws
 
 
 @torch.no_grad()
@@ -41,20 +42,27 @@ def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, *, bac
         if n and not bool((weights >= 0).all()):
             raise ArgumentError("sample_pdf: weights must not be negative or NaN")
     name = backends.backend("sample_pdf", bins.device, backend)
-    if name == "cpu":
-        return _sample_pdf(bins, weights, u, offsets)
-    if name in backends.GPU_MODULES:
-        return gpu_rays.sample_pdf(name, bins, weights, u, offsets)
-    return reference.sample_pdf(bins, weights, u, offsets)
+    if name == "reference":
+        return reference.sample_pdf(bins, weights, u, offsets)
+    return _sample_pdf(bins, weights, u, offsets, name)
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend; type checkers see those of the CPU, which all have."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import sampling
+
+        return sampling
+    return backends.raw(backend, "sampling", like)
 
 
 @torch.library.custom_op("formfield::sample_pdf", mutates_args=())
-def _sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor) -> Tensor:
-    out = torch.empty_like(u, memory_format=torch.contiguous_format)
-    backends.native().sample_pdf(raw(bins), raw(weights), raw(u), offsets.contiguous(), out, torch.get_num_threads())
+def _sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, backend: str) -> Tensor:
+    out = empty(u)
+    _kernels(backend, bins).sample_pdf(*raws(bins, weights, u, offsets), out)
     return out
 
 
 @_sample_pdf.register_fake
-def _(bins, weights, u, offsets):
-    return torch.empty_like(u, memory_format=torch.contiguous_format)
+def _(bins, weights, u, offsets, backend):
+    return empty(u)

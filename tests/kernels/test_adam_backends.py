@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 import torch
@@ -101,9 +102,13 @@ def test_forced_backends(monkeypatch):
         kernels.backend("adam_step")
 
 
-def test_missing_extension_is_said_once_and_refused_when_forced(monkeypatch, caplog):
+def test_missing_extension_is_said_once_and_refused_when_forced(monkeypatch, caplog, request):
     monkeypatch.delenv("FORMFIELD_BACKEND", raising=False)
-    monkeypatch.setattr(kernels.backends, "_load_native", lambda: (None, "No module named 'kernels._native'"))
+    monkeypatch.setitem(sys.modules, "kernels._native", None)
+    for name in [n for n in sys.modules if n.startswith("kernels.backends.cpu")]:
+        monkeypatch.delitem(sys.modules, name)
+    kernels.backends._load.cache_clear()
+    request.addfinalizer(kernels.backends._load.cache_clear)
     kernels.backends._warn_slow.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert kernels.backend("fused_field") == "reference"
@@ -113,4 +118,4 @@ def test_missing_extension_is_said_once_and_refused_when_forced(monkeypatch, cap
     with pytest.raises(BackendError, match="pip install"):
         kernels.backend("fused_field", "cpu", "cpu")
     with pytest.raises(BackendError, match="not built"):
-        kernels.backends.native()
+        kernels.backends.raw("cpu", "field", torch.zeros(1))

@@ -15,34 +15,34 @@ from kernels import BackendError, HashGridSpec, MLPSpec
 if find_spec("cuda") is None or find_spec("cuda.core") is None:
     pytest.skip("cuda-core is not installed", allow_module_level=True)
 
-from kernels import cuda_backend, cuda_ops
-from kernels.cuda_backend import Unit
+from kernels.backends.cuda import field, mlp, rbf_layer, runtime
+from kernels.backends.cuda.runtime import Unit, unit_of
 
 ONE = torch.empty(1)
 GRID = HashGridSpec(levels=16, finest_resolution=2048)
 UNITS = {
-    "hash_encode_3d": cuda_ops._unit("hash_encode", ONE, DIMS=3),
-    "hash_encode_2d_double": cuda_ops._unit("hash_encode", ONE.double(), DIMS=2),
-    "field": cuda_ops._field(ONE, GRID, MLPSpec(35, (16,), 4, "softplus"), True),
-    "mlp": cuda_ops._unit("field", ONE, **cuda_ops._network(MLPSpec(32, (16, 16), 3, output_activation="sigmoid"))),
-    "march": cuda_ops._unit("march", ONE),
-    "composite": cuda_ops._unit("composite", ONE, CHANNELS=4),
-    "composite_any": cuda_ops._unit("composite", ONE, CHANNELS=0),
-    "density": cuda_ops._unit("density", ONE),
-    "knn": cuda_ops._unit("knn", ONE, DIMS=3),
-    "rbf": cuda_ops._unit("rbf", ONE, DIMS=3),
-    "rbf_layer": cuda_ops._layer(torch.empty(1, 18), 16),
-    "rbf_layer_double": cuda_ops._layer(torch.empty(1, 3, dtype=torch.float64), 4),
-    "occupancy": cuda_ops._unit("occupancy", ONE),
-    "occupancy_double": cuda_ops._unit("occupancy", ONE.double()),
-    "adam": cuda_ops._unit("adam", ONE),
+    "hash_encode_3d": unit_of("hash_encode", ONE, DIMS=3),
+    "hash_encode_2d_double": unit_of("hash_encode", ONE.double(), DIMS=2),
+    "field": field._field(ONE, GRID, MLPSpec(35, (16,), 4, "softplus"), True),
+    "mlp": unit_of("field", ONE, **mlp.network(MLPSpec(32, (16, 16), 3, output_activation="sigmoid"))),
+    "march": unit_of("march", ONE),
+    "composite": unit_of("composite", ONE, CHANNELS=4),
+    "composite_any": unit_of("composite", ONE, CHANNELS=0),
+    "density": unit_of("density", ONE),
+    "knn": unit_of("knn", ONE, DIMS=3),
+    "rbf": unit_of("rbf", ONE, DIMS=3),
+    "rbf_layer": rbf_layer._layer(torch.empty(1, 18), 16),
+    "rbf_layer_double": rbf_layer._layer(torch.empty(1, 3, dtype=torch.float64), 4),
+    "occupancy": unit_of("occupancy", ONE),
+    "occupancy_double": unit_of("occupancy", ONE.double()),
+    "adam": unit_of("adam", ONE),
 }
 
 
 def check(unit: Unit, arch: str) -> None:
-    code, log = cuda_backend.compile_unit(unit, arch)
+    code, log = runtime.compile_unit(unit, arch)
     assert code[:4] == b"\x7fELF"
-    found = cuda_backend.resources(log)
+    found = runtime.resources(log)
     assert found
     for name, needs in found.items():
         print(f"{arch} {name:24} {needs}")
@@ -57,16 +57,16 @@ def test_compiles(name, arch):
 
 
 def test_a_usual_network_compiles():
-    check(cuda_ops._field(ONE, GRID, MLPSpec(35, (64, 64), 16, "softplus"), True), "sm_90")
+    check(field._field(ONE, GRID, MLPSpec(35, (64, 64), 16, "softplus"), True), "sm_90")
 
 
 def test_every_file_is_compiled():
-    files = {path.stem for path in (cuda_backend.NATIVE / "cuda").glob("*.cu")}
+    files = {path.stem for path in (runtime.NATIVE / "cuda").glob("*.cu")}
     assert files == {unit.file for unit in UNITS.values()}
 
 
 def test_the_source_is_whole():
-    text = cuda_backend.source(UNITS["march"])
+    text = runtime.source(UNITS["march"])
     assert "#include" not in text
     assert text.count("struct OccupancyBits") == 1
     assert text.startswith("#define REAL float\n")
@@ -74,41 +74,41 @@ def test_the_source_is_whole():
 
 def test_errors_say_what_is_wrong():
     with pytest.raises(BackendError, match=r"march\.cu for sm_1"):
-        cuda_backend.compile_unit(UNITS["march"], "sm_1")
+        runtime.compile_unit(UNITS["march"], "sm_1")
     with pytest.raises(BackendError, match="NETWORK"):
-        cuda_backend.compile_unit(Unit("field", (("WIDTH", "3"),)), "sm_90")
+        runtime.compile_unit(Unit("field", (("WIDTH", "3"),)), "sm_90")
 
 
 def test_cubins_are_compiled_once(tmp_path, monkeypatch):
-    monkeypatch.setenv(cuda_backend.CACHE_VARIABLE, str(tmp_path))
-    first = cuda_backend.cubin(UNITS["adam"], "sm_80")
+    monkeypatch.setenv(runtime.CACHE_VARIABLE, str(tmp_path))
+    first = runtime.cubin(UNITS["adam"], "sm_80")
     files = list((tmp_path / "cuda").iterdir())
     assert len(files) == 1  # no temporary file is left
     assert files[0].read_bytes() == first
-    monkeypatch.setattr(cuda_backend, "compile_unit", lambda *_: pytest.fail("compiled again"))
-    assert cuda_backend.cubin(UNITS["adam"], "sm_80") == first
+    monkeypatch.setattr(runtime, "compile_unit", lambda *_: pytest.fail("compiled again"))
+    assert runtime.cubin(UNITS["adam"], "sm_80") == first
 
 
 @pytest.mark.parametrize("change", ["arch", "defines", "compiler"])
 def test_the_key_covers_what_the_code_depends_on(change, tmp_path, monkeypatch):
-    monkeypatch.setenv(cuda_backend.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(runtime.CACHE_VARIABLE, str(tmp_path))
     compiled = []
-    monkeypatch.setattr(cuda_backend, "compile_unit", lambda unit, arch: (compiled.append((unit, arch)), (b"code", ""))[1])
+    monkeypatch.setattr(runtime, "compile_unit", lambda unit, arch: (compiled.append((unit, arch)), (b"code", ""))[1])
     unit, arch = UNITS["adam"], "sm_80"
-    cuda_backend.cubin(unit, arch)
+    runtime.cubin(unit, arch)
     if change == "arch":
         arch = "sm_90"
     elif change == "defines":
         unit = Unit(unit.file, (("REAL", "double"),))
     else:
-        monkeypatch.setattr(cuda_backend, "nvrtc_version", lambda: "99.0")
-    cuda_backend.cubin(unit, arch)
+        monkeypatch.setattr(runtime, "nvrtc_version", lambda: "99.0")
+    runtime.cubin(unit, arch)
     assert len(compiled) == 2
 
 
 def test_an_unwritable_cache_is_no_error(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(cuda_backend.CACHE_VARIABLE, str(tmp_path / "file"))
-    monkeypatch.setattr(cuda_backend, "compile_unit", lambda *_: (b"code", ""))
-    assert cuda_backend.cubin(UNITS["adam"], "sm_80") == b"code"
+    monkeypatch.setenv(runtime.CACHE_VARIABLE, str(tmp_path / "file"))
+    monkeypatch.setattr(runtime, "compile_unit", lambda *_: (b"code", ""))
+    assert runtime.cubin(UNITS["adam"], "sm_80") == b"code"
     assert "not kept" in caplog.text

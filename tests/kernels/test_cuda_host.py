@@ -14,8 +14,6 @@ import pytest
 import torch
 from gpu_cases import CASES
 
-from kernels import backends
-
 COMPILER = shutil.which("g++") or shutil.which("c++")
 pytestmark = [
     pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.core") is None, reason="cuda-core is not installed"),
@@ -28,7 +26,8 @@ WARP_KERNELS = ("mlp_backward_rows", "field_backward", "field_jet_backward", "la
 @pytest.fixture(scope="module")
 def host_cuda(tmp_path_factory):
     """Runs the cuda backend on CPU tensors while the module's tests last."""
-    from kernels import cuda_backend, cuda_ops
+    from kernels.backends import cuda
+    from kernels.backends.cuda import runtime
 
     folder = tmp_path_factory.mktemp("cuda_host")
     libraries: dict[object, ctypes.CDLL] = {}
@@ -39,7 +38,7 @@ def host_cuda(tmp_path_factory):
             path.with_suffix(".cpp").write_text(
                 f'{"".join(f"#define {k} {v}" + chr(10) for k, v in unit.defines)}#include "cuda/{unit.file}.cu"\n'
             )
-            command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", f"-I{cuda_backend.NATIVE}"]
+            command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", f"-I{runtime.NATIVE}"]
             subprocess.run([*command, str(path.with_suffix(".cpp")), "-o", str(path.with_suffix(".so"))], check=True)
             libraries[unit] = ctypes.CDLL(str(path.with_suffix(".so")))
         return libraries[unit]
@@ -51,7 +50,7 @@ def host_cuda(tmp_path_factory):
             assert not isinstance(a, torch.Tensor) or a.is_contiguous()
         loaded = library(unit)
         function, place = loaded[entry], loaded["set_thread"]
-        values = [ctypes.c_double(v) if isinstance(v, float) else ctypes.c_int64(v) for v in map(cuda_backend._argument, arguments)]
+        values = [ctypes.c_double(v) if isinstance(v, float) else ctypes.c_int64(v) for v in map(runtime._argument, arguments)]
         beyond = 3 if entry in WARP_KERNELS else 1
         for y in range(threads[1]):
             for x in range(threads[0] + beyond):
@@ -59,18 +58,13 @@ def host_cuda(tmp_path_factory):
                 function(*values)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda_backend, "launch", run)
-        patch.setattr(cuda_ops, "status", lambda kind: (kind == "cpu", "compiled for the host"))
-        yield backends.gpu("cuda", torch.empty(0))
+        patch.setattr(runtime, "launch", run)
+        patch.setattr(cuda, "status", lambda kind: (kind == "cpu", "compiled for the host"))
+        yield
 
 
 def _size(name: str) -> int:
     return {"composite": 8, "distortion": 8, "bound": 8, "sample_pdf": 8, "march": 60}.get(name.split("-")[0], 37)
-
-
-@pytest.mark.parametrize("op", backends.NATIVE_FUNCTIONS)
-def test_no_op_is_missing(op):
-    assert "no cuda implementation" not in backends.status(op, "cuda", "cuda")[1]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -123,29 +117,28 @@ def test_gradients_are_numerical_derivatives(host_cuda):
 
 def _operators() -> dict[str, tuple[object, tuple]]:
     """Every differentiable operator of the GPU backends with arguments for it."""
-    from kernels.ops import gpu_fields, gpu_rays, gpu_rbf
-    from kernels.ops import rbf_layer as layer
+    from kernels.ops import composite, field, hash_encode, laplace, mlp, rbf, rbf_layer
     from kernels.specs import HashGridSpec, MLPSpec
 
     def r(*shape):
         return torch.rand(*shape, requires_grad=True)
 
     grid = HashGridSpec(levels=2, log2_table_size=6, base_resolution=3, finest_resolution=5)
-    mlp = MLPSpec(grid.out_features, (4,), 2, "softplus", 3.0)
-    field = (r(5, 3), r(grid.entries, 2), r(mlp.params), grid.to_ints(), mlp.to_ints(), mlp.beta, False, 2, "cuda")
+    network = MLPSpec(grid.out_features, (4,), 2, "softplus", 3.0)
+    fields = (r(5, 3), r(grid.entries, 2), r(network.params), grid.to_ints(), network.to_ints(), network.beta, False, 2, "cuda")
     offsets = torch.tensor([0, 2, 2, 5])
-    rbf = (r(5, 2), r(7, 2), r(7, 1), r(7, 3), torch.arange(10, dtype=torch.int32).view(5, 2) % 7, None, 0, 1, "cuda")
+    functions = (r(5, 2), r(7, 2), r(7, 1), r(7, 3), torch.arange(10, dtype=torch.int32).view(5, 2) % 7, None, 0, 1, "cuda")
     return {
-        "hash_encode": (gpu_fields._encode, (r(5, 3), r(grid.entries, 2), grid.to_ints(), 2, "cuda")),
-        "field_mlp": (gpu_fields._mlp, (r(5, 4), r(mlp.params), mlp.to_ints(), mlp.beta, "cuda")),
-        "fused_field": (gpu_fields._field, field),
-        "fused_field_jet": (gpu_fields._jet, (field[0].detach(), *field[1:])),
-        "composite": (gpu_rays._composite, (r(5), r(5), r(5, 2), offsets, 0.0, "cuda")),
-        "composite_alpha": (gpu_rays._alpha, (r(5), r(5, 2), offsets, 0.0, "cuda")),
-        "distortion": (gpu_rays._distortion, (r(5), torch.rand(5), torch.rand(5), offsets, "cuda")),
-        "laplace": (gpu_rays._laplace, (r(5), r(5), "cuda")),
-        "rbf_encode": (gpu_rbf._encode, rbf),
-        "rbf_layer": (layer._layer, (r(5, 3), r(4, 3), r(4, 3), r(2, 4), r(2), "cuda")),
+        "hash_encode": (hash_encode._encode, (r(5, 3), r(grid.entries, 2), grid.to_ints(), 2, "cuda")),
+        "field_mlp": (mlp._mlp, (r(5, 4), r(network.params), network.to_ints(), network.beta, "cuda")),
+        "fused_field": (field._field, fields),
+        "fused_field_jet": (field._jet, (fields[0].detach(), *fields[1:])),
+        "composite": (composite._composite, (r(5), r(5), r(5, 2), offsets, 0.0, "cuda")),
+        "composite_alpha": (composite._alpha, (r(5), r(5, 2), offsets, 0.0, "cuda")),
+        "distortion": (composite._distortion, (r(5), torch.rand(5), torch.rand(5), offsets, "cuda")),
+        "laplace": (laplace._density, (r(5), r(5), "cuda")),
+        "rbf_encode": (rbf._encode, functions),
+        "rbf_layer": (rbf_layer._layer, (r(5, 3), r(4, 3), r(4, 3), r(2, 4), r(2), "cuda")),
     }
 
 

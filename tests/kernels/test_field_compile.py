@@ -11,7 +11,7 @@ import torch
 from field_cases import GRIDS, native_or_skip, parameters, points
 
 from kernels import MLPSpec
-from kernels.ops import field_mlp, fused_field, hash_encode
+from kernels.ops import field, hash_encode, mlp
 
 
 def case():
@@ -27,16 +27,21 @@ CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_operators_pass_opcheck():
     native_or_skip()
-    grid, mlp, table, params, x = case()
-    rest = (grid.to_ints(), mlp.to_ints(), mlp.beta, True, grid.levels)
-    rows = torch.randn(7, mlp.inputs, dtype=torch.float64, requires_grad=True)
+    grid, spec, table, params, x = case()
+    rest = (grid.to_ints(), spec.to_ints(), spec.beta, True, grid.levels, "cpu")
+    network = (spec.to_ints(), spec.beta, "cpu")
+    rows = torch.randn(7, spec.inputs, dtype=torch.float64, requires_grad=True)
+    adjoint = torch.randn(9, grid.out_features, dtype=torch.float64)
     for op, arguments in [
-        (hash_encode._encode, (x.clone().requires_grad_(), table, grid.to_ints(), 3)),
-        (fused_field._field, (x.clone().requires_grad_(), table, params, *rest)),
-        (fused_field._jet, (x, table, params, *rest)),
-        (field_mlp._mlp, (rows, params, mlp.to_ints(), mlp.beta)),
-        (field_mlp._jet, (rows, params, mlp.to_ints(), mlp.beta)),
-        (hash_encode._encode_backward, (torch.randn(9, grid.out_features, dtype=torch.float64), x, table, grid.to_ints(), 3, True, False)),
+        (hash_encode._encode, (x.clone().requires_grad_(), table, grid.to_ints(), 3, "cpu")),
+        (field._field, (x.clone().requires_grad_(), table, params, *rest)),
+        (field._jet, (x, table, params, *rest)),
+        (mlp._mlp, (rows, params, *network)),
+        (mlp._jet, (rows, params, *network)),
+        (
+            hash_encode._encode_backward,
+            (adjoint, x, table, grid.to_ints(), 3, True, False, "cpu"),
+        ),
     ]:
         torch.library.opcheck(op, arguments, test_utils=CHECKS)
 
@@ -44,7 +49,8 @@ def test_operators_pass_opcheck():
 SCRIPT = """
 import torch, kernels
 from kernels import HashGridSpec, MLPSpec, fused_field
-assert kernels.backends.native().isa() in ({isa!r}, "neon"), kernels.backends.native().isa()
+from kernels.backends.cpu import isa
+assert isa() in ({isa!r}, "neon"), isa()
 grid = HashGridSpec(levels=4, features={features}, log2_table_size=8, base_resolution=4, finest_resolution=30, interpolation="smoothstep")
 mlp = MLPSpec(grid.out_features + 3, (19, 40), 5, activation="softplus", beta=3.0)
 generator = torch.Generator().manual_seed(0)
@@ -66,9 +72,9 @@ for a, b in zip(*results):
 def test_every_instruction_set_matches_the_reference(isa):
     native_or_skip()
     order = ["baseline", "avx2", "avx512"]
-    import kernels
+    from kernels.backends.cpu import isa as instructions
 
-    best = kernels.backends.native().isa()
+    best = instructions()
     if best not in order or order.index(isa) > order.index(best):
         pytest.skip(f"this machine runs {best}")
     script = "\n".join(SCRIPT.format(isa=isa, features=features) for features in (1, 2, 4, 8))

@@ -64,7 +64,7 @@ def brute_force(o, d, near, far, jitter, dense, step, max_samples):
 
 def dense_of(grid):
     """[cascades, x, y, z] of booleans, decoded cell by cell from the bits."""
-    ijk = kernels.reference.occupancy.morton_decode(torch.arange(grid.cells)).numpy()
+    ijk = kernels.backends.reference.occupancy.morton_decode(torch.arange(grid.cells)).numpy()
     dense = np.zeros((grid.cascades, *[grid.resolution] * 3), bool)
     for m in range(grid.cascades):
         bits = np.unpackbits(grid.bitfield[m].numpy(), bitorder="little").astype(bool)

@@ -7,7 +7,7 @@ from packed_cases import backend_params, generator
 
 import kernels
 from kernels import ArgumentError, OccupancyGrid
-from kernels.reference import occupancy as reference
+from kernels.backends.reference import occupancy as reference
 
 UPDATE, DECAY = backend_params("update_occupancy"), backend_params("decay_occupancy")
 FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

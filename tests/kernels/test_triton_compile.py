@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from raw_functions import all_functions
 
 from kernels import HashGridSpec, MLPSpec
 
@@ -35,8 +36,10 @@ def fields(ops) -> None:
 def networks(ops) -> None:
     spec = MLPSpec(32, (64, 64), 3, output_activation="sigmoid")
     x, params, g = torch.rand(N, 32), torch.rand(spec.params), torch.rand(N, 3)
-    ops.field_mlp_forward(x, params, spec, g)
-    ops.field_mlp_backward(x, params, spec, g, x, params)
+    ops.field_mlp_forward(x, params, spec, g, None)
+    ops.field_mlp_forward(x, params, spec, g, x)
+    ops.field_mlp_backward(x, params, spec, g, None, x, params)
+    ops.field_mlp_backward(x, params, spec, g, x, x, params)
 
 
 def encodings(ops) -> None:
@@ -48,7 +51,7 @@ def encodings(ops) -> None:
 
 def rays(ops) -> None:
     lines, per_ray, samples = torch.rand(R, 3), torch.rand(R), torch.rand(N)
-    offsets, counts = torch.arange(0, N + 1, N // R), torch.zeros(R, dtype=torch.int32)
+    offsets, starts = torch.arange(0, N + 1, N // R), torch.zeros(R + 1, dtype=torch.int64)
     bits = torch.zeros(2, 64, dtype=torch.uint8)
     cells = torch.rand(1024)
     ops.occupancy_pack(cells, 0.5, bits)
@@ -57,7 +60,7 @@ def rays(ops) -> None:
     ops.occupancy_decay(cells, cells, torch.zeros(1024, dtype=torch.int64), 0.95)
     for cone in (0.0, 0.01):
         march = (lines, lines, per_ray, per_ray, per_ray, bits, 8, 0.01, cone, 100)
-        ops.march_count(*march, counts)
+        ops.march_count(*march, starts)
         ops.march_fill(*march, offsets, torch.zeros(N, dtype=torch.int32), samples, samples)
     channels, values = torch.rand(N, 5), torch.rand(R, 5)
     ops.composite_forward(samples, samples, channels, offsets, 0.0, values, per_ray, samples, samples)
@@ -83,7 +86,7 @@ def densities(ops) -> None:
 
 
 def functions(ops) -> None:
-    values, ids, weights, g = torch.rand(N, 4), torch.zeros(N, 4, dtype=torch.int32), torch.rand(50, 32), torch.rand(N, 32)
+    ids, weights, g = torch.zeros(N, 4, dtype=torch.int32), torch.rand(50, 32), torch.rand(N, 32)
     layer = (torch.rand(N, 18), torch.rand(32, 18), torch.rand(32, 18), torch.rand(49, 32))
     outputs, features, sums = torch.rand(N, 49), torch.rand(N, 18), torch.zeros(32 * (2 * 18 + 49) + 49)
     ops.rbf_layer_forward(*layer, torch.rand(49), outputs)
@@ -92,9 +95,11 @@ def functions(ops) -> None:
     for dims, k in ((2, 4), (3, 9)):
         tree = torch.rand(8, 2 * dims), torch.rand(4, dims, 16), torch.zeros(4, 16, dtype=torch.int32)
         ops.knn_query(*tree, torch.rand(N, dims), torch.zeros(N, k, dtype=torch.int32), torch.rand(N, k))
-    for tangent in (None, values):
-        ops.rbf_channels_forward(values, tangent, ids, torch.rand(32), weights, g)
-        ops.rbf_channels_backward(values, tangent, ids, torch.rand(32), weights, g, values, weights)
+    ids = ids.remainder(50)
+    functions = (torch.rand(N, 3), torch.rand(50, 3), torch.rand(50, 3), weights, ids, torch.rand(32), 0, 1)
+    ops.rbf_forward(*functions, g)
+    ops.rbf_backward(*functions, g, None, None, functions[0], None, None, weights)
+    ops.rbf_backward(*functions, g, functions[0], g, functions[0], None, None, weights)
 
 
 def single(ops) -> None:
@@ -105,14 +110,15 @@ def single(ops) -> None:
     ops.fused_field_forward(x, table, params, *spec, g, None)
     ops.fused_field_backward(x, table, params, *spec, g, None, x, table, params)
     offsets, count = torch.tensor([0, 1]), torch.zeros(1, dtype=torch.int32)
-    ops.march_count(x, x, one, one, one, torch.zeros(1, 64, dtype=torch.uint8), 8, 1.0, 0.0, 1, count)
+    ops.march_count(x, x, one, one, one, torch.zeros(1, 64, dtype=torch.uint8), 8, 1.0, 0.0, 1, torch.zeros(2, dtype=torch.int64))
     ops.composite_forward(one, one, x[:, :1].contiguous(), offsets, 0.0, x[:, :1].contiguous(), one, one, one)
     ops.solve_beta(one, one, offsets, one, 0.1, 1, one)
     ops.sample_pdf(one, one, x[:, :1].contiguous(), offsets, x[:, :1].contiguous())
     ops.adam_step(one, one, one, one, count, 1e-2, (0.9, 0.99), 1e-15, 0.0, True)
     ids = torch.zeros(1, 1, dtype=torch.int32)
-    ops.rbf_channels_forward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2))
-    ops.rbf_channels_backward(x[:, :1].contiguous(), None, ids, None, table, torch.rand(1, 2), x[:, :1].contiguous(), table)
+    functions = (x, torch.rand(1, 3), torch.rand(1, 1), torch.rand(1, 2), ids, None, 0, 0)
+    ops.rbf_forward(*functions, torch.rand(1, 2))
+    ops.rbf_backward(*functions, torch.rand(1, 2), None, None, x, None, None, torch.zeros(1, 2))
     one = torch.rand(1, 1)
     ops.rbf_layer_forward(one, one, one, one, one[0], one)
     ops.rbf_layer_backward(one, one, one, one, one, one, one, one, torch.zeros(4))
@@ -133,10 +139,9 @@ HOSTS = [fields, networks, encodings, rays, densities, functions, single]
     ],
 )
 def test_compiles(host, capability):
-    from kernels import triton_ops
-    from kernels.triton_ops.compiling import compile_recorded
+    from kernels.backends.triton.compiling import compile_recorded
 
-    compiled = compile_recorded(lambda: host(triton_ops), [capability])
+    compiled = compile_recorded(lambda: host(all_functions("triton")), [capability])
     assert compiled
     for kernel in compiled:
         print(
@@ -152,13 +157,23 @@ def test_compiles(host, capability):
 
 def test_what_is_compiled_is_what_is_launched():
     """Recording leaves out nothing: every kernel of the package is launched by one of the hosts above."""
-    from kernels import triton_ops
-    from kernels.triton_ops import adam, composite_kernels, density_kernels, hash_kernels, knn, mlp_kernels, occupancy, ray_kernels, rbf
-    from kernels.triton_ops import rbf_layer as layer
-    from kernels.triton_ops.compiling import record
+    from kernels.backends.triton import (
+        adam,
+        composite_kernels,
+        density_kernels,
+        hash_kernels,
+        knn,
+        march_kernels,
+        mlp_kernels,
+        occupancy,
+        rbf,
+        rbf_layer,
+    )
+    from kernels.backends.triton.compiling import record
 
-    launched = {one.kernel.fn.__name__ for host in HOSTS for one in record(lambda h=host: h(triton_ops))}
-    modules = (adam, composite_kernels, density_kernels, hash_kernels, knn, layer, mlp_kernels, occupancy, ray_kernels, rbf)
+    ops = all_functions("triton")
+    launched = {one.kernel.fn.__name__ for host in HOSTS for one in record(lambda h=host: h(ops))}
+    modules = (adam, composite_kernels, density_kernels, hash_kernels, knn, march_kernels, mlp_kernels, occupancy, rbf, rbf_layer)
     helpers = {"minus_expm1"}
     kernels = {name for module in modules for name, value in vars(module).items() if hasattr(value, "fn") and not name.startswith("_")}
     assert launched == kernels - helpers

@@ -1,5 +1,5 @@
 // One point on one level of a multiresolution hash grid (Mueller et al. 2022, section 3): value, derivatives, and their adjoints.
-// The definition is written out in kernels/reference/hash_grid.py; T is float or double.
+// The definition is written out in kernels/backends/reference/hash_encode.py; T is float or double.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// VolSDF: the Laplace density at one point, and the bound on the opacity error along one ray (see kernels/reference/laplace.py).
+// VolSDF: the Laplace density at one point, and the bound on the opacity error along one ray (see kernels/backends/reference/laplace.py).
 #pragma once
 #include "bodies/scalar.h"
 

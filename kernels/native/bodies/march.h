@@ -24,7 +24,7 @@ HOST_DEVICE uint32_t spread_bits(uint32_t v) {
 }
 HOST_DEVICE uint32_t morton(uint32_t x, uint32_t y, uint32_t z) { return spread_bits(x) | spread_bits(y) << 1 | spread_bits(z) << 2; }
 
-// Distance as a function of the lattice index. Constant steps, or (cone) a line, an exponential and a line; see kernels/reference/march.py.
+// Distance as a function of the lattice index. Constant steps, or (cone) a line, an exponential and a line; see kernels/backends/reference/march.py.
 template <class T>
 struct Lattice {
     T step;

@@ -1,4 +1,4 @@
-// The occupancy grid's running values and its bits. Definitions: kernels/reference/occupancy.py.
+// The occupancy grid's running values and its bits. Definitions: kernels/backends/reference/occupancy.py.
 #pragma once
 #include "bodies/scalar.h"
 

@@ -1,5 +1,5 @@
 // The radial functions of one point's neighbours, and their adjoint: everything of rbf_encode but the sines over channels.
-// S is T or Dual<T>. Definitions: kernels/reference/rbf.py.
+// S is T or Dual<T>. Definitions: kernels/backends/reference/rbf.py.
 #pragma once
 #include "bodies/dual.h"
 

@@ -1,4 +1,4 @@
-// rbf_encode: one thread per point. DIMS: dimensions of a point. Definitions: bodies/rbf.h, kernels/reference/rbf.py.
+// rbf_encode: one thread per point. DIMS: dimensions of a point. Definitions: bodies/rbf.h, kernels/backends/reference/rbf.py.
 #include "cuda/thread.h"
 
 #include "bodies/rbf.h"
