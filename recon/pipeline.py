@@ -69,6 +69,11 @@ def reconstruct(
     Returns:
         The contents of ``eval/results.json``.
     """
+    with run.writing():
+        return _reconstruct(run, scene, truth, reporter, pictures, watcher)
+
+
+def _reconstruct(run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool, watcher: Watcher | None) -> dict[str, Any]:
     edges = run_edges(run, scene, reporter) if run.config.method == "nef" else None
     method = fit(run, scene, reporter, watcher, edges)
     try:
@@ -92,7 +97,11 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
 
     An edge field is trained on ``edges``; None finds them as the run is configured.
     """
-    run.claim()
+    with run.writing():
+        return _fit(run, scene, reporter, watcher, edges)
+
+
+def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None, edges: Edges | None) -> VolSDF | Radiance | NEF:
     check_same_scene(run, scene)
     method = build_method(run.config, scene.background, len(scene.split("train")))
     resumed = None

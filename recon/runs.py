@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import secrets
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,8 @@ from typing import Any, Literal
 from recon.checkpoint import write_text_atomically
 from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
-from recon.errors import DataError, UsageError
+from recon.errors import DataError
+from recon.locks import sole_writer
 
 State = Literal["running", "done", "failed", "interrupted"]
 
@@ -61,17 +62,9 @@ class Run:
         status = {"state": state, "step": step, "pid": os.getpid(), "time": _now(), "message": message}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
 
-    def claim(self) -> None:
-        """Become the one process that writes to this run.
-
-        Raises:
-            UsageError: If another live process is running it.
-        """
-        with suppress(OSError, ValueError):
-            status = json.loads((self.folder / "status.json").read_text())
-            pid = int(status["pid"])
-            if status["state"] == "running" and pid != os.getpid() and _alive(pid):
-                raise UsageError(f"{self.folder}: process {pid} is writing to this run", "wait for it, or stop it first")
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the one process that trains this run and makes its results, while the context lasts (:func:`recon.locks.sole_writer`)."""
+        return sole_writer(self.folder)
 
 
 def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any]) -> Run:
@@ -129,16 +122,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _now() -> str:

@@ -100,9 +100,9 @@ def train(
 
     start = time.perf_counter()
     meter = _Meter(step, start)
+    method.set_progress(step / config.steps)  # also of a run that has all its steps: what is made of it next needs its schedules' end
     with stop_requests() as stop:
         while step < config.steps:
-            method.set_progress(step / config.steps)
             if step % config.occupancy_every == 0:
                 method.refresh_occupancy(step, generator)
             rays, targets = pixels.draw(rays_per_step, generator)
@@ -115,6 +115,7 @@ def train(
             optimizer.step(learning_rate(config, step))
 
             step += 1
+            method.set_progress(step / config.steps)  # before the checkpoint: it may clamp a parameter
             ask_to_stop = False
             if between_steps is not None:
                 waiting_since = time.perf_counter()

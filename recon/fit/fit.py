@@ -107,6 +107,11 @@ def fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
     Returns:
         The contents of ``eval/results.json``.
     """
+    with run.writing():
+        return _fit(run, reporter)
+
+
+def _fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
     field, resumed = field_of(run), None
     if any(run.checkpoints.glob("step_????????")):
         resumed = _load(run, field, reporter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from recon.checkpoint import write_text_atomically
 from recon.errors import DataError
 from recon.fit.config import FitConfig, load_fit_config, save_fit_config
+from recon.locks import sole_writer
 from recon.runs import environment
 
 CONFIG = "fit.yaml"
@@ -53,6 +55,10 @@ class FitRun:
         """Say in status.json what the fit is doing."""
         status = {"state": state, "step": step, "pid": os.getpid(), "message": message}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the one process that fits this run, while the context lasts (:func:`recon.locks.sole_writer`)."""
+        return sole_writer(self.folder)
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write ``eval/results.json``."""

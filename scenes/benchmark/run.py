@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from recon import __version__
 from recon.errors import DataError, Interrupted, UsageError
 from recon.evaluation.report import to_plain
+from recon.locks import locked
 from scenes.benchmark.executors import Executor, ExecutorName, LocalExecutor, RayExecutor, SlurmExecutor, run_jobs
 from scenes.benchmark.figures import FIGURES, job_figures, over_scenes, over_seeds, threshold_words
 from scenes.benchmark.jobs import JobStatus, attempt_folder, read_status, write_json
@@ -230,9 +230,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _alone(out: Path) -> Iterator[None]:
     """Be the only batch that writes to a folder; the lock goes with the process, however it ends."""
     (out / "jobs").mkdir(parents=True, exist_ok=True)
-    with open(out / "jobs" / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"another `recon benchmark` is writing to {out}", "wait for it, or give another --out") from error
+    refusal = UsageError(f"another `recon benchmark` is writing to {out}", "wait for it, or give another --out")
+    with locked(out / "jobs" / ".lock", refusal):
         yield

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +21,14 @@ from recon.config.presets import preset_config
 from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
+from recon.evaluation.truth.known import GroundTruth
+from recon.methods.base import Method
+from recon.rendering.image import render_view
 from recon.runs import Run, open_run
 from recon.train import Progress
 from tests.tiny import TINY_SETTINGS, tiny_scene
+
+QUIET = Reporter(quiet=True)
 
 
 def start(
@@ -99,12 +108,57 @@ def test_other_data_are_refused(tmp_path):
         pipeline.fit(run, changed, Reporter(quiet=True))
 
 
+@contextmanager
+def another_writer(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that writes to a run, until the context ends or it is killed."""
+    code = (
+        "import sys, pathlib, recon.locks\n"
+        "with recon.locks.sole_writer(pathlib.Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "mine\n"
+        yield process
+        process.kill()
+
+
 def test_two_processes_cannot_write_to_one_run(tmp_path):
-    run, _ = start(tmp_path)
+    """Not while the other one lives, even if it has not said so in its status; and at once when it is gone, however it went."""
+    run, scene = start(tmp_path)
+    before = (run.folder / "status.json").read_text()
+    with another_writer(run.folder) as other:
+        for write in (lambda: pipeline.fit(run, scene, QUIET), lambda: pipeline.reconstruct(run, scene, GroundTruth(), QUIET)):
+            with pytest.raises(UsageError, match="is writing to this run"):
+                write()
+        assert (run.folder / "status.json").read_text() == before
+        assert not run.checkpoints.exists()
+        other.kill()
+        other.wait()
+        pipeline.fit(run, scene, QUIET)
+
+
+def test_a_stale_status_locks_nothing(tmp_path):
+    """The process number of a run that was killed may be anybody's by now."""
+    run, scene = start(tmp_path)
     status = {"state": "running", "step": 1, "pid": os.getppid(), "time": "", "message": ""}
     (run.folder / "status.json").write_text(json.dumps(status))
-    with pytest.raises(UsageError, match="is writing to this run"):
-        run.claim()
+    pipeline.fit(run, scene, QUIET)
+
+
+def picture(method: Method) -> torch.Tensor:
+    """What a model shows."""
+    camera = tiny_scene().views[0].camera
+    return torch.from_numpy(render_view(method, camera, tiny_scene().scene_from_world).rgb)
+
+
+@pytest.mark.parametrize("method", ["volsdf", "radiance", "nef"])
+def test_a_run_that_has_all_its_steps_goes_on_with_the_same_model(method, tmp_path):
+    """As when it is killed while its mesh is made: what is trained, trained no further and loaded again shows the same picture."""
+    run, scene = start(tmp_path, method)
+    trained = picture(pipeline.fit(run, scene, QUIET))
+    assert trained.std() > 0.01
+    assert torch.equal(picture(pipeline.fit(run, scene, QUIET)), trained)
+    assert torch.equal(picture(pipeline.load_method(run, QUIET)), trained)
 
 
 def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(tmp_path):
