@@ -43,8 +43,7 @@ def open_data(source: str, config: RunConfig) -> Scene:
         max_size=d.max_size,
         holdout=d.holdout,
         use_masks=d.use_masks,
-        # A wireframe can do without some views; they are named in warnings.
-        skip_bad_frames=d.skip_bad_frames or config.method == "nef",
+        skip_bad_frames=d.skip_bad_frames,
         world_from_scene=bounds,
     )
 

@@ -9,23 +9,14 @@ from typing import Any
 from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.values import RunConfig
 from recon.console import Reporter, duration
-from recon.curves.edges2d.edges import Edges
 from recon.data.scene import Scene
 from recon.errors import DataError, Interrupted, ReconError, UsageError
 from recon.evaluation.truth.known import GroundTruth
 from recon.geometry import Similarity
-from recon.methods.background import BackgroundKind
-from recon.methods.nef import NEF
-from recon.methods.radiance import Radiance
-from recon.methods.volsdf import VolSDF
+from recon.methods.base import BackgroundKind, Method, Pixels
 from recon.model import build_method
-from recon.rendering.edge_rays import EdgeBank
-from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
-from recon.rendering.rays import PixelBank
 from recon.results.evaluation import evaluate
-from recon.results.mesh import export_mesh
 from recon.results.preview import preview, render_orbit
-from recon.results.wireframe import edge_pixels, make_wireframe, run_edges
 from recon.runs import Run, create_run
 from recon.train import Progress, Watcher, train
 
@@ -74,13 +65,9 @@ def reconstruct(
 
 
 def _reconstruct(run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool, watcher: Watcher | None) -> dict[str, Any]:
-    edges = run_edges(run, scene, reporter) if run.config.method == "nef" else None
-    method = fit(run, scene, reporter, watcher, edges)
+    method = fit(run, scene, reporter, watcher)
     try:
-        if isinstance(method, VolSDF):
-            export_mesh(run, method, run.config.export, reporter, scene.split("train"))
-        if isinstance(method, NEF) and edges is not None:
-            make_wireframe(run, method, edges, scene, reporter)
+        method.finish(run, scene, reporter)
         results = evaluate(run, method, scene, truth, reporter)
         if pictures:
             preview(run, method, scene, reporter)
@@ -92,16 +79,13 @@ def _reconstruct(run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter,
     return results
 
 
-def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None, edges: Edges | None = None) -> VolSDF | Radiance | NEF:
-    """Train a run from its newest whole checkpoint, or from the start, to its last step.
-
-    An edge field is trained on ``edges``; None finds them as the run is configured.
-    """
+def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None) -> Method:
+    """Train a run from its newest whole checkpoint, or from the start, to its last step."""
     with run.writing():
-        return _fit(run, scene, reporter, watcher, edges)
+        return _fit(run, scene, reporter, watcher)
 
 
-def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None, edges: Edges | None) -> VolSDF | Radiance | NEF:
+def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) -> Method:
     check_same_scene(run, scene)
     method = build_method(run.config, scene.background, len(scene.split("train")))
     resumed = None
@@ -113,9 +97,7 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None, ed
         reporter.say(f"going on from step {resumed.step}")
     run.set_status("running", resumed.step if resumed else 0)
     try:
-        if isinstance(method, VolSDF):
-            _use_silhouettes(method, scene, run.config, fresh=resumed is None)
-        pixels = edge_pixels(run, scene, edges or run_edges(run, scene, reporter)) if isinstance(method, NEF) else PixelBank(scene)
+        pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
         began = time.perf_counter()
         if watcher is None:
             train(run, method, pixels, resumed, reporter.training)
@@ -130,22 +112,10 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None, ed
     return method
 
 
-def _use_silhouettes(method: VolSDF, scene: Scene, config: RunConfig, fresh: bool) -> None:
-    """Tell a method what the silhouettes know for certain, and let a ``fresh`` one start from their visual hull."""
-    empty = empty_cells(scene, config.train.occupancy_resolution) if method.uses_silhouettes else None
-    if empty is None:
-        return
-    method.keep_empty(empty)
-    if fresh:
-        hull = hull_distance(empty, 0.95 if seen_from_around(scene) else config.volsdf.init_radius)
-        if hull is not None:
-            method.start_from(hull, config.train.lr, config.seed)
-
-
 def _train_watched(
     run: Run,
-    method: VolSDF | Radiance | NEF,
-    pixels: PixelBank | EdgeBank,
+    method: Method,
+    pixels: Pixels,
     resumed: Checkpoint | None,
     reporter: Reporter,
     watcher: Watcher,
@@ -161,7 +131,7 @@ def _train_watched(
         watcher.ended()
 
 
-def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance | NEF:
+def load_method(run: Run, reporter: Reporter) -> Method:
     """The model of a run's newest whole checkpoint."""
     checkpoint, skipped = load_checkpoint(run.checkpoints)
     for line in skipped:
@@ -175,7 +145,7 @@ def load_method(run: Run, reporter: Reporter) -> VolSDF | Radiance | NEF:
     return method
 
 
-def _load(method: VolSDF | Radiance | NEF, checkpoint: Checkpoint, run: Run) -> None:
+def _load(method: Method, checkpoint: Checkpoint, run: Run) -> None:
     try:
         method.load_state_dict(checkpoint.model)
     except RuntimeError as error:  # torch's word for names or shapes that do not fit
@@ -187,15 +157,17 @@ def _load(method: VolSDF | Radiance | NEF, checkpoint: Checkpoint, run: Run) -> 
         ) from error
 
 
-def load_surface(run: Run, reporter: Reporter) -> VolSDF | Radiance:
+def load_surface(run: Run, reporter: Reporter) -> Method:
     """The same for a run that has a surface.
 
     Raises:
-        UsageError: It is an edge field.
+        UsageError: It has none, as an edge field.
     """
     method = load_method(run, reporter)
-    if isinstance(method, NEF):
-        raise UsageError(f"{run.folder}: an edge field has no surface", "recon export RUN curves, or reconstruct with --method volsdf")
+    if method.surface is None:
+        raise UsageError(
+            f"{run.folder}: a {run.config.method} run has no surface", "recon export RUN curves, or reconstruct with --method volsdf"
+        )
     return method
 
 

@@ -14,13 +14,8 @@ import torch
 
 from recon.checkpoint import Checkpoint, save_checkpoint
 from recon.errors import DivergedError, Interrupted
-from recon.methods.base import Losses
-from recon.methods.nef import NEF
-from recon.methods.radiance import Radiance
-from recon.methods.volsdf import VolSDF
+from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
-from recon.rendering.edge_rays import EdgeBank
-from recon.rendering.rays import PixelBank
 from recon.runs import Run
 
 START_RAYS = 1024
@@ -43,7 +38,7 @@ class Progress:
 class Watcher(Protocol):
     """Somebody who looks at a run while it trains: the live viewer."""
 
-    def began(self, method: VolSDF | Radiance | NEF, step: int) -> None:
+    def began(self, method: Method, step: int) -> None:
         """Training starts, or goes on from ``step``. The method may be rendered whenever ``between_steps`` lets it be."""
         ...
 
@@ -63,8 +58,8 @@ class Watcher(Protocol):
 
 def train(
     run: Run,
-    method: VolSDF | Radiance | NEF,
-    pixels: PixelBank | EdgeBank,
+    method: Method,
+    pixels: Pixels,
     resumed: Checkpoint | None,
     report: Callable[[Progress], None],
     between_steps: Callable[[int, Callable[[], bool]], bool] | None = None,

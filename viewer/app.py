@@ -18,7 +18,7 @@ from recon.curves import Wireframe
 from recon.curves import load as load_curves
 from recon.data.scene import Camera
 from recon.methods.base import Method
-from recon.rendering.modes import method_modes
+from recon.model import METHODS
 from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs
@@ -111,7 +111,7 @@ class Viewer:
         run = self.subject.run
         if run is None or self.painter.method is None:
             return ("color",)
-        modes: tuple[str, ...] = method_modes(run.config.method)
+        modes: tuple[str, ...] = METHODS[run.config.method].modes
         if not self.painter.has_photographs:
             return tuple(m for m in modes if m != "error")
         return (*modes, "photograph", "blend")

@@ -18,7 +18,7 @@ def surface_file(run: Run) -> Path | None:
     """
     folders = [run.exports]
     source = run.config.nef.edges
-    if run.config.method == "nef" and source is not None and source.startswith("surface:"):
+    if source is not None and source.startswith("surface:"):
         given = Path(source.removeprefix("surface:"))
         if given.is_file():
             return given

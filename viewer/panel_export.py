@@ -12,6 +12,7 @@ import viser
 from recon import pipeline
 from recon.config.values import CurveFormat
 from recon.errors import DataError
+from recon.model import METHODS
 from recon.results.mesh import export_cameras, export_curves_again, export_mesh
 from viewer.jobs import PageReporter
 
@@ -32,7 +33,7 @@ class ExportPanel:
         self._run = run
         settings = run.config.export
         gui = viewer.server.viser.gui
-        self._what = gui.add_dropdown("what", ["curves", "cameras"] if run.config.method == "nef" else ["mesh", "cameras"])
+        self._what = gui.add_dropdown("what", [*METHODS[run.config.method].exports, "cameras"])
         self._resolution = gui.add_number("resolution", settings.resolution, min=8, max=4096, step=1)
         self._faces = gui.add_number("textured faces", settings.texture_faces, min=4, max=10_000_000, step=1)
         self._all = gui.add_checkbox("keep all components", settings.keep == "all")

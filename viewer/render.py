@@ -15,9 +15,10 @@ from recon.console import Reporter
 from recon.data.scene import Camera, Scene
 from recon.errors import UsageError
 from recon.geometry import Similarity
+from recon.model import METHODS
 from recon.rendering.image import to_uint8
 from recon.rendering.meshes import Shading
-from recon.rendering.modes import Mode, check_modes, depth_colors, error_colors, method_modes, sphere_depth_range
+from recon.rendering.modes import Mode, check_modes, depth_colors, error_colors, sphere_depth_range
 from recon.results.films import usual_film
 from recon.results.renders import Draw, Shot, draw_field, numbered, orbit_shots, sized, split_shots, write_shots
 from recon.runs import Run
@@ -104,7 +105,7 @@ def _modes(run: Run, options: RenderOptions) -> tuple[str, ...]:
     if not subjects or len(subjects) < len(options.of) or ("field" in subjects and len(subjects) > 1):
         raise UsageError(f"pictures of {' and '.join(options.of) or 'nothing'}", "--of takes field, mesh, curves, or mesh curves")
     if options.of == ("field",):
-        available: tuple[str, ...] = method_modes(run.config.method)
+        available: tuple[str, ...] = METHODS[run.config.method].modes
         what = f"a run of the method {run.config.method}"
     else:
         available = MESH_MODES if "mesh" in subjects else CURVE_MODES

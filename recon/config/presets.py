@@ -75,7 +75,9 @@ def _edge_preset(field_name: FieldName, preset: PresetName) -> RunConfig:
 
     No view is held out: a photograph says nothing about an edge field that was not trained on it, and every view makes the curves better.
     """
-    config = RunConfig(method="nef", field=field_name, preset=preset, mlp=MLPConfig(frequencies=10), data=DataConfig(holdout=0))
+    # A wireframe can do without some views; they are named in warnings.
+    data = DataConfig(holdout=0, skip_bad_frames=True)
+    config = RunConfig(method="nef", field=field_name, preset=preset, mlp=MLPConfig(frequencies=10), data=data)
     if preset == "paper":
         return replace(
             config,

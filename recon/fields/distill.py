@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import kernels
-from recon.fields.neurbf import NeuRBFField
+from recon.fields.base import Field
 from recon.rendering.occupancy import QUERY_CHUNK, in_chunks
 
 POINTS_PER_FUNCTION = 12
@@ -21,62 +21,55 @@ LEAST_WIDTH, MOST_WIDTH = 1e-3, 0.2
 """Bounds on a function's width, scene units: NeuRBF's floor, and a tenth of the cube's side."""
 
 
-def wants_functions(field: object, step: int) -> bool:
-    """Whether a field has functions that wait for their places, and the time has come. Rendering methods ask this."""
-    return isinstance(field, NeuRBFField) and not field.is_placed and step >= field.config.warmup_steps
-
-
 @torch.no_grad()
-def place_by_density(field: object, grid: kernels.OccupancyGrid, opacity: Callable[[Tensor], Tensor], generator: torch.Generator) -> None:
+def place_by_density(field: Field, grid: kernels.OccupancyGrid, opacity: Callable[[Tensor], Tensor], generator: torch.Generator) -> None:
     """Place the functions of a density field: opacity of a step x length of the feature's gradient.
 
     Args:
-        field: A :class:`~recon.fields.neurbf.NeuRBFField` that :func:`wants_functions`.
+        field: One that wants its functions placed.
         grid: Where there is something; candidates lie in its occupied cells.
         opacity: Scene points [N, 3] -> opacity of one marching step there [N].
         generator: Source of the candidates and the first centres.
     """
-    assert isinstance(field, NeuRBFField)
     points = _candidates(field, grid, generator)
     weights = in_chunks(opacity, points).clamp_min(0.0) * _feature_slope(field, points, 1.0 / grid.resolution)
     field.place(points, _usable(weights), generator, LEAST_WIDTH, MOST_WIDTH)
 
 
 @torch.no_grad()
-def place_by_distance(field: object, grid: kernels.OccupancyGrid, width: float, generator: torch.Generator) -> None:
+def place_by_distance(field: Field, grid: kernels.OccupancyGrid, width: float, generator: torch.Generator) -> None:
     """Place the functions of a signed distance: ``1 / (|sdf| + width)``.
 
     Args:
-        field: A :class:`~recon.fields.neurbf.NeuRBFField` that :func:`wants_functions`; its first value is the distance.
+        field: One that wants its functions placed; its first value is the distance.
         grid: Where rays are sampled; candidates lie in its occupied cells.
         width: Scale of the density's falloff, scene units: nearer than this all points count alike.
         generator: Source of the candidates and the first centres.
     """
-    assert isinstance(field, NeuRBFField)
     points = _candidates(field, grid, generator)
-    distance = in_chunks(lambda p: field.query(p)[0][:, 0], points).abs()
+    distance = in_chunks(lambda p: field.values(p)[:, 0], points).abs()
     field.place(points, _usable(1.0 / (distance + width)), generator, LEAST_WIDTH, MOST_WIDTH)
 
 
-def _candidates(field: NeuRBFField, grid: kernels.OccupancyGrid, generator: torch.Generator) -> Tensor:
+def _candidates(field: Field, grid: kernels.OccupancyGrid, generator: torch.Generator) -> Tensor:
     """Random points in the occupied cells, every cell as often as the others to within one. [POINTS_PER_FUNCTION x functions, 3]"""
     occupied = grid.occupied_in(0).nonzero().squeeze(1)
     cells = occupied if occupied.numel() else torch.arange(grid.cells)
-    count = POINTS_PER_FUNCTION * field.config.functions
+    count = POINTS_PER_FUNCTION * field.functions
     chosen = cells[(torch.arange(count) * cells.numel()) // count]
     return grid.cell_centers(chosen, uniform=torch.rand(count, 3, generator=generator))
 
 
-def _feature_slope(field: NeuRBFField, points: Tensor, step: float) -> Tensor:
+def _feature_slope(field: Field, points: Tensor, step: float) -> Tensor:
     """Length of the values' gradient by forward differences, each value scaled by its range over all points. [N, 3] -> [N]"""
-    parts = [field.query(p)[0] for p in points.split(QUERY_CHUNK)]
+    parts = [field.values(p) for p in points.split(QUERY_CHUNK)]
     least, most = (torch.stack([f(v, 0) for v in parts]) for f in (torch.amin, torch.amax))
     scale = (most.amax(0) - least.amin(0)).clamp_min(1e-6) * step
     out = []
     for part, values in zip(points.split(QUERY_CHUNK), parts, strict=True):
         squared = torch.zeros(part.shape[0])
         for axis in torch.eye(3):
-            squared += (((field.query(part + step * axis)[0] - values) / scale) ** 2).sum(1)
+            squared += (((field.values(part + step * axis) - values) / scale) ** 2).sum(1)
         out.append(squared.sqrt())
     return torch.cat(out)
 

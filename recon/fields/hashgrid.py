@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import HashGridConfig
-from recon.fields.base import ParameterGroup
+from recon.fields.base import FieldModule, ParameterGroup
 
 
-class HashGridField(nn.Module):
+class HashGridField(FieldModule):
     """Hash-grid encoding, optionally with the raw position beside it, through an MLP.
 
     Args:
@@ -53,13 +53,20 @@ class HashGridField(nn.Module):
         self.table = nn.Parameter(table)
         self.params = nn.Parameter(mlp_init(self.mlp, generator))
 
-    def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
+    def values(self, points: Tensor, neighbors: Tensor | None = None) -> Tensor:
+        return kernels.fused_field(points * 0.5 + 0.5, self.table, self.params, self.grid, self.mlp, **self._options())
+
+    def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = points * 0.5 + 0.5
-        options: dict[str, Any] = {"include_input": self.include_input, "active_levels": self.active_levels}
-        if order == 0:
-            return kernels.fused_field(x, self.table, self.params, self.grid, self.mlp, **options), None
-        values, gradient = kernels.fused_field(x, self.table, self.params, self.grid, self.mlp, order=1, **options)
+        values, gradient = kernels.fused_field(x, self.table, self.params, self.grid, self.mlp, order=1, **self._options())
         return values, 0.5 * gradient  # d/dpoint = d/dx * dx/dpoint
+
+    def _options(self) -> dict[str, Any]:
+        return {"include_input": self.include_input, "active_levels": self.active_levels}
+
+    @property
+    def can_be_sphere(self) -> bool:
+        return self.include_input
 
     def set_active_levels(self, share: float) -> None:
         self.active_levels = max(1, min(self.grid.levels, math.ceil(share * self.grid.levels - 1e-9)))

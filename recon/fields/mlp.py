@@ -8,24 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from recon.config.values import MLPConfig
-from recon.fields.base import ParameterGroup
+from recon.fields.base import FieldModule, ParameterGroup
 
 
-class MLPField(nn.Module):
+class MLPField(FieldModule):
     """VolSDF's geometry network (Yariv et al. 2021, supplementary; constants of the released settings).
 
     Args:
         config: Sizes.
         outputs: Number of values; the first is the signed distance or raw density.
-        radius: Radius of the sphere that the first value is the signed distance of at the start, scene units; None for a plain start.
         generator: Source of the initial values.
         dims: 2 or 3.
     """
 
-    def __init__(self, config: MLPConfig, outputs: int, radius: float | None, generator: torch.Generator, dims: int = 3):
+    def __init__(self, config: MLPConfig, outputs: int, generator: torch.Generator, dims: int = 3):
         super().__init__()
         self.outputs = outputs
         self.skip = config.skip
+        self.dims = dims
         encoded = dims * (1 + 2 * config.frequencies)
         self.register_buffer("frequencies", 2.0 ** torch.arange(config.frequencies), persistent=False)
         self.frequencies: Tensor
@@ -38,20 +38,35 @@ class MLPField(nn.Module):
             with torch.no_grad():
                 layer.weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
                 layer.bias.zero_()
-                if radius is not None:
-                    if i == 0:
-                        layer.weight[:, dims:] = 0.0
-                    elif i == config.skip:
-                        layer.weight[:, -(encoded - dims) :] = 0.0
-                    elif i == len(widths) - 2:
-                        layer.weight.normal_(math.sqrt(math.pi / fan_in), 1e-4, generator=generator)
-                        layer.bias.fill_(-radius)
             layers.append(nn.utils.parametrizations.weight_norm(layer))
         self.layers = nn.ModuleList(layers)
 
-    def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
-        if order == 0:
-            return self._forward(points), None
+    @property
+    def can_be_sphere(self) -> bool:
+        return True
+
+    @torch.no_grad()
+    def init_sphere(self, radius: float, generator: torch.Generator) -> None:
+        """VolSDF's geometric initialisation: sines and cosines are not looked at, and the last layer adds up what grows outwards."""
+        sines = len(self.frequencies) * 2 * self.dims
+        for i, layer in enumerate(self.layers):
+            # weight norm's direction, which at the start is the weight itself
+            weight = layer.get_parameter("parametrizations.weight.original1").clone()
+            if i == 0:
+                weight[:, self.dims :] = 0.0
+            elif i == self.skip:
+                weight[:, -sines:] = 0.0
+            elif i == len(self.layers) - 1:
+                weight.normal_(math.sqrt(math.pi / weight.shape[1]), 1e-4, generator=generator)
+                layer.get_parameter("bias").fill_(-radius)
+            else:
+                continue
+            setattr(layer, "weight", weight)  # noqa: B010 a parametrized weight takes what it is given apart
+
+    def values(self, points: Tensor, neighbors: Tensor | None = None) -> Tensor:
+        return self._forward(points)
+
+    def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         keep_graph = torch.is_grad_enabled()
         with torch.enable_grad():
             x = points.detach().requires_grad_(True)
@@ -70,9 +85,6 @@ class MLPField(nn.Module):
             if i < len(self.layers) - 1:
                 h = nn.functional.softplus(h, beta=100)
         return h
-
-    def set_active_levels(self, share: float) -> None:
-        """It has no levels."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(name, p) for name, p in self.named_parameters()]

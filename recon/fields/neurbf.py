@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import NeuRBFConfig
-from recon.fields.base import ParameterGroup
+from recon.fields.base import FieldModule, ParameterGroup
 from recon.fields.hashgrid import init_sphere_mlp, mlp_init
 from recon.fields.kmeans import shapes_from, sine_frequencies, weighted_kmeans
 
@@ -33,7 +33,7 @@ def grid_spec(config: NeuRBFConfig, dims: int) -> kernels.HashGridSpec:
     )
 
 
-class NeuRBFField(nn.Module):
+class NeuRBFField(FieldModule):
     """``mlp([x, grid(x), sum_k w_k sin(m phi_k(x))] + b)``; the functions' centres and shapes follow the signal and are not trained.
 
     Until :meth:`place` has been called the functions give zeros and the field is its grid. The network's first layer h becomes
@@ -65,6 +65,8 @@ class NeuRBFField(nn.Module):
         self.dims = dims
         self.outputs = outputs
         self.include_input = include_input
+        self.functions, self.neighbors = config.functions, config.neighbors
+        self.placed_numbers = config.functions * (dims + shape_columns(config, dims))
         self.grid = grid_spec(config, dims)
         self.active_levels = config.levels
         inputs = self.grid.out_features + config.features + (dims if include_input else 0)
@@ -97,16 +99,7 @@ class NeuRBFField(nn.Module):
     def place(
         self, points: Tensor, weights: Tensor, generator: torch.Generator, least_width: float, most_width: float
     ) -> tuple[float, ...]:
-        """Put the functions where the weights are, by weighted k-means.
-
-        Args:
-            points: Candidates in [-1, 1]^D. [P, D]
-            weights: Not negative. [P]
-            generator: Source of the first centres.
-            least_width, most_width: Bounds on a function's width, in units of the longest axis.
-        Returns:
-            The clustering's objective over the iterations.
-        """
+        """By weighted k-means; see :meth:`recon.fields.base.Field.place`."""
         clusters = weighted_kmeans(self._isotropic(points), weights, self.config.functions, generator)
         self.centers.copy_(clusters.centers)
         columns = self.shapes.shape[1]
@@ -118,17 +111,23 @@ class NeuRBFField(nn.Module):
         return points if self.aspect is None else points * self.aspect
 
     def find_neighbors(self, points: Tensor) -> Tensor:
-        """Functions that count at each point, for :meth:`query`; worth keeping where points come again. [N, D] -> int32 [N, K]"""
         # Loading a state writes into the buffer in place, which raises its version: the index is then built anew.
         if self._index is None or self._index[0] != self.centers._version:
             self._index = (self.centers._version, kernels.knn_index(self.centers))
         # With the taper the last neighbour only says where the others end.
         return kernels.knn(self._index[1], self._isotropic(points.detach()), self.config.neighbors + int(self.config.taper))[0]
 
-    def query(self, points: Tensor, order: int = 0, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """See :class:`~recon.fields.base.Field`; ``neighbors`` from :meth:`find_neighbors` of the same points saves the search."""
-        if order == 0:
-            return self._decode(self._features(points, neighbors)), None
+    def wants_functions(self, step: int) -> bool:
+        return not self.is_placed and step >= self.config.warmup_steps
+
+    @property
+    def can_be_sphere(self) -> bool:
+        return self.include_input and self.trunk_frequencies is None
+
+    def values(self, points: Tensor, neighbors: Tensor | None = None) -> Tensor:
+        return self._decode(self._features(points, neighbors))
+
+    def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = points.detach()
         if not self.is_placed:
             neighbors = None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import RBFNetConfig
-from recon.fields.base import ParameterGroup
+from recon.fields.base import FieldModule, ParameterGroup
 
 PROBES = 4096
 """Random points whose features tell where neurons belong and how wide they are."""
@@ -28,7 +28,7 @@ def rbfnet_grid(config: RBFNetConfig, dims: int) -> kernels.HashGridSpec:
     )
 
 
-class RBFNetField(nn.Module):
+class RBFNetField(FieldModule):
     """``y = W phi(F) + A F + b`` with ``phi_i = exp(-1/2 sum_j exp(l_ij) (F_j - c_ij)^2)`` and F = grid(x), or [x, grid(x)].
 
     Args:
@@ -74,9 +74,14 @@ class RBFNetField(nn.Module):
         variance = features.var(0).clamp_min(self.config.least_spread**2)
         self.log_betas.copy_((-torch.log(features.shape[1] * variance)).expand_as(self.log_betas))
 
-    def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
-        if order == 0:
-            return self._decode(self._features(points)), None
+    @property
+    def can_be_sphere(self) -> bool:
+        return self.include_input
+
+    def values(self, points: Tensor, neighbors: Tensor | None = None) -> Tensor:
+        return self._decode(self._features(points))
+
+    def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = points.detach()
         features = self._features(x)
         values, slope = kernels.rbf_layer(features, self.centers, self.log_betas, self.weight, self.offset, order=1)

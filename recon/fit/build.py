@@ -2,66 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
-from recon.fields.hashgrid import HashGridField
-from recon.fields.mlp import MLPField
-from recon.fields.neurbf import NeuRBFField
-from recon.fields.rbfnet import RBFNetField
-from recon.fields.sizing import hashgrid_for, mlp_for, neurbf_for, rbfnet_for
+from recon.fields.base import FieldModule
+from recon.fields.make import FieldUse, make_field
 from recon.fit.config import FitConfig
+from recon.methods.base import Method
 
-FitField = HashGridField | NeuRBFField | RBFNetField | MLPField
 START_RADIUS = 0.5
-"""Shapes: radius of the sphere that the coordinate network starts as; the other fields start near zero."""
+"""Shapes: radius of the sphere that a field which sees the position starts as; the others start near zero."""
 
 
-def sized(config: FitConfig, dims: int, outputs: int, finest: int | None) -> FitConfig:
-    """Choose the sizes of the configured field so that it has at most ``config.params`` trained numbers, and nearly that many.
-
-    Args:
-        config: Its field's sizes are replaced.
-        dims, outputs: Of the signal.
-        finest: Greatest resolution that the signal can use (half of a picture's longer side); None: as configured.
-    Raises:
-        UsageError: If the budget is too small.
-    """
-    n = config.params
-    if config.field == "mlp":
-        return replace(config, mlp=mlp_for(config.mlp, n, dims, outputs))
-    if config.field == "neurbf":
-        return replace(config, neurbf=neurbf_for(config.neurbf, n, dims, outputs, finest or config.neurbf.finest_resolution))
-    if config.field == "rbfnet":
-        return replace(config, rbfnet=rbfnet_for(config.rbfnet, n, dims, outputs, finest or config.rbfnet.finest_resolution))
-    return replace(config, hashgrid=hashgrid_for(config.hashgrid, n, dims, outputs, finest or config.hashgrid.finest_resolution))
-
-
-def build_field(config: FitConfig, dims: int, outputs: int, aspect: tuple[float, ...] | None) -> FitField:
-    """A fresh field of the configured sizes; the same configuration always gives the same bits.
+def use_of(config: FitConfig, channels: int = 1, width: int = 1, height: int = 1) -> FieldUse:
+    """What a fit's field is for.
 
     Args:
-        config: Its sizes have been chosen.
-        dims, outputs: Of the signal.
-        aspect: Sides of a picture relative to the longer one; None for shapes.
+        config: Names the signal.
+        channels, width, height: Of a picture.
     """
+    if config.signal == "image":
+        longer = max(width, height)
+        return FieldUse(channels, dims=2, aspect=(width / longer, height / longer))
+    return FieldUse(1)
+
+
+def build_field(config: FitConfig, use: FieldUse) -> FieldModule:
+    """A fresh field of the configured sizes, which have been chosen; the same configuration always gives the same bits."""
     generator = torch.Generator().manual_seed(config.seed)
-    if config.field == "mlp":
-        return MLPField(config.mlp, outputs, START_RADIUS if config.signal == "sdf" else None, generator, dims)
-    if config.field == "neurbf":
-        return NeuRBFField(config.neurbf, outputs, "relu", include_input=False, generator=generator, dims=dims, aspect=aspect)
-    if config.field == "rbfnet":
-        return RBFNetField(config.rbfnet, outputs, include_input=False, generator=generator, dims=dims)
-    return HashGridField(config.hashgrid, outputs, "relu", include_input=False, generator=generator, dims=dims)
+    field = make_field(config, use, generator)
+    if config.signal == "sdf" and field.can_be_sphere:
+        field.init_sphere(START_RADIUS, generator)
+    return field
 
 
-def trained_numbers(model: torch.nn.Module) -> int:
+def trained_numbers(model: torch.nn.Module | Method) -> int:
     """Numbers of a field, or of a whole method, that training changes."""
     return sum(p.numel() for p in model.parameters())
 
 
-def stored_numbers(model: torch.nn.Module) -> int:
+def stored_numbers(model: torch.nn.Module | Method) -> int:
     """Numbers of the whole model: also the centres and shapes of radial functions, which are placed and then kept."""
-    functions = [m for m in model.modules() if isinstance(m, NeuRBFField)]
-    return trained_numbers(model) + sum(m.centers.numel() + m.shapes.numel() for m in functions)
+    return trained_numbers(model) + sum(getattr(part, "placed_numbers", 0) for part in model.modules())

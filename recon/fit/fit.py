@@ -16,9 +16,10 @@ from recon.config.values import FieldName
 from recon.console import Reporter, duration
 from recon.errors import DataError, Interrupted, UsageError
 from recon.evaluation.report import to_plain
-from recon.fields.neurbf import NeuRBFField
+from recon.fields.base import Field, FieldModule
+from recon.fields.make import sized
 from recon.fit import image, shape
-from recon.fit.build import FitField, build_field, sized, stored_numbers, trained_numbers
+from recon.fit.build import build_field, stored_numbers, trained_numbers, use_of
 from recon.fit.config import FitConfig, SignalName, fit_preset
 from recon.fit.loop import Draw, optimise
 from recon.fit.raster import SUFFIXES, Raster, read_raster
@@ -85,20 +86,18 @@ def start(source: Path, config: FitConfig, out: Path) -> FitRun:
     """Read the signal, choose the field's sizes for the budget and make the run's folder."""
     if config.signal == "image":
         raster = read_raster(source, config.crop)
-        config = sized(config, 2, raster.channels, max(raster.width, raster.height) // 2)
+        use = use_of(config, raster.channels, raster.width, raster.height)
+        config = sized(config, config.params, use, max(raster.width, raster.height) // 2)
         facts = {"width": raster.width, "height": raster.height, "channels": raster.channels, "hdr": raster.hdr}
         return create_fit(out, source, config, facts)
     found = read_shape(source)
-    return create_fit(out, source, sized(config, 3, 1, None), found.facts())
+    return create_fit(out, source, sized(config, config.params, use_of(config)), found.facts())
 
 
-def field_of(run: FitRun) -> FitField:
+def field_of(run: FitRun) -> FieldModule:
     """The run's field, freshly initialised."""
-    if run.config.signal == "image":
-        raster_sides = (run.signal["width"], run.signal["height"])
-        aspect = (raster_sides[0] / max(raster_sides), raster_sides[1] / max(raster_sides))
-        return build_field(run.config, 2, run.signal["channels"], aspect)
-    return build_field(run.config, 3, 1, None)
+    picture = (run.signal["channels"], run.signal["width"], run.signal["height"]) if run.config.signal == "image" else ()
+    return build_field(run.config, use_of(run.config, *picture))
 
 
 def fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
@@ -174,14 +173,14 @@ def read_signal(run: FitRun) -> Raster | Shape:
     return raster
 
 
-def loaded_field(run: FitRun, reporter: Reporter) -> FitField:
+def loaded_field(run: FitRun, reporter: Reporter) -> FieldModule:
     """The field of a run's newest whole checkpoint."""
     field = field_of(run)
     _load(run, field, reporter)
     return field
 
 
-def _load(run: FitRun, field: FitField, reporter: Reporter) -> Checkpoint:
+def _load(run: FitRun, field: FieldModule, reporter: Reporter) -> Checkpoint:
     checkpoint, skipped = load_checkpoint(run.checkpoints)
     for line in skipped:
         reporter.warn(f"skipped checkpoint {line}")
@@ -189,17 +188,17 @@ def _load(run: FitRun, field: FitField, reporter: Reporter) -> Checkpoint:
     return checkpoint
 
 
-def _prepare(run: FitRun, field: FitField, signal: Raster | Shape, resumed: Checkpoint | None, reporter: Reporter) -> Draw:
-    """Place the functions of a new NeuRBF field, and make what steps draw from."""
+def _prepare(run: FitRun, field: Field, signal: Raster | Shape, resumed: Checkpoint | None, reporter: Reporter) -> Draw:
+    """Place the functions of a new field that has some, and make what steps draw from."""
     config = run.config
     if isinstance(signal, Raster):
-        if isinstance(field, NeuRBFField) and resumed is None:
+        if field.functions and resumed is None:
             began = time.perf_counter()
             image.place_functions(field, signal, config)
-            reporter.say(f"{config.neurbf.functions} functions placed in {duration(time.perf_counter() - began)}")
+            reporter.say(f"{field.functions} functions placed in {duration(time.perf_counter() - began)}")
         return image.sampler(signal, image.cached_neighbors(field, signal), config)
     pool = shape.make_pool(signal, config, reporter)
-    if isinstance(field, NeuRBFField) and resumed is None:
+    if field.functions and resumed is None:
         shape.place_functions(field, pool, config)
     return shape.sampler(pool, shape.cached_neighbors(field, pool), config)
 

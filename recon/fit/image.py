@@ -14,11 +14,10 @@ from torch import Tensor
 
 from recon.console import Reporter
 from recon.evaluation.images import ssim
-from recon.fields.neurbf import NeuRBFField
+from recon.fields.base import Field
 from recon.fit import pictures
-from recon.fit.build import FitField
 from recon.fit.config import FitConfig
-from recon.fit.loop import Batch, Draw, predict, stratified
+from recon.fit.loop import Batch, Draw, stratified
 from recon.fit.raster import Raster, detail, shown, write_raster
 from recon.fit.run import FitRun
 
@@ -32,7 +31,7 @@ SSIM_PIXELS = 2**24
 """Larger pictures are evaluated without SSIM, which takes about 200 bytes a pixel."""
 
 
-def place_functions(field: NeuRBFField, raster: Raster, config: FitConfig) -> tuple[float, ...]:
+def place_functions(field: Field, raster: Raster, config: FitConfig) -> tuple[float, ...]:
     """Put a NeuRBF's functions where the picture has detail. Widths: a hundredth of half a pixel to a twentieth of the longer side.
 
     Returns:
@@ -53,12 +52,13 @@ def place_functions(field: NeuRBFField, raster: Raster, config: FitConfig) -> tu
     return field.place(raster.points(ids), weights, generator, least_width=pixel / 200.0, most_width=0.2)
 
 
-def cached_neighbors(field: FitField, raster: Raster) -> Tensor | None:
+def cached_neighbors(field: Field, raster: Raster) -> Tensor | None:
     """Neighbours of every pixel, if they fit into :data:`CACHE_BYTES`. int32 [H * W, K]"""
     count = raster.pixels.shape[0]
-    if not isinstance(field, NeuRBFField) or count * 4 * field.config.neighbors > CACHE_BYTES:
+    if field.functions == 0 or count * 4 * field.neighbors > CACHE_BYTES:
         return None
-    return torch.cat([field.find_neighbors(raster.points(ids)) for ids in torch.arange(count).split(2**20)])
+    found = (field.find_neighbors(raster.points(ids)) for ids in torch.arange(count).split(2**20))
+    return torch.cat([part for part in found if part is not None])
 
 
 def sampler(raster: Raster, neighbors: Tensor | None, config: FitConfig) -> Draw:
@@ -78,12 +78,12 @@ def _pieces(count: int, size: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def render(field: FitField, raster: Raster, progress: Callable[[float], None]) -> np.ndarray:
+def render(field: Field, raster: Raster, progress: Callable[[float], None]) -> np.ndarray:
     """The fitted picture at all pixel centres, in the type of the original (uint8 is rounded). [H, W, C]"""
     count = raster.pixels.shape[0]
     out = torch.empty_like(raster.pixels)
     for ids in _pieces(count, CHUNK):
-        values = predict(field, raster.points(ids), None)
+        values = field.values(raster.points(ids))
         if out.dtype == torch.uint8:
             values = (values.clamp(0.0, 1.0) * 255.0).round()
         out[ids] = values.to(out.dtype)
@@ -92,18 +92,18 @@ def render(field: FitField, raster: Raster, progress: Callable[[float], None]) -
 
 
 @torch.no_grad()
-def squared_error(field: FitField, raster: Raster) -> tuple[float, np.ndarray]:
+def squared_error(field: Field, raster: Raster) -> tuple[float, np.ndarray]:
     """Mean squared error of the unrounded values, clipped to [0, 1] unless HDR, and each pixel's mean absolute error [H, W] float32."""
     total, errors = 0.0, torch.empty(raster.pixels.shape[0])
     for ids in _pieces(raster.pixels.shape[0], CHUNK):
-        values = predict(field, raster.points(ids), None)
+        values = field.values(raster.points(ids))
         difference = (values if raster.hdr else values.clamp(0.0, 1.0)) - raster.colors(ids)
         total += float(difference.double().square().sum())
         errors[ids] = difference.abs().mean(1)
     return total / raster.pixels.numel(), errors.reshape(raster.height, raster.width).numpy()
 
 
-def evaluate(run: FitRun, field: FitField, raster: Raster, reporter: Reporter) -> dict[str, Any]:
+def evaluate(run: FitRun, field: Field, raster: Raster, reporter: Reporter) -> dict[str, Any]:
     """Figures of a fitted picture, and its files: ``fitted.png`` or ``.exr``, ``error.png``, ``crops.png``, ``psnr.png``."""
     began = time.perf_counter()
     fitted = render(field, raster, lambda share: reporter.progress("render", share, f"{share:.0%} of the pixels"))

@@ -13,8 +13,7 @@ from torch import Tensor
 from recon.checkpoint import Checkpoint, save_checkpoint
 from recon.console import Reporter, duration
 from recon.errors import DivergedError, Interrupted
-from recon.fields.neurbf import NeuRBFField
-from recon.fit.build import FitField
+from recon.fields.base import Field, FieldModule
 from recon.fit.config import FitConfig, LossName
 from recon.fit.run import FitRun
 from recon.optimizer import Adam
@@ -70,24 +69,13 @@ def stratified(count: int, batch: int, seed: int) -> Callable[[int], Tensor]:
     return ids
 
 
-def predict(field: FitField, points: Tensor, neighbors: Tensor | None) -> Tensor:
-    """Values at points, with neighbours where they are known. [N, C]"""
-    if isinstance(field, NeuRBFField):
-        return field.query(points, neighbors=neighbors)[0]
-    return field.query(points)[0]
-
-
-def predict_with_gradient(field: FitField, batch: Batch) -> tuple[Tensor, Tensor]:
+def predict_with_gradient(field: Field, batch: Batch) -> tuple[Tensor, Tensor]:
     """Values at all points of a batch, and the gradient of the first value at those with normals. [N, C], [M, D]"""
     assert batch.normals is not None
     count = len(batch.normals)
     near = batch.neighbors
-    if isinstance(field, NeuRBFField):
-        values, gradient = field.query(batch.points[:count], 1, None if near is None else near[:count])
-    else:
-        values, gradient = field.query(batch.points[:count], 1)
-    assert gradient is not None
-    rest = predict(field, batch.points[count:], None if near is None else near[count:])
+    values, gradient = field.values_and_gradient(batch.points[:count], None if near is None else near[:count])
+    rest = field.values(batch.points[count:], None if near is None else near[count:])
     return torch.cat([values, rest]), gradient
 
 
@@ -105,7 +93,7 @@ def loss_value(name: LossName, predicted: Tensor, wanted: Tensor) -> Tensor:
     return (difference * difference / (wanted.abs() + 0.1)).mean()
 
 
-def optimise(run: FitRun, field: FitField, draw: Draw, resumed: Checkpoint | None, reporter: Reporter, started: float) -> None:
+def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | None, reporter: Reporter, started: float) -> None:
     """Fit until ``config.steps``.
 
     Args:
@@ -141,7 +129,7 @@ def optimise(run: FitRun, field: FitField, draw: Draw, resumed: Checkpoint | Non
         while step < config.steps:
             batch = draw(step)
             if batch.normals is None:
-                predicted = predict(field, batch.points, batch.neighbors)
+                predicted = field.values(batch.points, batch.neighbors)
                 loss = loss_value(config.loss, predicted, batch.targets)
             else:
                 predicted, gradient = predict_with_gradient(field, batch)

@@ -15,11 +15,10 @@ from recon.console import Reporter, duration
 from recon.data.scene import Camera
 from recon.evaluation.sdf import PROTOCOL, intersection_over_union, normal_errors
 from recon.evaluation.surfaces import point_to_mesh, surface_metrics
+from recon.fields.base import Field
 from recon.fields.morton import morton_order
-from recon.fields.neurbf import NeuRBFField
-from recon.fit.build import FitField
 from recon.fit.config import FitConfig
-from recon.fit.loop import Batch, Draw, predict, stratified
+from recon.fit.loop import Batch, Draw, stratified
 from recon.fit.run import FitRun
 from recon.fit.truth import Shape
 from recon.rendering.meshes import over, render_mesh
@@ -77,7 +76,7 @@ def make_pool(shape: Shape, config: FitConfig, reporter: Reporter) -> Pool:
     return Pool(points[order].contiguous(), distance[order, None].contiguous(), order < len(on), outwards[order].contiguous())
 
 
-def place_functions(field: NeuRBFField, pool: Pool, config: FitConfig) -> tuple[float, ...]:
+def place_functions(field: Field, pool: Pool, config: FitConfig) -> tuple[float, ...]:
     """Put a NeuRBF's functions evenly on the surface.
 
     NeuRBF weighs points by 1 / (|sdf| + 1e-9): against points on the surface, all others weigh nothing. So only the former are used.
@@ -87,11 +86,12 @@ def place_functions(field: NeuRBFField, pool: Pool, config: FitConfig) -> tuple[
     return field.place(points, torch.ones(len(points)), generator, least_width=1e-4, most_width=0.2)
 
 
-def cached_neighbors(field: FitField, pool: Pool) -> Tensor | None:
+def cached_neighbors(field: Field, pool: Pool) -> Tensor | None:
     """Neighbours of the pool's points. int32 [N, K]"""
-    if not isinstance(field, NeuRBFField):
+    if field.functions == 0:
         return None
-    return torch.cat([field.find_neighbors(part) for part in pool.points.split(CHUNK)])
+    found = (field.find_neighbors(part) for part in pool.points.split(CHUNK))
+    return torch.cat([part for part in found if part is not None])
 
 
 def sampler(pool: Pool, neighbors: Tensor | None, config: FitConfig) -> Draw:
@@ -116,7 +116,7 @@ def sampler(pool: Pool, neighbors: Tensor | None, config: FitConfig) -> Draw:
 
 
 @torch.no_grad()
-def evaluate(run: FitRun, field: FitField, shape: Shape, reporter: Reporter) -> dict[str, Any]:
+def evaluate(run: FitRun, field: Field, shape: Shape, reporter: Reporter) -> dict[str, Any]:
     """Figures of a fitted distance, and its files: ``mesh.ply`` in the file's own unit, ``preview.png``."""
     rng = np.random.default_rng(12345)
     points = rng.uniform(-1.0, 1.0, (EVALUATION_POINTS, 3))
@@ -124,7 +124,7 @@ def evaluate(run: FitRun, field: FitField, shape: Shape, reporter: Reporter) -> 
     points = points[order].astype(np.float32).astype(np.float64)  # where the field is asked
     reporter.say("comparing inside and outside")
     inside = shape.inside(points)
-    found = torch.cat([predict(field, p, None)[:, 0] for p in torch.from_numpy(points).float().split(CHUNK)]).numpy() < 0
+    found = torch.cat([field.values(p)[:, 0] for p in torch.from_numpy(points).float().split(CHUNK)]).numpy() < 0
     results: dict[str, Any] = {
         "sign_rule": shape.sign_rule,
         "iou_inside": intersection_over_union(found, inside),
@@ -132,7 +132,7 @@ def evaluate(run: FitRun, field: FitField, shape: Shape, reporter: Reporter) -> 
     }
     began = time.perf_counter()
     mesh = extract_mesh(
-        lambda p: predict(field, p, None)[:, 0],
+        lambda p: field.values(p)[:, 0],
         resolution=run.config.resolution,
         sphere_radius=None,
         points_per_call=CHUNK,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
@@ -12,13 +9,12 @@ import kernels
 from recon.config.values import BackgroundConfig, HashGridConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import HashGridField
+from recon.methods.base import BackgroundKind
 from recon.methods.density import DensityModel
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density
 from recon.rendering.rays import Rays
 from recon.rendering.volume import seen_samples, select_samples
-
-BackgroundKind = Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
 
 OCCUPANCY_RESOLUTION = 64
 VISIBLE = 1e-3
@@ -45,7 +41,7 @@ class Background(nn.Module):
             levels=config.levels, features=2, log2_table_size=config.log2_table_size, finest_resolution=config.finest_resolution
         )
         self.samples = config.samples
-        self.model = DensityModel(HashGridField(replace(grid), 16, "relu", False, generator), generator)
+        self.model = DensityModel(HashGridField(grid, 16, "relu", False, generator), generator)
         self.grid = kernels.OccupancyGrid.full(OCCUPANCY_RESOLUTION)
         self.register_buffer("bitfield", self.grid.bitfield)
         self.register_buffer("running", torch.zeros(OCCUPANCY_RESOLUTION**3))

@@ -68,11 +68,11 @@ class DensityModel(nn.Module):
 
     def density(self, points: Tensor) -> Tensor:
         """Density at field coordinates. [N, 3] -> [N]"""
-        return density_activation(self.field.query(points)[0][:, 0])
+        return density_activation(self.field.values(points)[:, 0])
 
     def forward(self, points: Tensor, harmonics: Tensor) -> tuple[Tensor, Tensor]:
         """Density [N] and colour [N, 3] at field coordinates [N, 3] for encoded view directions [N, 16]."""
-        values, _ = self.field.query(points)
+        values = self.field.values(points)
         if self.color is None:
             coefficients = values[:, 1:].unflatten(1, (3, HARMONICS))
             rgb = torch.sigmoid((coefficients * harmonics[:, None]).sum(-1))

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config.values import NEFConfig
+from recon.config.values import NEFConfig, RunConfig
 from recon.fields.base import ParameterGroup
-from recon.fields.distill import place_by_density, wants_functions
-from recon.methods.base import Losses, Rendering
-from recon.methods.nef_network import EdgeModel, FieldEdges
+from recon.fields.distill import place_by_density
+from recon.fields.make import FieldUse, make_field
+from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering
+from recon.methods.nef_network import EdgeModel, FieldEdges, NEFNetwork
 from recon.rendering.hierarchical import dense_weights, query_dense, refined, stratified
 from recon.rendering.occupancy import in_chunks
 from recon.rendering.rays import Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
+from recon.results.wireframe import edge_pixels, make_wireframe, run_edges
+
+if TYPE_CHECKING:
+    from recon.console import Reporter
+    from recon.curves.edges2d.edges import Edges
+    from recon.data.scene import Scene
+    from recon.runs import Run
 
 EDGE = 0.3
 """Pixels above this count as edges (eta of the losses)."""
@@ -73,7 +82,7 @@ class _Pass:
     count: int
 
 
-class NEF(nn.Module):
+class NEF(MethodModule):
     """An edge field: ``value = sum_i w_i c(x_i, d)``, with nothing behind it.
 
     Args:
@@ -82,6 +91,9 @@ class NEF(nn.Module):
         coarse: The coarse one of hierarchical sampling, else None.
         occupancy_resolution: Cells per axis of the occupancy grid.
     """
+
+    modes: ClassVar[tuple[Mode, ...]] = ("edge", "depth", "opacity")
+    exports: ClassVar[tuple[Exported, ...]] = ("curves",)
 
     def __init__(self, config: NEFConfig, model: EdgeModel, coarse: EdgeModel | None, occupancy_resolution: int):
         super().__init__()
@@ -93,6 +105,22 @@ class NEF(nn.Module):
         self.register_buffer("bitfield", self.grid.bitfield)
         self.register_buffer("running", torch.zeros(occupancy_resolution**3))
         self.running: Tensor
+        self.edges: Edges | None = None  # what it is trained on, found when the training is prepared
+
+    @classmethod
+    def build(cls, config: RunConfig, background: BackgroundKind, train_views: int, generator: torch.Generator) -> NEF:
+        model = _edge_model(config, generator)
+        coarse = _edge_model(config, generator) if config.nef.sampling == "hierarchical" else None
+        return cls(config.nef, model, coarse, config.train.occupancy_resolution)
+
+    def prepare(self, run: Run, scene: Scene, reporter: Reporter, fresh: bool) -> Pixels:
+        """Find the 2D edges that the run is configured with; they are its pixels."""
+        self.edges = run_edges(run, scene, reporter)
+        return edge_pixels(run, scene, self.edges)
+
+    def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
+        """The wireframe: curves of the field, refined on the edges that it was trained on."""
+        make_wireframe(run, self.edge_probability, self.edges or run_edges(run, scene, reporter), scene, reporter)
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
         wanted = targets.rgb[:, 0]
@@ -172,12 +200,20 @@ class NEF(nn.Module):
         points = self.grid.cell_centers(index, uniform=torch.rand(index.numel(), 3, generator=generator))
         kernels.decay_occupancy(self.running, self.edge_probability(points), index, FORGET)
         kernels.update_occupancy(self.grid, self.running[None], OCCUPIED)
-        if isinstance(self.model, FieldEdges) and wants_functions(self.model.field, step):
+        if self.model.field is not None and self.model.field.wants_functions(step):
             place_by_density(self.model.field, self.grid, self.model.edge, generator)
 
-    def set_progress(self, share: float) -> None:
-        """All levels are used from the start."""
+    @property
+    def quantity(self) -> Quantity:
+        return Quantity("edge probability", self.model.edge)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         groups = self.model.parameter_groups("model.") + (self.coarse.parameter_groups("coarse.") if self.coarse is not None else [])
         return [*groups, ParameterGroup("beta", self.beta, self.config.beta_lr_factor)]
+
+
+def _edge_model(config: RunConfig, generator: torch.Generator) -> EdgeModel:
+    """NEF's own network where a coordinate network is asked for, else the field with a small head."""
+    if config.field == "mlp":
+        return NEFNetwork(config.mlp, generator)
+    return FieldEdges(make_field(config, FieldUse(1 + config.nef.features), generator), generator)

@@ -21,6 +21,11 @@ START_LOGIT = -2.0
 class EdgeModel(Protocol):
     """e(x) in (0, 1), the same from everywhere, and the grey value c(x, d) in (0, 1) that is rendered."""
 
+    @property
+    def field(self) -> Field | None:
+        """What it stands on, None for a network of its own."""
+        ...
+
     def edge(self, points: Tensor) -> Tensor:
         """Edge probability at scene points. [N, 3] -> [N]"""
         ...
@@ -52,15 +57,15 @@ class FieldEdges(nn.Module):
 
     def __init__(self, field: Field, generator: torch.Generator):
         super().__init__()
-        self.field = field
+        self.field: Field = field
         self.grey_spec = kernels.MLPSpec(inputs=16 + field.outputs, hidden=(32,), outputs=1, activation="relu", output_activation="sigmoid")
         self.grey = nn.Parameter(mlp_init(self.grey_spec, generator))
 
     def edge(self, points: Tensor) -> Tensor:
-        return torch.sigmoid(self.field.query(points)[0][:, 0] + START_LOGIT)
+        return torch.sigmoid(self.field.values(points)[:, 0] + START_LOGIT)
 
     def edge_and_grey(self, points: Tensor, directions: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
-        values, _ = self.field.query(points)
+        values = self.field.values(points)
         inputs = torch.cat([spherical_harmonics(directions)[rays], values], dim=-1)
         grey = kernels.field_mlp(inputs, self.grey, self.grey_spec)[:, 0]
         return torch.sigmoid(values[:, 0] + START_LOGIT), grey
@@ -85,6 +90,7 @@ class NEFNetwork(nn.Module):
 
     direction_frequencies = 4
     grey_layers = 4
+    field: Field | None = None
 
     def __init__(self, config: MLPConfig, generator: torch.Generator):
         super().__init__()

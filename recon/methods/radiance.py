@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config.values import RadianceConfig
+from recon.config.values import RadianceConfig, RunConfig
 from recon.fields.base import Field, ParameterGroup
-from recon.fields.distill import place_by_density, wants_functions
-from recon.methods.background import Background, BackgroundKind, behind
-from recon.methods.base import Losses, Rendering
-from recon.methods.density import DensityModel
+from recon.fields.distill import place_by_density
+from recon.fields.make import FieldUse, make_field
+from recon.methods.background import Background, behind
+from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Quantity, Rendering, Surface
+from recon.methods.density import DensityModel, outputs_of
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density
 from recon.rendering.rays import Rays, Targets, sphere_interval
@@ -23,7 +26,7 @@ SURFACE_DENSITY = 25.0
 """Density per scene unit that counts as surface when a mesh is asked of a radiance field; it has no better defined one."""
 
 
-class Radiance(nn.Module):
+class Radiance(MethodModule):
     """A radiance field.
 
     Args:
@@ -34,6 +37,8 @@ class Radiance(nn.Module):
         occupancy_resolution: Cells per axis of the occupancy grid.
         generator: Source of the initial values.
     """
+
+    exports: ClassVar[tuple[Exported, ...]] = ("mesh",)
 
     def __init__(
         self,
@@ -53,6 +58,13 @@ class Radiance(nn.Module):
         self.register_buffer("bitfield", self.grid.bitfield)
         self.register_buffer("running", torch.zeros(occupancy_resolution**3))
         self.running: Tensor
+
+    @classmethod
+    def build(cls, config: RunConfig, background: BackgroundKind, train_views: int, generator: torch.Generator) -> Radiance:
+        learnt = Background(config.background, generator) if background == "unknown" else None
+        use = FieldUse(outputs_of(config.radiance.head, config.radiance.features))
+        field = make_field(config, use, generator)
+        return cls(config.radiance, field, background, learnt, config.train.occupancy_resolution, generator)
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
         far, samples = self._march(rays, torch.rand(len(rays), generator=generator))
@@ -86,6 +98,15 @@ class Radiance(nn.Module):
     def _harmonics(self, rays: Rays, samples: kernels.RaySamples) -> Tensor:
         return spherical_harmonics(rays.directions)[samples.ray_indices.long()]
 
+    @property
+    def surface(self) -> Surface:
+        """Where the density is :data:`SURFACE_DENSITY`."""
+        return Surface(self.surface_value, self.surface_color, support=self.background is not None)
+
+    @property
+    def quantity(self) -> Quantity:
+        return Quantity("density", self.model.density, length_power=-1)
+
     @torch.no_grad()
     def surface_value(self, points: Tensor) -> Tensor:
         return 1.0 - self.model.density(points) / SURFACE_DENSITY
@@ -96,13 +117,10 @@ class Radiance(nn.Module):
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         refresh_by_density(self.grid, self.running, self.model.density, self.config.step, step < 256, generator)
-        if wants_functions(self.model.field, step):
+        if self.model.field.wants_functions(step):
             place_by_density(self.model.field, self.grid, lambda p: 1.0 - torch.exp(-self.model.density(p) * self.config.step), generator)
         if self.background is not None:
             self.background.refresh_occupancy(step, generator)
-
-    def set_progress(self, share: float) -> None:
-        """All levels are used from the start: a radiance field gains nothing from coarse to fine."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return self.model.parameter_groups() + (self.background.parameter_groups() if self.background is not None else [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,28 +15,6 @@ from recon.fields.hashgrid import mlp_init
 from recon.rendering.directions import spherical_harmonics
 
 PAPER_WIDTH, PAPER_DEPTH, PAPER_FREQUENCIES = 256, 4, 4
-
-
-class SurfaceColors(Protocol):
-    """The radiance field of VolSDF: what shape and appearance share is its inputs only."""
-
-    features: int
-
-    def __call__(self, points: Tensor, gradient: Tensor, directions: Tensor, rays: Tensor, feature: Tensor) -> Tensor:
-        """Colours at samples, differentiable to everything.
-
-        Args:
-            points: Scene units. [N, 3]
-            gradient: Of the signed distance, as it is: not made unit length, as in VolSDF's released network. [N, 3]
-            directions: Unit directions of the rays. [R, 3]
-            rays: The ray of every sample. int [N]
-            feature: The geometry field's. [N, features]
-        Returns:
-            sRGB in (0, 1). [N, 3]
-        """
-        ...
-
-    def parameter_groups(self) -> list[ParameterGroup]: ...
 
 
 class FastColors(nn.Module):

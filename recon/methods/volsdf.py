@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config.values import VolSDFConfig
+from recon.config.values import RunConfig, VolSDFConfig
+from recon.errors import UsageError
 from recon.fields.base import Field, ParameterGroup
-from recon.fields.distill import place_by_distance, wants_functions
-from recon.methods.background import Background, BackgroundKind, behind
-from recon.methods.base import Losses, Rendering
+from recon.fields.distill import place_by_distance
+from recon.fields.make import FieldUse, make_field
+from recon.methods.background import Background, behind
+from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering, Surface, SurfaceColors
 from recon.methods.laplace_scale import LaplaceScale
-from recon.methods.surface_colors import FastColors, PaperColors, SurfaceColors
+from recon.methods.surface_colors import FastColors, PaperColors
 from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
 from recon.rendering.error_bounded import bounded_samples
+from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
-from recon.rendering.rays import Rays, Targets, sphere_interval
+from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
+from recon.results.mesh import export_mesh
+
+if TYPE_CHECKING:
+    from recon.console import Reporter
+    from recon.data.scene import Scene
+    from recon.runs import Run
 
 VISIBLE = 1e-3
 """Samples with less transmittance than this before them are skipped."""
@@ -53,7 +64,7 @@ class _Sampled:
     figures: dict[str, float]
 
 
-class VolSDF(nn.Module):
+class VolSDF(MethodModule):
     """Density = Laplace CDF of the signed distance; colour from position, normal, direction and feature.
 
     Args:
@@ -65,6 +76,10 @@ class VolSDF(nn.Module):
         train_views: Number of photographs, for their exposures.
         generator: Source of the initial values.
     """
+
+    modes: ClassVar[tuple[Mode, ...]] = ("color", "depth", "normal", "opacity", "error")
+    exports: ClassVar[tuple[Exported, ...]] = ("mesh",)
+    has_appearance: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -94,6 +109,35 @@ class VolSDF(nn.Module):
         self.wrong_cells: Tensor
         self.wrong_index: Tensor | None = None  # of these cells; found when it is needed
 
+    @classmethod
+    def build(cls, config: RunConfig, background: BackgroundKind, train_views: int, generator: torch.Generator) -> VolSDF:
+        """Raises a UsageError for a solid shell around images that are transparent or show one colour around the object."""
+        c = config.volsdf
+        if c.shell_radius is not None and background != "unknown":
+            raise UsageError(
+                "volsdf.shell_radius puts a solid wall behind the object, but these images say what is behind it (alpha, masks or one "
+                "colour)",
+                "drop the setting, or ignore masks with --no-masks",
+            )
+        learnt = Background(config.background, generator) if background == "unknown" and c.shell_radius is None else None
+        field = make_field(config, FieldUse(1 + c.features, smooth=True, include_input=True), generator, sphere=c.init_radius)
+        return cls(c, field, background, learnt, config.train.occupancy_resolution, train_views, generator)
+
+    def prepare(self, run: Run, scene: Scene, reporter: Reporter, fresh: bool) -> Pixels:
+        """Tell it what the silhouettes know for certain, and let a fresh one start from their visual hull."""
+        train = run.config.train
+        empty = empty_cells(scene, train.occupancy_resolution) if self.uses_silhouettes else None
+        if empty is not None:
+            self.keep_empty(empty)
+            hull = hull_distance(empty, 0.95 if seen_from_around(scene) else self.config.init_radius) if fresh else None
+            if hull is not None:
+                self.start_from(hull, train.lr, run.config.seed)
+        return PixelBank(scene)
+
+    def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
+        """The mesh, with its texture."""
+        export_mesh(run, self, run.config.export, reporter, scene.split("train"))
+
     def keep_empty(self, cells: Tensor) -> None:
         """Tell which cells of the occupancy grid are empty for certain (:func:`recon.rendering.hull.empty_cells`), for training.
 
@@ -121,7 +165,7 @@ class VolSDF(nn.Module):
         for step in range(HULL_STEPS):
             points = torch.rand(HULL_POINTS, 3, generator=generator) * 2.0 - 1.0
             wanted = nn.functional.grid_sample(volume, points[None, None, None], align_corners=False, padding_mode="border").flatten()
-            found = self.field.query(points)[0][:, 0]
+            found = self.field.values(points)[:, 0]
             (found - wanted).abs().mean().backward()
             optimizer.step(lr * min(1.0, 4.0 * (1.0 - step / HULL_STEPS)))
 
@@ -132,8 +176,7 @@ class VolSDF(nn.Module):
         empty = targets.alpha == 0
         free = self._free_points(rays, empty, drawn, generator)
         apart = self._eikonal_points(rays, drawn, generator)
-        values, gradient = self.field.query(torch.cat([points, free, apart]), order=1)
-        assert gradient is not None
+        values, gradient = self.field.values_and_gradient(torch.cat([points, free, apart]))
         sdf, slope = self._with_shell(points, values[:count, 0], gradient[:count])
         rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:count, 1:])
         density = kernels.laplace_density(sdf, self.beta())
@@ -191,8 +234,7 @@ class VolSDF(nn.Module):
         normal = nn.functional.normalize(gradient[some], dim=-1)
         aside = torch.cross(normal.detach(), torch.randn(len(some), 3, generator=generator), dim=-1)
         beside = points[some] + self.config.curvature_step * nn.functional.normalize(aside, dim=-1)
-        _, there = self.field.query(beside.clamp(-1.0, 1.0), order=1)
-        assert there is not None
+        _, there = self.field.values_and_gradient(beside.clamp(-1.0, 1.0))
         return (1.0 - (normal * nn.functional.normalize(there, dim=-1)).sum(-1)).mean()
 
     def _exposed(self, rgb: Tensor, rays: Rays) -> Tensor:
@@ -205,8 +247,7 @@ class VolSDF(nn.Module):
     def render(self, rays: Rays) -> Rendering:
         drawn = self._sample(rays, None)
         samples, points = drawn.samples, sample_positions(rays, drawn.samples)
-        values, gradient = self.field.query(points, order=1)
-        assert gradient is not None
+        values, gradient = self.field.values_and_gradient(points)
         sdf, slope = self._with_shell(points, values[:, 0], gradient)
         rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:, 1:])
         density = kernels.laplace_density(sdf, self.beta())
@@ -296,7 +337,26 @@ class VolSDF(nn.Module):
 
     def sdf(self, points: Tensor) -> Tensor:
         """Signed distance at scene points. [N, 3] -> [N]"""
-        return self.field.query(points)[0][:, 0]
+        return self.field.values(points)[:, 0]
+
+    @property
+    def surface(self) -> Surface:
+        """The zero set; the learnt distance is held to a slope of 1, and 2 leaves room for what it was not held to everywhere."""
+        support = self.background is not None
+        return Surface(self.surface_value, self.surface_color, self.surface_value_and_gradient, lipschitz=2.0, support=support)
+
+    @property
+    def quantity(self) -> Quantity:
+        return Quantity("signed distance", self.sdf, length_power=1)
+
+    @property
+    def appearance(self) -> SurfaceColors:
+        return self.color
+
+    def with_appearance(self, appearance: SurfaceColors) -> VolSDF:
+        other = copy.deepcopy(self)
+        other.color = appearance
+        return other
 
     @torch.no_grad()
     def surface_value(self, points: Tensor) -> Tensor:
@@ -305,15 +365,13 @@ class VolSDF(nn.Module):
     @torch.no_grad()
     def surface_value_and_gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Signed distance [N] and its gradient [N, 3] at scene points, for moving vertices onto the surface."""
-        values, gradient = self.field.query(points, order=1)
-        assert gradient is not None
+        values, gradient = self.field.values_and_gradient(points)
         return values[:, 0], gradient
 
     @torch.no_grad()
     def surface_color(self, points: Tensor, toward: Tensor) -> Tensor:
         """Colour of surface points as seen from the unit directions ``toward``. [N, 3], [N, 3] -> [N, 3]"""
-        values, gradient = self.field.query(points, order=1)
-        assert gradient is not None
+        values, gradient = self.field.values_and_gradient(points)
         return self.color(points, gradient, -toward, torch.arange(len(points)), values[:, 1:])
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
@@ -322,7 +380,7 @@ class VolSDF(nn.Module):
             if wrong is not None:
                 self.wrong_cells.copy_(wrong)
                 self.wrong_index = None
-        if wants_functions(self.field, step):
+        if self.field.wants_functions(step):
             place_by_distance(self.field, self.grid, self.beta.number(), generator)
         if self.background is not None:
             self.background.refresh_occupancy(step, generator)

@@ -14,29 +14,18 @@ error     Mean absolute difference from the photograph over the three sRGB chann
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
-from recon.config.values import MethodName
 from recon.data.scene import Camera
 from recon.errors import UsageError
 from recon.geometry import Similarity
+from recon.methods.base import Mode
 from recon.rendering.colormaps import apply_colormap
 from recon.rendering.image import RenderedView, normal_picture, to_uint8
 
-Mode = Literal["color", "depth", "normal", "opacity", "edge", "error"]
 ERROR_RANGE = 0.25
 """Difference from the photograph that is shown in the brightest colour."""
-
-
-def method_modes(method: MethodName) -> tuple[Mode, ...]:
-    """The modes that views of a method have, the usual one first; "error" needs photographs from the same cameras."""
-    if method == "volsdf":
-        return ("color", "depth", "normal", "opacity", "error")
-    if method == "radiance":
-        return ("color", "depth", "opacity", "error")
-    return ("edge", "depth", "opacity")
 
 
 def check_modes(modes: Sequence[str], available: Sequence[str], what: str) -> None:

@@ -59,7 +59,7 @@ def evaluate(
         "unit": scene.unit,
         "training_seconds": training_seconds(run),
         # An edge field shows edges: there is no photograph to compare them with.
-        "images": None if run.config.method == "nef" else _images(run, method, scene, reporter),
+        "images": _images(run, method, scene, reporter) if "color" in method.modes else None,
     }
     mesh_path = run.exports / "mesh.ply"
     if mesh_path.is_file():

@@ -19,12 +19,11 @@ from recon.curves.files.wireframe import load
 from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
-from recon.methods.radiance import Radiance
-from recon.methods.volsdf import VolSDF
+from recon.methods.base import Method, Surface
 from recon.results.evaluation import view_stem
 from recon.runs import Run
 from recon.surface import export as writers
-from recon.surface.extract import Gradient, extract_mesh
+from recon.surface.extract import extract_mesh
 from recon.surface.mesh import Mesh, MeshReport, check_mesh, largest_component, remove_small_components
 from recon.surface.normals import with_field_normals
 from recon.surface.photographs import photograph_color
@@ -45,9 +44,7 @@ SIMPLIFIED_FACES = 2_000_000
 """Larger meshes are not simplified, but extracted once more with larger cells; see ``_enough_resolution``."""
 
 
-def export_mesh(
-    run: Run, method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()
-) -> MeshReport:
+def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()) -> MeshReport:
     """Extract, clean, check, colour, unwrap and write a run's surface.
 
     Writes ``mesh.ply`` and ``mesh.stl`` (all faces; the .ply with the field's colours), ``mesh.glb`` and ``mesh.obj`` (simplified, with a
@@ -90,19 +87,20 @@ def export_mesh(
     return report
 
 
-def support_plane(method: VolSDF | Radiance, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
+def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
     """The flat support (table, wall) that is to be cut off, scene units; None if there is none, or it is to be kept.
 
     It is only looked for where neither masks nor alpha nor a constant colour told the object from the rest.
     """
-    if settings.support == "keep" or method.background is None:
+    known = surface_of(method)
+    if settings.support == "keep" or not known.support:
         return None
     reporter.progress("extract", 0.0, "looking for a table or wall")
     coarse = extract_mesh(
-        method.surface_value,
+        known.value,
         resolution=min(SUPPORT_RESOLUTION, settings.resolution),
         sphere_radius=SPHERE_RADIUS,
-        lipschitz=2.0 if isinstance(method, VolSDF) else None,
+        lipschitz=known.lipschitz,
     )
     plane = find_support(largest_component(coarse), camera_centers(info), SPHERE_RADIUS)
     if plane is not None:
@@ -117,18 +115,31 @@ def _plane_in_world(plane: Plane, info: dict[str, Any]) -> dict[str, Any]:
     return {"normal": normal.tolist(), "offset": float(normal @ world_from_scene.apply(plane.offset * plane.normal))}
 
 
-def surface(method: VolSDF | Radiance, settings: ExportConfig, reporter: Reporter, above: Plane | None = None) -> Mesh:
+def surface(method: Method, settings: ExportConfig, reporter: Reporter, above: Plane | None = None) -> Mesh:
     """Extract and clean a model's surface, what is ``above`` a plane if one is given, with normals, scene units."""
+    known = surface_of(method)
     mesh = extract_mesh(
-        method.surface_value,
+        known.value,
         resolution=settings.resolution,
         sphere_radius=SPHERE_RADIUS,
         above=above,
-        lipschitz=2.0 if isinstance(method, VolSDF) else None,
-        gradient=_gradient(method),
+        lipschitz=known.lipschitz,
+        gradient=known.gradient,
         progress=lambda share, text: reporter.progress("extract", share, text),
     )
     return largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
+
+
+def surface_of(method: Method) -> Surface:
+    """A model's surface.
+
+    Raises:
+        UsageError: If it has none.
+    """
+    known = method.surface
+    if known is None:
+        raise UsageError("this method has no surface", "reconstruct with --method volsdf")
+    return known
 
 
 def camera_centers(info: dict[str, Any]) -> np.ndarray:
@@ -161,18 +172,20 @@ def toward_cameras(points: np.ndarray, normals: np.ndarray, centers: np.ndarray)
     return out
 
 
-def field_color(method: VolSDF | Radiance, centers: np.ndarray) -> Color:
+def field_color(method: Method, centers: np.ndarray) -> Color:
     """A model's colours at points of its surface, seen from about where its cameras are (``centers`` [V, 3]); scene units."""
+
+    known = surface_of(method)
 
     def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         toward = toward_cameras(points, normals, centers)
-        return method.surface_color(torch.from_numpy(points).float(), torch.from_numpy(toward).float()).numpy()
+        return known.color(torch.from_numpy(points).float(), torch.from_numpy(toward).float()).numpy()
 
     return color
 
 
 def textured_surface(
-    method: VolSDF | Radiance,
+    method: Method,
     mesh: Mesh,
     settings: ExportConfig,
     reporter: Reporter,
@@ -194,7 +207,7 @@ def textured_surface(
         reporter.progress("texture", share, text)
 
     progress(0.0, f"simplifying {len(mesh.faces)} faces")
-    small = with_field_normals(simplify(mesh, settings.texture_faces), _gradient(method), sphere_radius=SPHERE_RADIUS)
+    small = with_field_normals(simplify(mesh, settings.texture_faces), surface_of(method).gradient, sphere_radius=SPHERE_RADIUS)
     learnt = field_color(method, centers)
     if settings.texture == "field":
         return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)
@@ -236,10 +249,6 @@ def _in_scene(photographs: Sequence[View], info: dict[str, Any]) -> list[View]:
     scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
     poses = [scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in photographs]
     return [replace(v, camera=replace(v.camera, world_from_camera=pose)) for v, pose in zip(photographs, poses)]
-
-
-def _gradient(method: VolSDF | Radiance) -> Gradient | None:
-    return method.surface_value_and_gradient if isinstance(method, VolSDF) else None
 
 
 def _enough_resolution(faces: int, settings: ExportConfig) -> int:

@@ -17,11 +17,10 @@ from recon.errors import UsageError
 from recon.fit.fit import loaded_field
 from recon.fit.run import is_fit, open_fit
 from recon.geometry import Similarity
-from recon.methods.radiance import Radiance
-from recon.methods.volsdf import VolSDF
+from recon.methods.base import QuantityKind
 from recon.runs import open_run
 
-Kind = Literal["image", "signed distance", "density", "edge probability"]
+Kind = Literal["image"] | QuantityKind
 Evaluate = Callable[[Tensor], Tensor]
 CHUNK = 2**16
 
@@ -103,15 +102,12 @@ def load_run(folder: Path) -> Loaded:
         run = open_fit(folder)
         field = loaded_field(run, reporter)
         if run.config.signal == "image":
-            return Loaded("image", 2, (run.signal["width"], run.signal["height"]), lambda p: field.query(p)[0], 1.0)
+            return Loaded("image", 2, (run.signal["width"], run.signal["height"]), field.values, 1.0)
         world_from_scene = Similarity.from_json(run.signal["world_from_scene"])
-        return Loaded("signed distance", 3, world_from_scene.inverse(), lambda p: field.query(p)[0], world_from_scene.scale)
+        return Loaded("signed distance", 3, world_from_scene.inverse(), field.values, world_from_scene.scale)
     run = open_run(folder)
     method = pipeline.load_method(run, reporter)
     world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
     inverse, scale = world_from_scene.inverse(), world_from_scene.scale
-    if isinstance(method, VolSDF):
-        return Loaded("signed distance", 3, inverse, lambda p: method.sdf(p)[:, None], scale)
-    if isinstance(method, Radiance):
-        return Loaded("density", 3, inverse, lambda p: method.model.density(p)[:, None], 1.0 / scale)
-    return Loaded("edge probability", 3, inverse, lambda p: method.model.edge(p)[:, None], 1.0)
+    quantity = method.quantity
+    return Loaded(quantity.kind, 3, inverse, lambda p: quantity.evaluate(p)[:, None], scale**quantity.length_power)

@@ -12,7 +12,6 @@ Both runs are put on each other in scene units: the unit sphere of one is the un
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from recon.console import Reporter
 from recon.data.scene import Camera
 from recon.errors import UsageError
 from recon.geometry import Similarity
-from recon.methods.volsdf import VolSDF
+from recon.methods.base import Method
+from recon.model import METHODS
 from recon.pipeline import load_method
 from recon.rendering.image import render_view, to_uint8
 from recon.results.films import FRAMES_PER_SECOND, usual_film
@@ -51,7 +51,7 @@ class SwapOptions:
     export: bool = False
 
 
-def repainted(shape: VolSDF, appearance: VolSDF) -> VolSDF:
+def repainted(shape: Method, appearance: Method) -> Method:
     """The geometry of one model under the radiance network of another; see the module's text.
 
     Args:
@@ -60,15 +60,16 @@ def repainted(shape: VolSDF, appearance: VolSDF) -> VolSDF:
     Raises:
         UsageError: If the radiance network reads a feature of another length than the geometry network gives.
     """
-    given, read = shape.color.features, appearance.color.features
+    own, other = shape.appearance, appearance.appearance
+    assert own is not None
+    assert other is not None
+    given, read = own.features, other.features
     if given != read:
         raise UsageError(
             f"one run's geometry gives a feature of {given} numbers, the other's radiance network reads {read}",
             "train both with the same --set volsdf.features=",
         )
-    both = copy.deepcopy(shape)
-    both.color = appearance.color
-    return both
+    return shape.with_appearance(other)
 
 
 def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporter: Reporter) -> list[Path]:
@@ -88,7 +89,7 @@ def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporte
     Raises:
         UsageError: If a run is no surface, or they do not fit together.
     """
-    a, b = _volsdf(run_a, reporter), _volsdf(run_b, reporter)
+    a, b = _with_appearance(run_a, reporter), _with_appearance(run_b, reporter)
     a_as_b, b_as_a = repainted(a, b), repainted(b, a)
     info = run_a.scene_info()
     name_a, name_b = info["name"], run_b.scene_info()["name"]
@@ -115,15 +116,13 @@ def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporte
     return written
 
 
-def _volsdf(run: Run, reporter: Reporter) -> VolSDF:
-    if run.config.method != "volsdf":
+def _with_appearance(run: Run, reporter: Reporter) -> Method:
+    if not METHODS[run.config.method].has_appearance:
         raise UsageError(
             f"{run.folder}: a {run.config.method} run has no radiance network apart from its shape, so nothing can be swapped",
             "give two runs of --method volsdf",
         )
-    method = load_method(run, reporter)
-    assert isinstance(method, VolSDF)
-    return method
+    return load_method(run, reporter)
 
 
 def _cameras(info: dict, count: int, size: int) -> list[Camera]:
@@ -135,7 +134,7 @@ def _cameras(info: dict, count: int, size: int) -> list[Camera]:
     return [sized(Camera.from_json(views[i]["camera"]), size) for i in chosen]
 
 
-def _draw(panels: dict[str, VolSDF], scene_from_world: Similarity) -> Draw:
+def _draw(panels: dict[str, Method], scene_from_world: Similarity) -> Draw:
     """Draws all models from the same camera, side by side with their names."""
 
     def draw(shot: Shot, progress) -> dict[str, np.ndarray]:
@@ -149,7 +148,7 @@ def _draw(panels: dict[str, VolSDF], scene_from_world: Similarity) -> Draw:
     return draw
 
 
-def _export(run_a: Run, run_b: Run, a_as_b: VolSDF, folder: Path, reporter: Reporter) -> list[Path]:
+def _export(run_a: Run, run_b: Run, a_as_b: Method, folder: Path, reporter: Reporter) -> list[Path]:
     # The shape is A's, and so are the settings; but A's photographs show A's colours.
     settings = replace(run_a.config.export, texture="field")
     info = run_a.scene_info()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from recon.curves.wireframe.build import build_wireframe
 from recon.curves.wireframe.calibration import mark_silhouettes
 from recon.curves.wireframe.contours import without_contours
 from recon.data.scene import Scene
-from recon.methods.nef import NEF
 from recon.rendering.edge_rays import EdgeBank
 from recon.results.evaluation import view_stem
 from recon.runs import Run
@@ -50,7 +49,12 @@ def edge_pixels(run: Run, scene: Scene, edges: Edges) -> EdgeBank:
 
 
 def make_wireframe(
-    run: Run, method: NEF, edges: Edges, scene: Scene, reporter: Reporter, formats: Sequence[CurveFormat] | None = None
+    run: Run,
+    edge_probability: Callable[[torch.Tensor], torch.Tensor],
+    edges: Edges,
+    scene: Scene,
+    reporter: Reporter,
+    formats: Sequence[CurveFormat] | None = None,
 ) -> Wireframe:
     """Find the curves and write them to ``exports/`` (world units), with ``curves.png``, the curves over photographs.
 
@@ -58,7 +62,7 @@ def make_wireframe(
 
     Args:
         run: Where files go.
-        method: The trained field.
+        edge_probability: The trained field: scene points in [-1, 1]^3 -> 0 to 1. [N, 3] -> [N]
         edges: What it was trained on; the curves are refined on them.
         scene: The data.
         reporter: Where progress goes.
@@ -66,7 +70,7 @@ def make_wireframe(
     """
 
     def edge(points: np.ndarray) -> np.ndarray:
-        found = method.edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
+        found = edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
         return np.where((points**2).sum(-1) < 1.0, found, 0.0)  # outside the unit sphere nothing was ever learnt
 
     if edges.mesh is None:

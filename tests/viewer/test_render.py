@@ -16,9 +16,10 @@ from recon.curves import Wireframe, save
 from recon.curves.files.curve import line
 from recon.errors import DataError, ReconError, UsageError
 from recon.geometry import Similarity
+from recon.model import METHODS
 from recon.rendering.colormaps import apply_colormap
 from recon.rendering.image import RenderedView
-from recon.rendering.modes import depth_colors, method_modes, mode_picture, sphere_depth_range
+from recon.rendering.modes import depth_colors, mode_picture, sphere_depth_range
 from recon.results.films import film
 from recon.runs import Run
 from recon.surface.export import export_mesh
@@ -175,9 +176,9 @@ def test_refusals_say_what_to_do(radiance_run: Run, options: dict, says: str, tm
 
 
 def test_modes_of_methods():
-    assert "normal" in method_modes("volsdf")
-    assert "normal" not in method_modes("radiance")
-    assert method_modes("nef")[0] == "edge"
+    assert "normal" in METHODS["volsdf"].modes
+    assert "normal" not in METHODS["radiance"].modes
+    assert METHODS["nef"].modes[0] == "edge"
 
 
 def test_mode_pictures():

@@ -86,4 +86,4 @@ def test_a_resumed_neurbf_keeps_its_functions(method: str, tmp_path: Path):
     assert b.is_placed
     assert torch.equal(a.centers, b.centers)
     x = torch.rand(100, 3, generator=torch.Generator().manual_seed(0)) - 0.5
-    assert torch.equal(a.query(x)[0], b.query(x)[0])
+    assert torch.equal(a.values(x), b.values(x))

@@ -39,7 +39,8 @@ def make(kind: str, dims: int = 3, outputs: int = 3, activation="softplus", incl
     if kind == "hashgrid":
         field = HashGridField(HashGridConfig(features=2, hidden=(16,), **SMALL_GRID), outputs, activation, include_input, g, dims)
     elif kind == "mlp":
-        field = MLPField(MLPConfig(width=32, depth=3, skip=2, frequencies=2), outputs, 0.5, g, dims)
+        field = MLPField(MLPConfig(width=32, depth=3, skip=2, frequencies=2), outputs, g, dims)
+        field.init_sphere(0.5, g)
     elif kind == "rbfnet":
         field = RBFNetField(RBFNET, outputs, include_input, g, dims)
     else:
@@ -63,13 +64,13 @@ def test_gradient_is_the_derivative(kind: str, dims: int):
     """Order 1 against central differences of order 0 at points away from the grid's kinks: nearly all agree."""
     field = make(kind, dims)
     x = torch.rand(400, dims, generator=generator(1)) * 1.6 - 0.8
-    values, gradient = field.query(x, order=1)
+    values, gradient = field.values_and_gradient(x)
     assert gradient is not None
-    torch.testing.assert_close(values, field.query(x)[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(values, field.values(x), rtol=1e-4, atol=1e-5)
     h = 2e-3
     for axis in range(dims):
         step = h * torch.eye(dims)[axis]
-        slope = ((field.query(x + step)[0][:, 0] - field.query(x - step)[0][:, 0]) / (2 * h)).detach()
+        slope = ((field.values(x + step)[:, 0] - field.values(x - step)[:, 0]) / (2 * h)).detach()
         error = (slope - gradient.detach()[:, axis]).abs()
         assert float(error.median()) < 2e-2 * float(slope.abs().mean() + 1e-3)
 
@@ -81,7 +82,7 @@ def test_a_loss_on_the_gradient_reaches_every_parameter(kind: str):
     x = torch.rand(300, 3, generator=generator(2)) * 1.6 - 0.8
 
     def loss() -> torch.Tensor:
-        values, gradient = field.query(x, order=1)
+        values, gradient = field.values_and_gradient(x)
         assert gradient is not None
         return ((gradient.norm(dim=1) - 1) ** 2).mean() + values.square().mean()
 
@@ -122,7 +123,7 @@ def test_order_1_is_autograd_twice(kind: str, dims: int, include_input: bool, mo
     def loss(values: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         return ((gradient.norm(dim=1) - 1) ** 2).mean() + values.square().mean()
 
-    values, gradient = field.query(x, order=1)
+    values, gradient = field.values_and_gradient(x)
     assert gradient is not None
     found = torch.autograd.grad(loss(values, gradient), parameters, allow_unused=True)
     monkeypatch.setenv("FORMFIELD_BACKEND", "reference")
@@ -135,7 +136,7 @@ def test_order_1_is_autograd_twice(kind: str, dims: int, include_input: bool, mo
             lambda f: kernels.field_mlp((h := field._first_layer(f)) + torch.sin(h * m), field.params[first:], field.rest),
         )
     at = x.clone().requires_grad_()
-    plain = field.query(at)[0]
+    plain = field.values(at)
     (slope,) = torch.autograd.grad(plain[:, 0].sum(), at, create_graph=True)
     torch.testing.assert_close(values, plain, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(gradient, slope, rtol=1e-9, atol=1e-9)
@@ -155,7 +156,7 @@ def test_the_sphere_initialisation_is_a_sphere(kind: str):
     method = build_method(with_overrides(preset_config("volsdf", kind, "fast"), settings), "alpha")  # pyright: ignore[reportArgumentType]
     x = torch.rand(4000, 3, generator=generator(4)) * 2 - 1
     x = x[x.norm(dim=1) < 1]
-    values, gradient = method.field.query(x, order=1)  # pyright: ignore
+    values, gradient = method.field.values_and_gradient(x)  # pyright: ignore
     distance = x.norm(dim=1) - 0.5
     far = distance.abs() > 0.15
     assert float(((values[:, 0] < 0) == (distance < 0))[far].float().mean()) > 0.9
@@ -175,16 +176,16 @@ def test_state_brings_functions_and_their_index():
     a, b = make("neurbf"), NeuRBFField(NEURBF, 3, "softplus", True, generator(99))
     b.place(torch.rand(500, 3, generator=generator(5)), torch.ones(500), generator(6), 1e-3, 0.3)
     x = torch.rand(200, 3, generator=generator(8)) * 2 - 1
-    assert not torch.equal(b.query(x)[0], a.query(x)[0])
+    assert not torch.equal(b.values(x), a.values(x))
     b.load_state_dict(a.state_dict())
-    assert torch.equal(b.query(x)[0], a.query(x)[0])
+    assert torch.equal(b.values(x), a.values(x))
     assert torch.equal(b.find_neighbors(x), a.find_neighbors(x))
 
 
 def test_given_neighbors_give_the_same():
     field = make("neurbf")
     x = torch.rand(200, 3, generator=generator(8)) * 2 - 1
-    assert torch.equal(field.query(x)[0], field.query(x, neighbors=field.find_neighbors(x))[0])
+    assert torch.equal(field.values(x), field.values(x, neighbors=field.find_neighbors(x)))
 
 
 def test_tapered_functions_are_continuous_and_plain_ones_are_not():
@@ -371,7 +372,7 @@ def test_budgets_are_kept_and_used(dims: int, budget: int):
         ),
         "neurbf": NeuRBFField(sizing.neurbf_for(presets["neurbf"].neurbf, budget, dims, outputs, 256), outputs, "relu", False, g, dims),
         "rbfnet": RBFNetField(sizing.rbfnet_for(presets["rbfnet"].rbfnet, budget, dims, outputs, 256), outputs, False, g, dims),
-        "mlp": MLPField(sizing.mlp_for(presets["mlp"].mlp, budget, dims, outputs), outputs, None, g, dims),
+        "mlp": MLPField(sizing.mlp_for(presets["mlp"].mlp, budget, dims, outputs), outputs, g, dims),
     }
     for kind, field in fields.items():
         count = sum(p.numel() for p in field.parameters())

@@ -19,13 +19,13 @@ from recon.config.files import with_overrides
 from recon.config.presets import preset_config
 from recon.console import Reporter
 from recon.errors import DataError, DivergedError, Interrupted, UsageError
-from recon.fields.neurbf import NeuRBFField
+from recon.fields.make import FieldUse, sized
 from recon.fit import fit as fits
 from recon.fit import shape
-from recon.fit.build import build_field, sized
+from recon.fit.build import build_field
 from recon.fit.config import fit_preset, parse_count
 from recon.fit.image import cached_neighbors, place_functions, render, sampler, squared_error
-from recon.fit.loop import loss_value, predict, predict_with_gradient, rate, stratified
+from recon.fit.loop import loss_value, predict_with_gradient, rate, stratified
 from recon.fit.raster import detail, read_raster, shown, write_raster
 from recon.fit.run import open_fit
 from recon.fit.shape import make_pool
@@ -161,7 +161,7 @@ def test_a_loaded_shape_answers_in_its_own_unit(tmp_path: Path, monkeypatch):
     scale = 3.0 / 0.99
     points = np.array([10.0, 0.0, -2.0]) + scale * scene.double().numpy()
     found = loaded.query(points, gradient=True)
-    values, gradient = field.query(scene, order=1)
+    values, gradient = field.values_and_gradient(scene)
     assert loaded.kind == "signed distance"
     assert gradient is not None
     np.testing.assert_allclose(found.values, scale * values.detach().numpy(), atol=1e-4)
@@ -207,8 +207,7 @@ def test_normals_at_points_on_the_surface(field: str, tmp_path: Path):
     weighted = replace(run.config, normal_weight=0.1)
     pool = make_pool(solid, run.config, QUIET)
     built = fits.field_of(run)
-    if isinstance(built, NeuRBFField):
-        shape.place_functions(built, pool, run.config)
+    shape.place_functions(built, pool, run.config)
     neighbors = shape.cached_neighbors(built, pool)
     plain, batch = (shape.sampler(pool, neighbors, c)(3) for c in (run.config, weighted))
     assert plain.normals is None
@@ -221,8 +220,8 @@ def test_normals_at_points_on_the_surface(field: str, tmp_path: Path):
     outwards = torch.nn.functional.cosine_similarity(batch.normals, batch.points[:count])
     assert float(outwards.min()) > 0.98, "within the angle of a facet"
     values, gradient = predict_with_gradient(built, batch)
-    torch.testing.assert_close(values, predict(built, batch.points, batch.neighbors))
-    torch.testing.assert_close(gradient, built.query(batch.points[:count], order=1)[1])
+    torch.testing.assert_close(values, built.values(batch.points, batch.neighbors))
+    torch.testing.assert_close(gradient, built.values_and_gradient(batch.points[:count])[1])
 
 
 @pytest.mark.parametrize(("count", "batch"), [(100, 10), (101, 10), (7, 100), (1000, 64)])
@@ -306,8 +305,8 @@ def test_functions_go_where_the_detail_is(tmp_path: Path):
     image[:, 32:] = rng.integers(0, 255, (64, 32, 3))
     Image.fromarray(image).save(tmp_path / "p.png")
     raster = read_raster(tmp_path / "p.png", None)
-    config = sized(fits.configure(tmp_path / "p.png", "neurbf", params=20_000), 2, 3, 32)
-    field = build_field(config, 2, 3, raster.aspect)
+    config = sized(fits.configure(tmp_path / "p.png", "neurbf"), 20_000, FieldUse(3, dims=2), 32)
+    field = build_field(config, FieldUse(3, dims=2, aspect=raster.aspect))
     objective = place_functions(field, raster, config)  # pyright: ignore[reportArgumentType]
     assert objective[-1] < objective[0]
     assert float((field.centers[:, 0] > -0.1).float().mean()) > 0.95  # pyright: ignore
@@ -315,8 +314,8 @@ def test_functions_go_where_the_detail_is(tmp_path: Path):
 
 def test_rendering_in_pieces_is_rendering_at_once(tmp_path: Path, monkeypatch):
     raster = read_raster(picture(tmp_path / "p.png"), None)
-    config = sized(fits.configure(tmp_path / "p.png", "rbfnet", params=12_000), 2, 3, 24)
-    field = build_field(config, 2, 3, raster.aspect)
+    config = sized(fits.configure(tmp_path / "p.png", "rbfnet"), 12_000, FieldUse(3, dims=2), 24)
+    field = build_field(config, FieldUse(3, dims=2, aspect=raster.aspect))
     whole = render(field, raster, lambda share: None)
     monkeypatch.setattr("recon.fit.image.CHUNK", 100)
     np.testing.assert_array_equal(render(field, raster, lambda share: None), whole)
@@ -368,13 +367,13 @@ def test_the_sines_are_what_makes_pictures_sharp(tmp_path: Path):
     psnr = {}
     for name, settings in {"both": (), "none": ("neurbf.frequencies=null", "neurbf.trunk_frequencies=null")}.items():
         config = fits.configure(tmp_path / "p.png", "neurbf", params=40_000, settings=["steps=200", "batch=4096", *settings])
-        config = sized(config, 2, 3, 64)
-        field = build_field(config, 2, 3, raster.aspect)
+        config = sized(config, config.params, FieldUse(3, dims=2), 64)
+        field = build_field(config, FieldUse(3, dims=2, aspect=raster.aspect))
         place_functions(field, raster, config)  # pyright: ignore[reportArgumentType]
         draw, optimizer = sampler(raster, cached_neighbors(field, raster), config), Adam(field.parameter_groups())
         for step in range(config.steps):
             batch = draw(step)
-            loss_value("l2", predict(field, batch.points, batch.neighbors), batch.targets).backward()
+            loss_value("l2", field.values(batch.points, batch.neighbors), batch.targets).backward()
             optimizer.step(rate(config, step))
         psnr[name] = -10 * np.log10(squared_error(field, raster)[0])
     assert psnr["both"] > 33.5

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.config.files import with_overrides
 from recon.config.presets import preset_config
-from recon.fields.base import ParameterGroup
+from recon.fields.base import ParameterGroup, PlainField
 from recon.methods.density import HARMONICS, DensityModel, outputs_of
 from recon.model import build_method
 from recon.optimizer import Adam, learning_rate
@@ -21,16 +21,17 @@ from tests.tiny import TINY_SETTINGS, tiny_scene
 SETTINGS = (*TINY_SETTINGS, "mlp.width=32", "mlp.depth=4", "mlp.skip=2", "mlp.frequencies=2", "neurbf.warmup_steps=8", "train.steps=60")
 
 
-class Given:
+class Given(PlainField):
     """A field whose values are written down."""
 
     def __init__(self, values: Tensor):
-        self.values, self.outputs = values, values.shape[1]
+        self.given, self.outputs = values, values.shape[1]
 
-    def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
-        return self.values[: len(points)], None
+    def values(self, points: Tensor, neighbors: Tensor | None = None) -> Tensor:
+        return self.given[: len(points)]
 
-    def set_active_levels(self, share: float) -> None: ...
+    def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return []

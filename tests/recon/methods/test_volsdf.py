@@ -15,6 +15,7 @@ from recon.config.presets import preset_config
 from recon.config.values import VolSDFConfig
 from recon.console import Reporter
 from recon.errors import UsageError
+from recon.fields.base import PlainField
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
 from recon.methods.volsdf import VolSDF, _curvature_schedule
@@ -26,18 +27,18 @@ from tests.tiny import TINY_SETTINGS, tiny_scene
 PAPER_TINY = ("mlp.width=64", "mlp.depth=3", "mlp.skip=2", "volsdf.features=8", "train.max_rays=32", "train.steps=12", "train.lr=0.002")
 
 
-class Ball:
+class Ball(PlainField):
     """A field: the exact signed distance of a sphere; its feature is zeros."""
 
     def __init__(self, radius: float = 0.6, features: int = 15):
         self.radius, self.outputs = radius, 1 + features
 
-    def query(self, points: Tensor, order: int = 0) -> tuple[Tensor, Tensor | None]:
+    def values(self, points: Tensor, neighbors: Tensor | None = None) -> Tensor:
         norm = points.norm(dim=-1, keepdim=True)
-        values = torch.cat([norm - self.radius, points.new_zeros(len(points), self.outputs - 1)], 1)
-        return values, points / norm if order else None
+        return torch.cat([norm - self.radius, points.new_zeros(len(points), self.outputs - 1)], 1)
 
-    def set_active_levels(self, share: float) -> None: ...
+    def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.values(points), points / points.norm(dim=-1, keepdim=True)
 
     def parameter_groups(self) -> list:
         return []

@@ -52,7 +52,7 @@ def test_geometry_and_feature_are_the_shapes_and_the_radiance_network_is_the_oth
     generator = torch.Generator().manual_seed(5)
     points = torch.rand(50, 3, generator=generator) - 0.5
     normals = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator), dim=1)
-    values, gradient = a.field.query(points, order=1)
+    values, gradient = a.field.values_and_gradient(points)
     assert gradient is not None
     with torch.no_grad():
         wanted = b.color(points, gradient, -normals, torch.arange(50), values[:, 1:])
