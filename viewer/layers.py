@@ -19,6 +19,7 @@ from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS, curve_rgb
 from recon.surface.mesh import Mesh
 from recon.surface.reading import read_surface, world_from_gltf
+from viewer.markdown import plain
 from viewer.painter import Crop
 from viewer.picking import CurveLines, curve_lines
 
@@ -226,4 +227,4 @@ def describe_curve(wireframe: Wireframe, index: int) -> str:
         rows.append(("radius", f"{c.parameters['radius']:.5g} {unit}"))
     if c.vertices is not None:
         rows.append(("joins vertices", f"{c.vertices[0]} and {c.vertices[1]}"))
-    return f"**Curve {index}**\n\n" + "\n".join(f"- {name}: {value}" for name, value in rows)
+    return f"**Curve {index}**\n\n" + "\n".join(f"- {name}: {plain(value)}" for name, value in rows)

@@ -15,6 +15,7 @@ from recon.errors import DataError
 from recon.model import METHODS
 from recon.results.mesh import export_cameras, export_curves_again, export_mesh
 from viewer.jobs import PageReporter
+from viewer.markdown import code, paragraphs
 
 if TYPE_CHECKING:
     from viewer.app import Viewer
@@ -74,7 +75,7 @@ class ExportPanel:
         for control in (self._resolution, self._faces, self._all):
             control.visible = self._what.value == "mesh"
         self._format.visible = self._what.value == "curves"
-        self._command.content = f"`{self.command()}`"
+        self._command.content = code(self.command())
 
     def _start(self) -> None:
         if self._viewer.is_finishing():
@@ -112,7 +113,7 @@ class ExportPanel:
 
     def _progress(self, share: float, text: str) -> None:
         self._bar.value = 100.0 * share
-        self._text.content = text
+        self._text.content = paragraphs(text)
 
     def _busy(self, busy: bool) -> None:
         self._export.disabled = busy

@@ -11,6 +11,7 @@ import viser
 from recon.data.scene import Scene
 from recon.errors import DataError
 from viewer.jobs import PageReporter
+from viewer.markdown import paragraphs, plain
 from viewer.paths import CameraPath, Keyframe, load_path, save_path
 from viewer.render import RenderOptions, render
 
@@ -61,7 +62,7 @@ class PathPanel:
 
     def _progress(self, share: float, text: str) -> None:
         self._bar.value = 100.0 * share
-        self._text.content = text
+        self._text.content = paragraphs(text)
 
     def _path(self) -> CameraPath:
         return CameraPath(tuple(self._keys), closed=self._closed.value)
@@ -90,7 +91,7 @@ class PathPanel:
             self._viewer.notify("No keyframes", "move to a good place and press Add keyframe")
             return False
         save_path(self._path(), self._file)
-        self._text.content = f"saved {self._file}"
+        self._text.content = plain(f"saved {self._file}")
         return True
 
     def _play(self, event: viser.GuiEvent) -> None:
@@ -120,7 +121,7 @@ class PathPanel:
                 paths = render(self._run, options, self._data, reporter)
             finally:
                 self._busy(False)
-            return f"{', '.join(str(p) for p in paths)}\n\n`{command}`"
+            return f"{', '.join(str(p) for p in paths)}\n\n{command}"
 
         self._busy(True)
         if not self._viewer.jobs.start("film", work, self._progress):

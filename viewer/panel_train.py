@@ -12,6 +12,7 @@ import viser.uplot
 from recon.console import duration
 from recon.results.evaluation import summary_lines
 from recon.train import Progress
+from viewer.markdown import plain
 
 if TYPE_CHECKING:
     from viewer.app import Viewer
@@ -67,7 +68,7 @@ class TrainPanel:
         if state is None:
             status = _status(run.folder / "status.json")
             state, step = status.get("state", "unknown"), step if step >= 0 else int(status.get("step", 0))
-        text = f"step {step} of {run.config.train.steps}, {state}"
+        text = plain(f"step {step} of {run.config.train.steps}, {state}")
         if self._step.content != text:
             self._step.content = text
 
@@ -105,18 +106,18 @@ class MetricsPanel:
         self._text = viewer.server.viser.gui.add_markdown("Not evaluated yet.")
 
     def show(self, results: dict[str, Any]) -> None:
-        lines = [f"- {line}" for line in summary_lines(results)]
+        lines = [f"- {plain(line)}" for line in summary_lines(results)]
         if results.get("training_seconds") is not None:
             lines.append(f"- trained for {duration(results['training_seconds'])}")
         images = results.get("images")
         if images is not None and images.get("per_view"):
             lines += ["", "| view | PSNR, dB | SSIM |", "|---|---|---|"]
-            lines += [f"| {v['view']} | {_number(v['psnr'], 2)} | {_number(v['ssim'], 4)} |" for v in images["per_view"]]
+            lines += [f"| {plain(v['view'])} | {_number(v['psnr'], 2)} | {_number(v['ssim'], 4)} |" for v in images["per_view"]]
         self._text.content = "\n".join(lines)
 
 
 def _number(value: Any, digits: int) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}f}" if isinstance(value, float) else plain(value)
 
 
 def _status(path: Path) -> dict[str, Any]:

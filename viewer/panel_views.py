@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import viser
 
 from viewer.layers import thumbnail
+from viewer.markdown import plain
 
 if TYPE_CHECKING:
     from viewer.app import Viewer
@@ -58,7 +59,7 @@ class ViewsPanel:
         subject = self._viewer.subject
         index = min(int(self._index.value), len(subject.cameras) - 1)
         camera, name = subject.cameras[index], subject.names[index]
-        self._name.content = f"**{name}** ({subject.splits[index]}), {camera.width} x {camera.height}"
+        self._name.content = f"**{plain(name)}** ({plain(subject.splits[index])}), {camera.width} x {camera.height}"
         view = self._by_name.get(name)
         if view is not None and self._picture is not None:
             self._picture.image = thumbnail(view)

@@ -13,6 +13,7 @@ from recon.rendering.colormaps import MapName
 from recon.train import Progress
 from viewer.layers import describe_curve, legend
 from viewer.loop import Frame
+from viewer.markdown import plain
 from viewer.painter import Crop
 from viewer.panel_export import ExportPanel
 from viewer.panel_path import PathPanel
@@ -94,7 +95,7 @@ class ScenePanel:
             s = viewer.subject.world_from_scene
             low, high = s.apply(np.array(crop.low)), s.apply(np.array(crop.high))
             corners = [", ".join(f"{v:.4g}" for v in corner) for corner in (low, high)]
-            self._crop_text.content = f"from ({corners[0]}) to ({corners[1]}) {viewer.painter.unit}"
+            self._crop_text.content = plain(f"from ({corners[0]}) to ({corners[1]}) {viewer.painter.unit}")
 
 
 class RenderPanel:
@@ -133,8 +134,9 @@ class RenderPanel:
             self._changed()
 
     def drawn(self, frame: Frame, rays_per_second: float) -> None:
-        if self._caption.content != frame.caption:
-            self._caption.content = frame.caption
+        caption = plain(frame.caption)
+        if self._caption.content != caption:
+            self._caption.content = caption
         text = f"{frame.level}: {frame.image.shape[1]} x {frame.image.shape[0]}, {rays_per_second / 1e3:.0f} k rays/s"
         if frame.level != "moving" and self._speed.content != text:
             self._speed.content = text

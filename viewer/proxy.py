@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import logging
 import threading
 from dataclasses import dataclass, field
@@ -14,27 +15,45 @@ from viewer.guard import MOST_HEAD_BYTES, Access, FrameLimit, Head, Refused, che
 SECRET_HEADER = "x-formfield-secret"
 HEAD_SECONDS = 10.0
 """How long a connection may take to say what it wants."""
-MOST_CONNECTIONS = 64
+MOST_WAITING = 64
+"""Connections that have not shown the token yet. More make the oldest of them go, so that idle ones lock nobody out."""
+MOST_VISITS = 64
+"""Connections that have shown it."""
 PORT_TRIES = 20
 
 _ICON = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1l6 3.5v7L8 15l-6-3.5v-7z" fill="#36c"/></svg>'
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 _REASONS |= {413: "Content Too Large", 502: "Bad Gateway", 503: "Service Unavailable"}
 
-# The page is one file that unpacks itself: it needs inline scripts, and data: and blob: addresses, but nothing from elsewhere.
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; worker-src 'self' blob: data:; "
-    "style-src 'self' 'unsafe-inline' blob: data:; img-src 'self' data: blob:; font-src 'self' data: blob:; media-src 'self' data: blob:; "
-    "connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-_SAFE_HEADERS = (
-    f"Content-Security-Policy: {CONTENT_POLICY}\r\n"
-    "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n"
-    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n"
-)
+
+def content_policy(nonce: str) -> str:
+    """What the page may do: run the scripts that carry the nonce, in it and in workers, and nothing from elsewhere.
+
+    HTML that got into the page runs nothing: neither scripts inside it, nor handlers, nor frames, which are under the same policy. The page
+    itself evaluates text (its Markdown, its WebAssembly): that nothing foreign is in it is seen to by :mod:`viewer.markdown`.
+    """
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}' 'unsafe-eval'; script-src-attr 'none'; worker-src 'self' blob:; frame-src 'none'; "
+        "object-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; media-src 'none'; "
+        "connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )
+
+
 _LOGIN_PAGE = b"<!doctype html><meta charset=utf-8><meta http-equiv=refresh content='0;url=/'><title>Formfield</title>"
 
 _log = logging.getLogger(__name__)
+
+
+def _safe_headers(policy: str) -> str:
+    return (
+        f"Content-Security-Policy: {policy}\r\n"
+        "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n"
+        "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+        "Permissions-Policy: camera=(), microphone=(), geolocation=(), usb=(), serial=()\r\nConnection: close\r\n"
+    )
+
+
+_NO_SCRIPTS = _safe_headers("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 
 
 @dataclass
@@ -46,6 +65,8 @@ class Proxy:
         access: What they must show.
         inner_port: Where the viewer's server listens, on the loopback.
         secret: What the viewer's server asks of whoever connects; only this proxy knows it.
+        page: What is served as the page; its scripts carry the nonce.
+        nonce: Lets scripts run.
     """
 
     host: str
@@ -53,11 +74,14 @@ class Proxy:
     access: Access
     inner_port: int
     secret: str
+    page: bytes
+    nonce: str
     _sockets: list = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _done: asyncio.Event | None = None
     _thread: threading.Thread | None = None
-    _connections: int = 0
+    _visits: int = 0
+    _waiting: dict[asyncio.Task, None] = field(default_factory=dict)
 
     def start(self, sockets: list) -> None:
         """Serve on listening sockets (see :func:`listen`)."""
@@ -91,7 +115,7 @@ class Proxy:
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 _log.debug("connection lost: %s", error)
             except asyncio.CancelledError:
-                _log.debug("connection ended with the server")  # only stopping cancels, and waits for this
+                _log.debug("connection ended")  # as the server stops, which waits for this, or to let a newer one ask
             finally:
                 tasks.discard(task)
                 writer.close()
@@ -106,50 +130,59 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
         try:
-            if self._connections > MOST_CONNECTIONS:
-                raise Refused(503, "too many connections")
-            try:
-                data = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
-            except asyncio.LimitOverrunError as error:
-                raise Refused(413, "the request head is too large") from error
-            except TimeoutError as error:
-                raise Refused(400, "no request came") from error
-            head = parse_head(data)
+            head = parse_head(await self._asked(reader))
             if not check(head, self.access):
                 await self._login(writer)
-            elif head.is_upgrade:
-                await self._websocket(head, reader, writer)
-            elif head.path == "/favicon.ico":
-                # Every browser asks for it by itself, some time after the page; viser has none, and a refusal is an error on the page.
-                await _answer(writer, 200, "image/svg+xml", _ICON)
-            else:
-                await self._page(head, writer)
+                return
+            if self._visits >= MOST_VISITS:
+                raise Refused(503, "too many connections")
+            self._visits += 1
+            try:
+                await self._visit(head, reader, writer)
+            finally:
+                self._visits -= 1
         except Refused as refusal:
             _log.info("refused (%d): %s", refusal.status, refusal.reason)
             await _answer(writer, refusal.status, "text/plain; charset=utf-8", refusal.reason.encode())
+
+    async def _asked(self, reader: asyncio.StreamReader) -> bytes:
+        """The head of a request. Who has not asked yet may be anybody: the one who has waited longest makes room for a newer one."""
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._waiting) >= MOST_WAITING:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            oldest.cancel()
+        self._waiting[task] = None
+        try:
+            return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
+        except asyncio.LimitOverrunError as error:
+            raise Refused(413, "the request head is too large") from error
+        except TimeoutError as error:
+            raise Refused(400, "no request came") from error
         finally:
-            self._connections -= 1
+            self._waiting.pop(task, None)
+
+    async def _visit(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer a request that may be answered."""
+        if head.is_upgrade:
+            await self._websocket(head, reader, writer)
+        elif head.path == "/favicon.ico":
+            # Every browser asks for it by itself, some time after the page; viser has none, and a refusal is an error on the page.
+            await _answer(writer, 200, "image/svg+xml", _ICON)
+        elif head.path in ("/", "/index.html"):
+            zipped = "gzip" in head.headers.get("accept-encoding", "")
+            body = await asyncio.to_thread(gzip.compress, self.page, 6) if zipped else self.page
+            more = "Content-Encoding: gzip\r\n" if zipped else ""
+            await _answer(writer, 200, "text/html; charset=utf-8", body, more, _safe_headers(content_policy(self.nonce)))
+        else:
+            raise Refused(404, "no such page")
 
     async def _login(self, writer: asyncio.StreamWriter) -> None:
         # A page that goes on by itself, not a redirect: a strict cookie is not sent on redirects that began on another site.
         cookie = f"Set-Cookie: {self.access.cookie}={self.access.cookie_value}; HttpOnly; SameSite=Strict; Path=/\r\n"
         await _answer(writer, 200, "text/html; charset=utf-8", _LOGIN_PAGE, cookie)
-
-    async def _page(self, head: Head, writer: asyncio.StreamWriter) -> None:
-        inner, request = await self._inner(), [f"GET {head.path} HTTP/1.1", f"Host: 127.0.0.1:{self.inner_port}", "Connection: close"]
-        try:
-            if "gzip" in head.headers.get("accept-encoding", ""):
-                request.append("Accept-Encoding: gzip")
-            inner[1].write(("\r\n".join(request) + "\r\n\r\n").encode())
-            answer = await inner[0].readuntil(b"\r\n\r\n")
-            status, *headers = answer.decode("latin-1").split("\r\n")
-            kept = [h for h in headers if h.lower().startswith(("content-type:", "content-encoding:", "content-length:"))]
-            writer.write((status + "\r\n" + "\r\n".join(kept) + "\r\n" + _SAFE_HEADERS + "\r\n").encode("latin-1"))
-            await _copy(inner[0], writer)
-        finally:
-            inner[1].close()
 
     async def _websocket(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner = await self._inner()
@@ -190,8 +223,8 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, limi
         await target.drain()
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, kind: str, body: bytes, more: str = "") -> None:
-    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}{_SAFE_HEADERS}\r\n"
+async def _answer(writer: asyncio.StreamWriter, status: int, kind: str, body: bytes, more: str = "", safe: str = _NO_SCRIPTS) -> None:
+    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}{safe}\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
 

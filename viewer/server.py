@@ -7,12 +7,14 @@ import hmac
 import io
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 import viser
 from viser.infra import WebsockClientConnection
 
 from recon.errors import CapabilityError
 from viewer.guard import Access, make_access
+from viewer.index import page_with_nonce
 from viewer.proxy import SECRET_HEADER, Proxy, listen
 
 
@@ -67,7 +69,9 @@ def start_server(host: str = "127.0.0.1", port: int | None = None, token: str | 
     with contextlib.redirect_stdout(io.StringIO()):  # viser prints its own address, which is not the visitor's
         inner = _InnerServer(host="127.0.0.1", port=0, label="Formfield", verbose=False)
     _require_secret(inner, secret)
-    proxy = Proxy(host, bound, access, inner.get_port(), secret)
+    nonce = secrets.token_urlsafe(16)
+    page = page_with_nonce(Path(viser.__file__).parent / "client" / "build" / "index.html", nonce)
+    proxy = Proxy(host, bound, access, inner.get_port(), secret, page, nonce)
     proxy.start(sockets)
     shown = "127.0.0.1" if host in ("0.0.0.0", "127.0.0.1") else f"[{host}]" if ":" in host else host
     return Server(inner, proxy, access, f"http://{shown}:{bound}/?token={access.token}")

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from recon import text
 from recon.errors import DataError
 from scenes.benchmark.figures import FIGURES, GROUP, Figure, number, show, variant
 from scenes.benchmark.jobs import write_json
@@ -84,12 +85,14 @@ def text_lines(summary: dict[str, Any]) -> list[str]:
 
 def markdown(summary: dict[str, Any]) -> str:
     """The summary as text with tables."""
-    lines = [f"# Benchmark: {summary['suite']}", "", summary["about"], "", *(f"- {fact}" for fact in _facts(summary)), ""]
+    lines = [f"# Benchmark: {text.markdown(summary['suite'])}", "", text.markdown(summary["about"]), ""]
+    lines += [*(f"- {text.markdown(fact)}" for fact in _facts(summary)), ""]
     failed = [r for r in summary["rows"] if r["state"] != "done"]
     if failed:
         lines += ["## Not done", ""]
         for row in failed:
-            lines += [f"- `{row['name']}`: {row['state']}; {row['message']}", "", *(f"      {line}" for line in row["log_tail"]), ""]
+            lines += [f"- {text.markdown(row['name'])}: {row['state']}; {text.markdown(row['message'])}", ""]
+            lines += [*(f"      {text.printable(line)}" for line in row["log_tail"]), ""]
     for title, rows, head, cells in (
         ("Means over scenes", summary["means"], ["configuration", "scenes"], _mean_head),
         ("Per scene", summary["groups"], ["scene", "configuration", "jobs"], _group_head),
@@ -98,10 +101,10 @@ def markdown(summary: dict[str, Any]) -> str:
         heads = [*head, *(f"{f.title} [{f.unit}]" if f.unit else f.title for f in figures)]
         lines += [f"## {title}", "", _md_row(heads), _md_row(["---"] * len(head) + ["---:"] * len(figures))]
         for row in rows:
-            lines.append(_md_row([*(c.text for c in cells(row)), *(_text(f, row["figures"][f.key]) for f in figures)]))
+            lines.append(_md_row([*(text.markdown(c.text) for c in cells(row)), *(_text(f, row["figures"][f.key]) for f in figures)]))
         lines.append("")
     lines += [_SPREAD_WORDS, "", "## How it was measured", ""]
-    lines += [f"- {kind}: {_protocol_text(p)}" for kind, p in summary["protocols"].items()]
+    lines += [f"- {kind}: {text.markdown(_protocol_text(p))}" for kind, p in summary["protocols"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -231,7 +234,7 @@ def _cell(figure: Figure, value: dict[str, Any] | None) -> Cell:
 
 
 def _md_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
 def _protocol_text(protocol: Any) -> str:

@@ -17,7 +17,7 @@ import websockets  # noqa: E402
 
 from recon.errors import CapabilityError, UsageError  # noqa: E402
 from viewer.guard import MOST_HEAD_BYTES, MOST_MESSAGE_BYTES  # noqa: E402
-from viewer.proxy import CONTENT_POLICY, SECRET_HEADER, listen  # noqa: E402
+from viewer.proxy import HEAD_SECONDS, MOST_WAITING, SECRET_HEADER, content_policy, listen  # noqa: E402
 from viewer.server import Server, start_server  # noqa: E402
 
 TOKEN = "a-token-of-a-test-1234"
@@ -91,7 +91,7 @@ def test_the_page_comes_with_the_token_and_only_then(server: Server):
     status, head, body = get(server, "/", cookie(server))
     assert status == 200
     assert b"<html" in body
-    assert CONTENT_POLICY in head
+    assert content_policy(server.proxy.nonce) in head
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_a_hundred_connections_leave_no_thread_and_no_client(server: Server):
     before = {t.name for t in threading.enumerate()}
     asyncio.run(visits())
     deadline = time.monotonic() + 10
-    while (server.viser.get_clients() or server.proxy._connections) and time.monotonic() < deadline:
+    while (server.viser.get_clients() or server.proxy._visits) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not server.viser.get_clients()
-    assert server.proxy._connections == 0
+    assert server.proxy._visits == 0
     assert {t.name for t in threading.enumerate()} <= before
 
 
@@ -249,3 +249,28 @@ def test_ports():
 def test_host_beyond_loopback_without_token_does_not_listen():
     with pytest.raises(UsageError, match="token"):
         start_server("0.0.0.0", 0, None)
+
+
+def test_idle_connections_lock_nobody_out(server: Server):
+    """Whoever has no token may hold connections open; who has it is served at once, again and again."""
+    idle = [socket.create_connection(("127.0.0.1", server.proxy.port), timeout=10) for _ in range(3 * MOST_WAITING)]
+    try:
+        began = time.monotonic()
+        for _ in range(3):
+            assert get(server, "/", cookie(server))[0] == 200
+        assert time.monotonic() - began < HEAD_SECONDS / 2
+        assert len(server.proxy._waiting) <= MOST_WAITING
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_no_more_visits_than_can_be_served(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("viewer.proxy.MOST_VISITS", 2)
+
+    async def visits() -> None:
+        async with connect(server), connect(server):
+            assert await asyncio.to_thread(lambda: get(server, "/", cookie(server))[0]) == 503
+            assert await asyncio.to_thread(lambda: get(server, "/")[0]) == 401  # and it is not told to who has no token
+
+    asyncio.run(visits())

@@ -294,6 +294,15 @@ def test_markdown_tables_have_equal_columns(tmp_path):
         assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
 
 
+def test_labels_are_text_in_markdown():
+    """A label may hold anything: it ends no cell and begins no markup."""
+    label = "<img src=x onerror=a()> [b](javascript:c) `d` *e*\x1b[2J"
+    made = report.markdown(summary(row(psnr=30.0, label=label), {**row("cam", state="failed"), "message": label}))
+    assert "<img" not in made
+    assert "\x1b" not in made
+    assert made.count(r"&lt;img src=x onerror=a()> \[b\](javascript:c) \`d\` \*e\*\\x1b\[2J") >= 2
+
+
 def test_summary_survives_writing(tmp_path):
     from recon.evaluation.report import to_plain
 

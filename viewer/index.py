@@ -1,0 +1,29 @@
+"""The page that visitors are served: viser's own, whose two scripts are let in by a nonce, so that no other script is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.errors import CapabilityError
+
+# The page is one script that unpacks another one and adds it to the page.
+_FIRST = '<script data-p="'
+_READ = "const d=document.currentScript.dataset;"
+_SECOND = 'e.type="module";'
+
+
+def page_with_nonce(file: Path, nonce: str) -> bytes:
+    """The page, both of whose scripts carry a nonce.
+
+    Args:
+        file: Viser's ``index.html``.
+        nonce: What the page's policy asks scripts for; letters, digits, - and _.
+    Raises:
+        CapabilityError: If the page of the installed viser is made in another way.
+    """
+    text = file.read_text(encoding="utf-8")
+    if any(text.count(part) != 1 for part in (_FIRST, _READ, _SECOND)):
+        raise CapabilityError(f"{file}: the page of this version of viser is not known", "pip install 'viser>=1.1,<1.2'")
+    text = text.replace(_FIRST, f'<script nonce="{nonce}" data-p="')
+    text = text.replace(_READ, f"{_READ}const nonce=document.currentScript.nonce;").replace(_SECOND, f"{_SECOND}e.nonce=nonce;")
+    return text.encode("utf-8")
