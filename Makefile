@@ -1,5 +1,5 @@
 # make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|nef|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
-# make test | lint | bench | bench-readme | sanitize | pictures
+# make test | lint | bench | bench-readme | sanitize | pictures | docs
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ OUT ?= runs
 ARGS ?=
 NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 
-.PHONY: reconstruct test lint bench bench-readme sanitize pictures setup clean
+.PHONY: reconstruct test lint bench bench-readme sanitize pictures docs setup clean
 
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -33,6 +33,10 @@ bench-readme: setup
 # The kernels' tests once under AddressSanitizer and UBSan.
 sanitize: setup
 	kernels/native/sanitize.sh
+
+# The API reference, from the docstrings: build/docs/index.html.
+docs: setup
+	$(PY) -m pdoc --docformat google --output-directory build/docs kernels recon scenes viewer
 
 # The README's pictures: a surface, the curves found on it, a turntable of both, the page that holds them, and the live viewer
 # (which needs Chromium).
