@@ -45,7 +45,7 @@ class DataOptions:
             f"data.downscale={self.downscale}",
             f"data.max_size={'null' if self.max_size is None else self.max_size}",
             f"data.use_masks={'false' if self.no_masks else 'true'}",
-            f"data.skip_bad_frames={'true' if self.skip_bad_frames else 'false'}",
+            *(["data.skip_bad_frames=true"] if self.skip_bad_frames else []),
             f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
             *([] if self.holdout is None else [f"data.holdout={self.holdout}"]),
         ]
