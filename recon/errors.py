@@ -6,6 +6,8 @@ turns it into its exit code; anything else that escapes is a bug (exit code 1).
 
 from __future__ import annotations
 
+import errno
+
 
 class ReconError(Exception):
     """Base of all errors shown to users without a traceback.
@@ -70,10 +72,38 @@ class DivergedError(ReconError):
     exit_code = 6
 
 
+class StorageError(ReconError):
+    """The operating system refuses: the disk is full or read-only, a folder may not be written to, a name is too long."""
+
+    exit_code = 7
+
+
 class Interrupted(ReconError):
     """The user stopped the run; a checkpoint was saved."""
 
     exit_code = 130
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on that disk, then run it again; a run goes on with recon resume RUN",
+    errno.EDQUOT: "your quota on that disk is used up: free some space, then run it again; a run goes on with recon resume RUN",
+    errno.EFBIG: "the disk takes no file that large",
+    errno.EACCES: "give --out a folder that you may write to, or ask for the right to read the file",
+    errno.EPERM: "give --out a folder that you may write to",
+    errno.EROFS: "that disk is read-only: give --out another folder",
+    errno.ENAMETOOLONG: "use shorter names, or an --out that is less deep",
+    errno.ENOTDIR: "a file is in the place of a folder: give --out another name",
+    errno.EISDIR: "a folder is in the place of a file: give --out another name",
+    errno.EEXIST: "something of that name exists: give --out another name",
+    errno.EMFILE: "too many files are open: raise the limit with ulimit -n",
+    errno.EIO: "the disk reports a fault: look at it before you write to it again",
+}
+
+
+def refused(error: OSError) -> StorageError:
+    """What the operating system refused, as an error for the user: path, reason, remedy."""
+    where = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return StorageError(": ".join([*where[:1], error.strerror or str(error)]), _REMEDIES.get(error.errno or 0))
 
 
 def require_extra(module: str, extra: str, purpose: str):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from recon.errors import UsageError
+from recon.files import remove_parts
 
 RUN_LOCK = "run.lock"
 """The lock's file in a run's folder. It stays there: to delete it would let two processes hold two files of one name."""
@@ -41,13 +43,25 @@ def locked(path: Path, refusal: UsageError, nested: bool = False) -> Iterator[No
 def sole_writer(folder: Path) -> Iterator[None]:
     """Be the only process that trains a run and makes its results.
 
+    What the last one left unfinished is removed.
+
     What ``status.json`` says is no lock: after a crash it says "running" for ever, and its process number may be somebody else's by now.
 
     Raises:
         UsageError: If another process is at it.
     """
-    who = "another process"
-    with suppress(OSError, ValueError, KeyError, TypeError):  # only for the message
-        who = f"process {int(json.loads((folder / 'status.json').read_text())['pid'])}"
+    last = _last_writer(folder)
+    who = "another process" if last is None else f"process {last}"
     with locked(folder / RUN_LOCK, UsageError(f"{folder}: {who} is writing to this run", "wait for it, or stop it first"), nested=True):
+        if last != os.getpid():
+            remove_parts(folder, last)  # who holds the lock knows that the last writer is gone
         yield
+
+
+def _last_writer(folder: Path) -> int | None:
+    """The process that wrote ``status.json``, if that can be read."""
+    try:
+        pid = json.loads((folder / "status.json").read_text(encoding="utf-8"))["pid"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return pid if isinstance(pid, int) else None

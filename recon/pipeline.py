@@ -10,7 +10,7 @@ from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.values import RunConfig
 from recon.console import Reporter, duration
 from recon.data.scene import Scene
-from recon.errors import DataError, Interrupted, ReconError, UsageError
+from recon.errors import DataError, Interrupted, UsageError
 from recon.evaluation.truth.known import GroundTruth
 from recon.geometry import Similarity
 from recon.methods.base import BackgroundKind, Method, Pixels
@@ -18,7 +18,7 @@ from recon.model import build_method
 from recon.results.evaluation import evaluate
 from recon.results.preview import preview, render_orbit
 from recon.runs import Run, create_run
-from recon.train import Progress, Watcher, train
+from recon.train import TRAINER_NUMBERS, Progress, Watcher, train
 
 
 def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
@@ -73,7 +73,9 @@ def _reconstruct(run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter,
             preview(run, method, scene, reporter)
             render_orbit(run, method, frames=36, size=min(400, max(v.camera.width for v in scene.views)), reporter=reporter)
     except BaseException as error:
-        run.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", run.config.train.steps, str(error))
+        run.ended_by(error, run.config.train.steps)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("stopped; what was trained is kept", f"recon resume {run.folder}") from error
         raise
     run.set_status("done", run.config.train.steps)
     return results
@@ -90,11 +92,12 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
     method = build_method(run.config, scene.background, len(scene.split("train")))
     resumed = None
     if any(run.checkpoints.glob("step_????????")):
-        resumed, skipped = load_checkpoint(run.checkpoints)
+        resumed, skipped = load_checkpoint(run.checkpoints, TRAINER_NUMBERS)
         for line in skipped:
             reporter.warn(f"skipped checkpoint {line}")
         _load(method, resumed, run)
         reporter.say(f"going on from step {resumed.step}")
+    run.forget_metrics(after=resumed.step if resumed else 0)
     run.set_status("running", resumed.step if resumed else 0)
     try:
         pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
@@ -105,8 +108,8 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
             _train_watched(run, method, pixels, resumed, reporter, watcher)
     except Interrupted:
         raise
-    except (ReconError, Exception) as error:
-        run.set_status("failed", resumed.step if resumed else 0, str(error))
+    except BaseException as error:
+        run.ended_by(error, resumed.step if resumed else 0)
         raise
     reporter.say(f"trained {run.config.train.steps} steps in {duration(time.perf_counter() - began)}")
     return method
@@ -133,7 +136,7 @@ def _train_watched(
 
 def load_method(run: Run, reporter: Reporter) -> Method:
     """The model of a run's newest whole checkpoint."""
-    checkpoint, skipped = load_checkpoint(run.checkpoints)
+    checkpoint, skipped = load_checkpoint(run.checkpoints, TRAINER_NUMBERS)
     for line in skipped:
         reporter.warn(f"skipped checkpoint {line}")
     info = run.scene_info()

@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from recon.checkpoint import write_text_atomically
 from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
 from recon.errors import DataError
+from recon.files import append_line, drop_records, new_folder, write_text_atomically
 from recon.locks import sole_writer
 
 State = Literal["running", "done", "failed", "interrupted"]
@@ -54,13 +54,21 @@ class Run:
 
     def log_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with open(self.folder / "metrics.jsonl", "a") as f:
-            f.write(json.dumps(record) + "\n")
+        append_line(self.folder / "metrics.jsonl", json.dumps(record))
+
+    def forget_metrics(self, after: int) -> None:
+        """Drop the lines of metrics.jsonl that are of later steps, or that a kill cut: the steps come again."""
+        drop_records(self.folder / "metrics.jsonl", after)
 
     def set_status(self, state: State, step: int, message: str = "") -> None:
         """Say in status.json what the run is doing, as which process."""
         status = {"state": state, "step": step, "pid": os.getpid(), "time": _now(), "message": message}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
+
+    def ended_by(self, error: BaseException, step: int) -> None:
+        """Say in status.json what ended the run before it was done. If not even that can be written, the error itself matters more."""
+        with suppress(OSError):
+            self.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", step, str(error))
 
     def writing(self) -> AbstractContextManager[None]:
         """Be the one process that trains this run and makes its results, while the context lasts (:func:`recon.locks.sole_writer`)."""
@@ -71,12 +79,12 @@ def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[s
     """Make a new run folder ``out/<scene>/<method>-<field>/<UTC>-<hex>`` and write what it is made of."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = out / scene_name / f"{config.method}-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
     run = Run(folder, config)
-    save_config(config, folder / "config.yaml")
-    write_text_atomically(folder / "scene.json", json.dumps(scene_info, indent=1))
-    write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
-    run.set_status("running", 0)
+    with new_folder(folder):
+        save_config(config, folder / "config.yaml")
+        write_text_atomically(folder / "scene.json", json.dumps(scene_info, indent=1))
+        write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
+        run.set_status("running", 0)
     return run
 
 

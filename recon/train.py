@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,8 +15,11 @@ from recon.errors import DivergedError, Interrupted
 from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
 from recon.runs import Run
+from recon.stopping import stop_requests
 
 START_RAYS = 1024
+TRAINER_NUMBERS = ("rays_per_step", "seconds")
+"""What a checkpoint holds of the loop."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def train(
         save_checkpoint(run.checkpoints, state, config.keep_checkpoints)
 
     start = time.perf_counter()
+    saved_at = start
     meter = _Meter(step, start)
     method.set_progress(step / config.steps)  # also of a run that has all its steps: what is made of it next needs its schedules' end
     with stop_requests() as stop:
@@ -125,8 +127,10 @@ def train(
                 run.log_metrics(_record(progress, rays_per_step, learning_rate(config, step), seconds_before + time.perf_counter() - start))
                 report(progress)
             stopping = stop() or ask_to_stop
-            if stopping or step % config.checkpoint_every == 0 or step == config.steps:
+            due = step % config.checkpoint_every == 0 or time.perf_counter() - saved_at >= config.checkpoint_seconds
+            if stopping or due or step == config.steps:
                 save()
+                saved_at = time.perf_counter()
                 run.set_status("running", step)
             if stopping and step < config.steps:
                 run.set_status("interrupted", step)
@@ -188,27 +192,3 @@ class _Meter:
         progress = Progress(step, steps, terms, figures, psnr, self.rays / seconds, self.samples / seconds, left)
         self._reset(now)
         return progress
-
-
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
-    asked = False
-
-    def handler(signum: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    previous = {}
-    try:
-        for s in (signal.SIGINT, signal.SIGTERM):
-            previous[s] = signal.signal(s, handler)
-    except ValueError:  # signals can only be caught in the main thread; elsewhere the caller stops the run its own way
-        previous = {}
-    try:
-        yield lambda: asked
-    finally:
-        for s, old in previous.items():
-            signal.signal(s, old)

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import KDTree
 
-from recon.checkpoint import write_text_atomically
 from recon.curves import Wireframe
 from recon.curves.files.curve import Curve
 from recon.data.scene import Camera
+from recon.files import write_text_atomically
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.orbit import common_up

@@ -20,9 +20,9 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
-from recon.checkpoint import write_text_atomically
 from recon.data.scene import Camera
 from recon.errors import DataError, UsageError
+from recon.files import write_text_atomically
 
 FORMAT = "formfield camera path"
 VERSION = 1

@@ -14,6 +14,7 @@ import yaml
 
 from recon.config.values import RunConfig
 from recon.errors import UsageError
+from recon.files import write_text_atomically
 
 
 def to_dict(config: Any) -> dict:
@@ -101,7 +102,7 @@ def with_overrides(config: RunConfig, overrides: typing.Sequence[str]) -> RunCon
 
 def save_config(config: RunConfig, path: Path) -> None:
     """Write a configuration as YAML."""
-    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    write_text_atomically(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
 def load_config(path: Path) -> RunConfig:

@@ -268,6 +268,9 @@ class TrainConfig:
     occupancy_resolution: int = 128
     occupancy_every: int = 16
     checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    checkpoint_seconds: float = 120.0
+    """And seconds between them at most, so that a crash loses no more than that; what a checkpoint holds does not depend on it."""
     keep_checkpoints: int = 2
     log_every: int = 20
     lr_halvings: tuple[float, ...] | None = None

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from recon.curves.files.projection import TYPE_COLORS, strokes
 from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera, View
+from recon.files import write_picture
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import RayScene, ray_scene
 
@@ -82,7 +83,7 @@ def contact_sheet(wireframe: Wireframe, views: Sequence[View], mesh: Mesh | None
         pen.line([(x, y), (x + 22, y)], fill=TYPE_COLORS[kind], width=3)
         pen.text((x + 28, y), text, fill=(30, 30, 30), anchor="lm")
         x += 28 + round(pen.textlength(text)) + 24
-    sheet.save(path)
+    write_picture(path, sheet)
 
 
 def small_photograph(view: View, size: int) -> np.ndarray:

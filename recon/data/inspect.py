@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene, View
+from recon.files import write_picture
 
 _PANEL = 480
 _STRIP_WIDTH = 4 * _PANEL
@@ -87,7 +88,7 @@ def camera_picture(scene: Scene, path: Path) -> None:
     picture.paste(header, (0, 0))
     picture.paste(panels, (0, header.height))
     picture.paste(sheet, (0, header.height + panels.height))
-    picture.save(path, format="PNG")
+    write_picture(path, picture, format="PNG")
 
 
 def sphere_outline(camera: Camera, center: np.ndarray, radius: float, count: int = 180) -> np.ndarray | None:

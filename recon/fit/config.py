@@ -11,6 +11,7 @@ import yaml
 from recon.config.files import from_dict, to_dict
 from recon.config.values import FieldName, HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
+from recon.files import write_text_atomically
 
 SignalName = Literal["image", "sdf"]
 LossName = Literal["l1", "l2", "relative_l2", "mape", "scaled_l2"]
@@ -41,6 +42,9 @@ class FitConfig:
     pool: int = 1_500_000
     """Shapes: points drawn once, with their distances, that steps choose from."""
     checkpoint_every: int = 2000
+    """Steps between checkpoints."""
+    checkpoint_seconds: float = 120.0
+    """And seconds between them at most."""
     log_every: int = 50
     resolution: int = 384
     """Shapes: cells along the longest axis of the extracted mesh."""
@@ -121,7 +125,7 @@ def parse_count(text: str) -> int:
 
 def save_fit_config(config: FitConfig, path: Path) -> None:
     """Write as YAML."""
-    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    write_text_atomically(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
 def load_fit_config(path: Path) -> FitConfig:

@@ -115,6 +115,7 @@ def _fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
     if any(run.checkpoints.glob("step_????????")):
         resumed = _load(run, field, reporter)
         reporter.say(f"going on from step {resumed.step}")
+    run.forget_metrics(after=resumed.step if resumed else 0)
     run.set_status("running", resumed.step if resumed else 0)
     try:
         signal = read_signal(run)
@@ -126,7 +127,9 @@ def _fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
     except Interrupted:
         raise
     except BaseException as error:
-        run.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", resumed.step if resumed else 0, str(error))
+        run.ended_by(error, resumed.step if resumed else 0)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("stopped", f"recon resume {run.folder}") from error
         raise
     run.set_status("done", run.config.steps)
     return results
@@ -181,7 +184,7 @@ def loaded_field(run: FitRun, reporter: Reporter) -> FieldModule:
 
 
 def _load(run: FitRun, field: FieldModule, reporter: Reporter) -> Checkpoint:
-    checkpoint, skipped = load_checkpoint(run.checkpoints)
+    checkpoint, skipped = load_checkpoint(run.checkpoints, ("seconds",))
     for line in skipped:
         reporter.warn(f"skipped checkpoint {line}")
     field.load_state_dict(checkpoint.model)

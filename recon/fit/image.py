@@ -15,6 +15,7 @@ from torch import Tensor
 from recon.console import Reporter
 from recon.evaluation.images import ssim
 from recon.fields.base import Field
+from recon.files import write_picture
 from recon.fit import pictures
 from recon.fit.config import FitConfig
 from recon.fit.loop import Batch, Draw, stratified
@@ -129,11 +130,11 @@ def evaluate(run: FitRun, field: Field, raster: Raster, reporter: Reporter) -> d
         results["psnr_shown"] = -10.0 * math.log10(max(float(((a - b) ** 2).mean()), 1e-12))
         results["protocol"]["psnr_shown"] = "both clipped at 1, encoded as sRGB with 8 bits"
     write_raster(run.folder / "fitted", fitted, raster.hdr)
-    Image.fromarray(pictures.heat(errors, 0.05)).save(run.folder / "error.png")
+    write_picture(run.folder / "error.png", Image.fromarray(pictures.heat(errors, 0.05)))
     crops = pictures.zoom_crops(original, fitted, errors, lambda x: shown(x, raster.hdr))
-    Image.fromarray(crops).save(run.folder / "crops.png")
+    write_picture(run.folder / "crops.png", Image.fromarray(crops))
     rows = [r for r in run.metrics() if "psnr" in r]
-    pictures.plot([r["seconds"] for r in rows], [r["psnr"] for r in rows], "seconds", "PSNR, dB").save(run.folder / "psnr.png")
+    write_picture(run.folder / "psnr.png", pictures.plot([r["seconds"] for r in rows], [r["psnr"] for r in rows], "seconds", "PSNR, dB"))
     return results
 
 

@@ -17,7 +17,7 @@ from recon.fields.base import Field, FieldModule
 from recon.fit.config import FitConfig, LossName
 from recon.fit.run import FitRun
 from recon.optimizer import Adam
-from recon.train import stop_requests
+from recon.stopping import stop_requests
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
     loss_sum = squared_sum = torch.zeros(())
     since = step
     began, first = time.perf_counter(), step
+    saved_at = began
 
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
@@ -155,8 +156,10 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
                 reporter.progress("fit", step / config.steps, text)
                 loss_sum = squared_sum = torch.zeros(())
                 since = step
-            if stop() or step % config.checkpoint_every == 0 or step == config.steps:
+            due = step % config.checkpoint_every == 0 or time.perf_counter() - saved_at >= config.checkpoint_seconds
+            if stop() or due or step == config.steps:
                 save()
+                saved_at = time.perf_counter()
                 run.set_status("running", step)
             if stop() and step < config.steps:
                 run.set_status("interrupted", step)

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from recon.errors import DataError, UsageError, require_extra
+from recon.files import write_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".bmp", ".webp")
 
@@ -158,7 +159,7 @@ def write_raster(path: Path, image: np.ndarray, hdr: bool) -> Path:
     if not hdr:
         path = path.with_suffix(".png")
         eight = image if image.dtype == np.uint8 else np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)
-        Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight).save(path)
+        write_picture(path, Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight))
         return path
     exr = require_extra("OpenEXR", "hdr", "writing .exr pictures")
     path = path.with_suffix(".exr")

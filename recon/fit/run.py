@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recon.checkpoint import write_text_atomically
 from recon.errors import DataError
+from recon.files import append_line, drop_records, new_folder, write_text_atomically
 from recon.fit.config import FitConfig, load_fit_config, save_fit_config
 from recon.locks import sole_writer
 from recon.runs import environment
@@ -43,8 +43,11 @@ class FitRun:
 
     def log_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with open(self.folder / "metrics.jsonl", "a") as f:
-            f.write(json.dumps(record) + "\n")
+        append_line(self.folder / "metrics.jsonl", json.dumps(record))
+
+    def forget_metrics(self, after: int) -> None:
+        """Drop the lines of metrics.jsonl that are of later steps, or that a kill cut: the steps come again."""
+        drop_records(self.folder / "metrics.jsonl", after)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""
@@ -55,6 +58,11 @@ class FitRun:
         """Say in status.json what the fit is doing."""
         status = {"state": state, "step": step, "pid": os.getpid(), "message": message}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
+
+    def ended_by(self, error: BaseException, step: int) -> None:
+        """Say in status.json what ended the fit before it was done. If not even that can be written, the error itself matters more."""
+        with suppress(OSError):
+            self.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", step, str(error))
 
     def writing(self) -> AbstractContextManager[None]:
         """Be the one process that fits this run, while the context lasts (:func:`recon.locks.sole_writer`)."""
@@ -70,12 +78,12 @@ def create_fit(out: Path, source: Path, config: FitConfig, signal: dict[str, Any
     """Make ``out/<name>/fit-<field>/<UTC>-<hex>`` and write what it is made of."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = out / source.stem / f"fit-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
     run = FitRun(folder, config, {"source": str(source.resolve()), **signal})
-    save_fit_config(config, folder / CONFIG)
-    write_text_atomically(folder / "signal.json", json.dumps(run.signal, indent=1))
-    write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
-    run.set_status("running", 0)
+    with new_folder(folder):
+        save_fit_config(config, folder / CONFIG)
+        write_text_atomically(folder / "signal.json", json.dumps(run.signal, indent=1))
+        write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
+        run.set_status("running", 0)
     return run
 
 

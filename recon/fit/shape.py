@@ -17,6 +17,7 @@ from recon.evaluation.sdf import PROTOCOL, intersection_over_union, normal_error
 from recon.evaluation.surfaces import point_to_mesh, surface_metrics
 from recon.fields.base import Field
 from recon.fields.morton import morton_order
+from recon.files import write_picture
 from recon.fit.config import FitConfig
 from recon.fit.loop import Batch, Draw, stratified
 from recon.fit.run import FitRun
@@ -151,7 +152,7 @@ def evaluate(run: FitRun, field: Field, shape: Shape, reporter: Reporter) -> dic
         distances, _ = point_to_mesh(shape.vertices, mesh)
         results["points_to_mesh_mean"] = float(distances.mean())
         results["points_to_mesh_max"] = float(distances.max())
-    Image.fromarray(_preview(mesh, shape.mesh, PREVIEW_SIZE)).save(run.folder / "preview.png")
+    write_picture(run.folder / "preview.png", Image.fromarray(_preview(mesh, shape.mesh, PREVIEW_SIZE)))
     unit = "distances are in scene units: the file's divided by " + format(shape.world_from_scene.scale, ".6g")
     return {**results, "protocol": {**PROTOCOL, "unit": unit}}
 

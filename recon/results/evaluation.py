@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
 from recon.curves.files.polylines import read_curves
 from recon.curves.files.wireframe import load
@@ -26,6 +25,7 @@ from recon.evaluation.surfaces import surface_metrics
 from recon.evaluation.textured import textured_mesh_metrics
 from recon.evaluation.truth.curves import read_curve_truth
 from recon.evaluation.truth.known import GroundTruth
+from recon.files import write_picture, write_text_atomically
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
@@ -97,7 +97,7 @@ def _images(run: Run, method: Method, scene: Scene, reporter: Reporter) -> dict[
         rendered = render_view(method, view.camera, scene.scene_from_world)
         scores = image_metrics(rendered.rgb, photograph(view, scene), object_mask(view))
         per_view.append({"view": view.name, **vars(scores)})
-        Image.fromarray(to_uint8(rendered.rgb)).save(run.eval / f"{view_stem(view.name)}.png")
+        write_picture(run.eval / f"{view_stem(view.name)}.png", Image.fromarray(to_uint8(rendered.rgb)))
         reporter.progress("evaluate", (i + 1) / len(views), f"view {i + 1}/{len(views)}  PSNR {scores.psnr:.2f} dB")
     if not per_view:
         return None
@@ -116,7 +116,7 @@ def _textured(run: Run, path: Path, scene: Scene, reporter: Reporter) -> dict[st
     """The exported .glb from the held-out cameras; None if the photographs have a background that is not known."""
 
     def keep(view: View, picture: np.ndarray) -> None:
-        Image.fromarray(to_uint8(picture)).save(run.eval / f"{view_stem(view.name)}-mesh.png")
+        write_picture(run.eval / f"{view_stem(view.name)}-mesh.png", Image.fromarray(to_uint8(picture)))
 
     figures = textured_mesh_metrics(read_surface(path), scene.split("test"), scene.background, keep)
     if figures is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from recon.errors import UsageError, require_extra
+from recon.files import whole
 
 FRAMES_PER_SECOND = 24
 FILM_SUFFIXES = (".mp4", ".gif")
@@ -40,10 +41,7 @@ def film(path: Path, fps: float = FRAMES_PER_SECOND) -> Iterator[Callable[[np.nd
     if not 0 < fps <= 120:
         raise UsageError(f"{fps} frames per second", "choose between 1 and 120")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
-    frames = _mp4(partial, fps) if suffix == ".mp4" else _gif(partial, fps)
     shape: tuple[int, ...] | None = None
-    next(frames)
 
     def add(frame: np.ndarray) -> None:
         nonlocal shape
@@ -54,15 +52,12 @@ def film(path: Path, fps: float = FRAMES_PER_SECOND) -> Iterator[Callable[[np.nd
         shape = frame.shape
         frames.send(np.ascontiguousarray(frame))
 
-    try:
+    with whole(path) as part, closing(_mp4(part, fps) if suffix == ".mp4" else _gif(part, fps)) as frames:
+        next(frames)
         yield add
         frames.close()
         if shape is None:
             raise UsageError(f"{path.name}: a film of no frames", "give at least one")
-        partial.replace(path)
-    finally:
-        frames.close()
-        partial.unlink(missing_ok=True)
 
 
 def _mp4(path: Path, fps: float):

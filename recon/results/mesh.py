@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from recon.checkpoint import write_text_atomically
 from recon.config.values import CurveFormat, ExportConfig, Up
 from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
 from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
+from recon.files import write_text_atomically
 from recon.geometry import Similarity
 from recon.methods.base import Method, Surface
 from recon.results.evaluation import view_stem

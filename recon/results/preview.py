@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
+from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import depth_picture, normal_picture, render_view, to_uint8
@@ -54,7 +55,7 @@ def preview(run: Run, method: Method, scene: Scene, reporter: Reporter, rows: in
     width = max(s.shape[1] for s in strips)
     sheet = np.concatenate([np.pad(s, ((0, 4), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips])
     path = run.folder / "preview.png"
-    Image.fromarray(sheet).save(path)
+    write_picture(path, Image.fromarray(sheet))
     return path
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from recon.console import Reporter, duration
 from recon.data.scene import Camera, Scene
 from recon.errors import DataError, UsageError
+from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import render_view
@@ -167,7 +168,7 @@ def _sinks(modes: Sequence[str], out: Path, fps: float) -> Iterator[tuple[list[P
             yield list(paths.values()), lambda _, mode, picture: films[mode](picture)
     else:
         out.mkdir(parents=True, exist_ok=True)
-        yield [out], lambda name, mode, picture: Image.fromarray(picture).save(out / f"{name}-{mode}.png")
+        yield [out], lambda name, mode, picture: write_picture(out / f"{name}-{mode}.png", Image.fromarray(picture))
 
 
 def _resized(image: np.ndarray, camera: Camera) -> np.ndarray:

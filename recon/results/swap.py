@@ -21,6 +21,7 @@ from PIL import Image
 from recon.console import Reporter
 from recon.data.scene import Camera
 from recon.errors import UsageError
+from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.model import METHODS
@@ -106,7 +107,7 @@ def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporte
         reporter.progress("swap", (i + 1) / len(cameras), f"view {i + 1}/{len(cameras)}")
     width = max(r.shape[1] for r in rows)
     sheet = np.concatenate([np.pad(r, ((0, 4), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows])
-    Image.fromarray(sheet).save(written[0])
+    write_picture(written[0], Image.fromarray(sheet))
     if options.frames:
         film = usual_film(folder / "orbit")
         shots = orbit_shots(run_a, options.frames, options.size)

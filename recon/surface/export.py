@@ -9,8 +9,6 @@ is the metre; lengths are **not** converted to it.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 
 from recon.config.values import Up
 from recon.errors import UsageError
+from recon.files import whole
 from recon.geometry import Similarity
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, transform_mesh
@@ -86,17 +85,8 @@ def _gltf_from_world(up: Up) -> np.ndarray:
 
 @contextmanager
 def _atomic(path: Path) -> Iterator[BinaryIO]:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole(path) as part, open(part, "xb") as file:
+        yield file
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -25,6 +25,7 @@ from recon.data.images import decode
 from recon.data.listing import IMAGE_SUFFIXES, FrameProblem
 from recon.data.scene import Scene, View
 from recon.errors import DataError, UsageError
+from recon.files import write_picture
 
 LINE_PX = 1.5
 # Of a given map's range: lower is background; a chain must reach the second somewhere.
@@ -63,7 +64,7 @@ def draw_edges(found: EdgePoints, width: int, height: int) -> np.ndarray:
 def write_map(strength: np.ndarray, path: Path) -> None:
     """White edges on black, 8-bit grey PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.rint(255 * np.clip(strength, 0, 1)).astype(np.uint8)).save(path)
+    write_picture(path, Image.fromarray(np.rint(255 * np.clip(strength, 0, 1)).astype(np.uint8)))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recon.curves.edges2d.edges import Edges, EdgeView
 from recon.data.scene import Scene, View
+from recon.files import write_picture
 
 # By kind: intensity, silhouette, crease, step, given.
 NAMES = ("intensity", "silhouette", "crease", "step", "given")
@@ -50,7 +51,7 @@ def edge_sheet(edges: Edges, scene: Scene, path: Path, count: int = 4) -> None:
         sheet.paste(over, (k * _CELL + _MARGIN, header + line))
         sheet.paste(plain, (k * _CELL + _MARGIN, header + line + _CELL))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG")
+    write_picture(path, sheet, format="PNG")
 
 
 def _cell(edges: EdgeView, view: View, overlay: bool) -> Image.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from recon.curves.files.curve import Curve
 from recon.curves.files.projection import TYPE_COLORS
 from recon.curves.files.wireframe import Wireframe
 from recon.errors import require_extra
+from recon.files import whole
 
 UNIT_CODES = {"in": 1, "ft": 2, "mm": 4, "cm": 5, "m": 6, "um": 13, "dm": 14}
 """DXF's ``$INSUNITS``; 0 where the unit is not known."""
@@ -34,9 +34,8 @@ def write_dxf(wireframe: Wireframe, path: Path) -> None:
     space = document.modelspace()
     for curve in wireframe.curves:
         _add(space, curve, ezdxf)
-    temporary = path.with_name(path.name + ".tmp")
-    document.saveas(temporary)
-    os.replace(temporary, path)
+    with whole(path) as part:
+        document.saveas(part)
 
 
 def _add(space: Any, curve: Curve, ezdxf: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from recon.curves.files.curve import Curve
 from recon.curves.files.occ import occ, write_step
 from recon.curves.files.wireframe import END_TOLERANCE, Wireframe
+from recon.files import whole
 from recon.geometry import Similarity
 
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "dm": 100.0, "um": 1e-3, "in": 25.4, "ft": 304.8}
@@ -38,9 +38,8 @@ def write_step_curves(wireframe: Wireframe, path: Path) -> None:
         builder.MakeVertex(vertices[-1], _point(position), tolerance)
     for number, curve in enumerate(scaled.curves):
         builder.Add(compound, _edge(curve, number, vertices))
-    temporary = path.with_name(path.stem + ".tmp" + path.suffix)
-    write_step(temporary, compound, one_part=True)
-    os.replace(temporary, path)
+    with whole(path) as part:
+        write_step(part, compound, one_part=True)
 
 
 def _edge(curve: Curve, number: int, vertices: list[Any]) -> Any:

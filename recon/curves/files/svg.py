@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from recon.checkpoint import write_text_atomically
 from recon.curves.files.projection import TYPE_COLORS, strokes
 from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera
+from recon.files import write_text_atomically
 from recon.surface.raycast import RayScene
 
 

@@ -120,7 +120,7 @@ def save(wireframe: Wireframe, path: Path) -> None:
     Raises:
         ValueError: If curves do not end at their vertices.
     """
-    from recon.checkpoint import write_text_atomically  # brings torch
+    from recon.files import write_text_atomically
 
     broken = wireframe.problems()
     if broken:
