@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -82,11 +83,12 @@ void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_
     });
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "adam_step", &adam_step<float>, &adam_step<double>, "param"_a, "grad"_a, "exp_avg"_a, "exp_avg_sq"_a, "steps"_a, "lr"_a,
+        "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "skip_zero"_a, "threads"_a, "kernels/native/cpu/adam.cpp"
+    );
+});
+
 }  // namespace
-
-void register_adam(nb::module_& m) {
-    m.def("adam_step", adam_step<float>);
-    m.def("adam_step", adam_step<double>);
-}
-
 }  // namespace formfield

@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -132,27 +133,34 @@ void distortion_backward(
     });
 }
 
-template <class T>
-void define(nb::module_& m) {
-    m.def("composite_forward", &forward<T>);
-    m.def(
-        "composite_backward", &backward<T>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg()
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "composite_forward", &forward<float>, &forward<double>, "density"_a, "dt"_a, "channels"_a, "offsets"_a, "early_stop"_a,
+        "values"_a, "opacity"_a, "weights"_a, "after"_a, "threads"_a, "kernels/native/cpu/composite.cpp"
     );
-    m.def("composite_alpha_forward", &alpha_forward<T>);
-    m.def(
-        "composite_alpha_backward", &alpha_backward<T>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg()
+    both(
+        m, "composite_backward", &backward<float>, &backward<double>, "density"_a, "dt"_a, "channels"_a, "offsets"_a, "weights"_a,
+        "after"_a, "grad_values"_a.none(), "grad_opacity"_a.none(), "grad_weights"_a.none(), "grad_density"_a.none(), "grad_dt"_a.none(),
+        "grad_channels"_a.none(), "threads"_a, "kernels/native/cpu/composite.cpp"
     );
-    m.def("distortion_forward", &distortion_forward<T>);
-    m.def("distortion_backward", &distortion_backward<T>);
-}
+    both(
+        m, "composite_alpha_forward", &alpha_forward<float>, &alpha_forward<double>, "alpha"_a, "channels"_a, "offsets"_a, "early_stop"_a,
+        "values"_a, "opacity"_a, "weights"_a, "before"_a, "threads"_a, "kernels/native/cpu/composite.cpp"
+    );
+    both(
+        m, "composite_alpha_backward", &alpha_backward<float>, &alpha_backward<double>, "alpha"_a, "channels"_a, "offsets"_a,
+        "early_stop"_a, "weights"_a, "before"_a, "grad_values"_a.none(), "grad_opacity"_a.none(), "grad_weights"_a.none(),
+        "grad_alpha"_a.none(), "grad_channels"_a.none(), "threads"_a, "kernels/native/cpu/composite.cpp"
+    );
+    both(
+        m, "distortion_forward", &distortion_forward<float>, &distortion_forward<double>, "weights"_a, "t"_a, "dt"_a, "offsets"_a, "loss"_a,
+        "threads"_a, "kernels/native/cpu/composite.cpp"
+    );
+    both(
+        m, "distortion_backward", &distortion_backward<float>, &distortion_backward<double>, "weights"_a, "t"_a, "dt"_a, "offsets"_a,
+        "grad_loss"_a, "grad_weights"_a, "threads"_a, "kernels/native/cpu/composite.cpp"
+    );
+});
 
 }  // namespace
-
-void register_composite(nb::module_& m) {
-    define<float>(m);
-    define<double>(m);
-}
-
 }  // namespace formfield

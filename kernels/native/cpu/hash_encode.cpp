@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/groups.h"
 #include "cpu/scalar_field.h"
 
@@ -86,19 +87,20 @@ void double_backward(const Array<const float>& x, const Array<const float>& tabl
     }
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "hash_encode_forward", forward, forward_double, "x"_a, "table"_a, "grid"_a, "active_levels"_a, "out"_a, "threads"_a,
+        "kernels/native/cpu/hash_encode.cpp"
+    );
+    both(
+        m, "hash_encode_backward", backward, backward_double, "x"_a, "table"_a, "grid"_a, "active_levels"_a, "grad_out"_a,
+        "grad_x"_a.none(), "grad_table"_a.none(), "threads"_a, "kernels/native/cpu/hash_encode.cpp"
+    );
+    both(
+        m, "hash_encode_double_backward", double_backward, double_backward_scalar<double>, "x"_a, "table"_a, "grid"_a, "active_levels"_a,
+        "grad_out"_a, "v"_a, "grad_grad_out"_a, "grad_x"_a.none(), "grad_table"_a, "threads"_a, "kernels/native/cpu/hash_encode.cpp"
+    );
+});
+
 }  // namespace
-
-void register_hash_encode(nb::module_& m) {
-    m.def("hash_encode_forward", forward);
-    m.def("hash_encode_forward", forward_double);
-    m.def("hash_encode_backward", backward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(),
-          nb::arg());
-    m.def("hash_encode_backward", backward_double, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-          nb::arg().none(), nb::arg());
-    m.def("hash_encode_double_backward", double_backward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-          nb::arg().none(), nb::arg(), nb::arg());
-    m.def("hash_encode_double_backward", double_backward_scalar<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-          nb::arg(), nb::arg().none(), nb::arg(), nb::arg());
-}
-
 }  // namespace formfield

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -121,13 +122,16 @@ void query(
         query_all<3>(tree, q, count, k, ids, d2, threads);
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "knn_build", &build<float>, &build<double>, "points"_a, "boxes"_a, "leaf_points"_a, "leaf_ids"_a, "threads"_a,
+        "kernels/native/cpu/knn.cpp"
+    );
+    both(
+        m, "knn_query", &query<float>, &query<double>, "boxes"_a, "leaf_points"_a, "leaf_ids"_a, "queries"_a, "indices"_a, "squared"_a,
+        "threads"_a, "kernels/native/cpu/knn.cpp"
+    );
+});
+
 }  // namespace
-
-void register_knn(nb::module_& m) {
-    m.def("knn_build", &build<float>);
-    m.def("knn_build", &build<double>);
-    m.def("knn_query", &query<float>);
-    m.def("knn_query", &query<double>);
-}
-
 }  // namespace formfield

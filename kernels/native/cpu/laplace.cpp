@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/isa.h"
 #include "cpu/laplace_simd.h"
 #include "cpu/parallel.h"
@@ -119,20 +120,24 @@ void solve(
     });
 }
 
-template <class T>
-void define(nb::module_& m) {
-    const auto none = nb::arg().none();
-    m.def("laplace_forward", &forward<T>);
-    m.def("laplace_backward", &backward<T>, nb::arg(), nb::arg(), nb::arg(), none, none, nb::arg());
-    m.def("error_bound", &bound<T>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), none, none, nb::arg());
-    m.def("solve_beta", &solve<T>);
-}
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "laplace_forward", &forward<float>, &forward<double>, "sdf"_a, "beta"_a, "density"_a, "threads"_a,
+        "kernels/native/cpu/laplace.cpp"
+    );
+    both(
+        m, "laplace_backward", &backward<float>, &backward<double>, "sdf"_a, "beta"_a, "grad"_a, "grad_sdf"_a.none(), "grad_beta"_a.none(),
+        "threads"_a, "kernels/native/cpu/laplace.cpp"
+    );
+    both(
+        m, "error_bound", &bound<float>, &bound<double>, "sdf"_a, "t"_a, "offsets"_a, "beta"_a, "per_ray"_a.none(), "per_sample"_a.none(),
+        "threads"_a, "kernels/native/cpu/laplace.cpp"
+    );
+    both(
+        m, "solve_beta", &solve<float>, &solve<double>, "sdf"_a, "t"_a, "offsets"_a, "beta"_a, "epsilon"_a, "iterations"_a, "result"_a,
+        "threads"_a, "kernels/native/cpu/laplace.cpp"
+    );
+});
 
 }  // namespace
-
-void register_laplace(nb::module_& m) {
-    define<float>(m);
-    define<double>(m);
-}
-
 }  // namespace formfield

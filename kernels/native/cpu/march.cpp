@@ -3,6 +3,7 @@
 
 #include "bodies/march.h"
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -82,13 +83,17 @@ void fill(
     });
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "march_count", &count<float>, &count<double>, "origins"_a, "directions"_a, "near"_a, "far"_a, "jitter"_a, "bitfield"_a,
+        "resolution"_a, "step"_a, "cone_angle"_a, "max_step"_a, "max_samples"_a, "offsets"_a, "threads"_a, "kernels/native/cpu/march.cpp"
+    );
+    both(
+        m, "march_fill", &fill<float>, &fill<double>, "origins"_a, "directions"_a, "near"_a, "far"_a, "jitter"_a, "bitfield"_a,
+        "resolution"_a, "step"_a, "cone_angle"_a, "max_step"_a, "offsets"_a, "ray_indices"_a, "t"_a, "dt"_a, "threads"_a,
+        "kernels/native/cpu/march.cpp"
+    );
+});
+
 }  // namespace
-
-void register_march(nb::module_& m) {
-    m.def("march_count", &count<float>);
-    m.def("march_fill", &fill<float>);
-    m.def("march_count", &count<double>);
-    m.def("march_fill", &fill<double>);
-}
-
 }  // namespace formfield

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -70,19 +71,19 @@ void see(Array<const float> planes, int resolution, double size, double radius, 
     });
 }
 
-template <class T>
-void define(nb::module_& m) {
-    const auto arg = nb::arg();
-    m.def("occupancy_pack", &pack<T>);
-    m.def("occupancy_decay", &decay_cells<T>, arg, arg, arg.none(), arg, arg);
-}
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "occupancy_pack", &pack<float>, &pack<double>, "values"_a, "threshold"_a, "bitfield"_a, "threads"_a,
+        "kernels/native/cpu/occupancy.cpp"
+    );
+    both(
+        m, "occupancy_decay", &decay_cells<float>, &decay_cells<double>, "values"_a, "fresh"_a, "indices"_a.none(), "decay"_a, "threads"_a,
+        "kernels/native/cpu/occupancy.cpp"
+    );
+    m.def(
+        "occupancy_see", see, "planes"_a, "resolution"_a, "size"_a, "radius"_a, "seen"_a, "threads"_a, "kernels/native/cpu/occupancy.cpp"
+    );
+});
 
 }  // namespace
-
-void register_occupancy(nb::module_& m) {
-    define<float>(m);
-    define<double>(m);
-    m.def("occupancy_see", &see);
-}
-
 }  // namespace formfield

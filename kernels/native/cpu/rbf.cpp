@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 #include "cpu/rbf_channels.h"
 
@@ -207,19 +208,17 @@ void backward(
         flat ? adjoint<2, T>(in, g, v, out, threads) : adjoint<3, T>(in, g, v, out, threads);
 }
 
-template <class T>
-void define(nb::module_& m) {
-    const auto none = nb::arg().none();
-    const auto arg = nb::arg();
-    m.def("rbf_forward", &forward<T>, arg, arg, arg, arg, arg, none, arg, arg, arg, arg);
-    m.def("rbf_backward", &backward<T>, arg, arg, arg, arg, arg, none, arg, arg, arg, none, none, none, none, none, none, arg);
-}
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "rbf_forward", &forward<float>, &forward<double>, "x"_a, "centers"_a, "shapes"_a, "weights"_a, "neighbors"_a,
+        "frequencies"_a.none(), "kernel"_a, "flags"_a, "out"_a, "threads"_a, "kernels/native/cpu/rbf.cpp"
+    );
+    both(
+        m, "rbf_backward", &backward<float>, &backward<double>, "x"_a, "centers"_a, "shapes"_a, "weights"_a, "neighbors"_a,
+        "frequencies"_a.none(), "kernel"_a, "flags"_a, "grad"_a, "direction"_a.none(), "by_grad"_a.none(), "by_x"_a.none(),
+        "by_centers"_a.none(), "by_shapes"_a.none(), "by_weights"_a.none(), "threads"_a, "kernels/native/cpu/rbf.cpp"
+    );
+});
 
 }  // namespace
-
-void register_rbf(nb::module_& m) {
-    define<float>(m);
-    define<double>(m);
-}
-
 }  // namespace formfield

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/isa.h"
 #include "cpu/parallel.h"
 #include "cpu/rbf_layer_simd.h"
@@ -109,19 +110,16 @@ void backward(
         for (size_t i = 0; i < partial.size(); ++i) sums[i % size_t(count)] += partial[i];
 }
 
-template <class T>
-void define(nb::module_& m) {
-    const auto none = nb::arg().none();
-    const auto arg = nb::arg();
-    m.def("rbf_layer_forward", &forward<T>);
-    m.def("rbf_layer_backward", &backward<T>, arg, arg, arg, arg, arg, none, none, none, none, arg);
-}
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "rbf_layer_forward", &forward<float>, &forward<double>, "features"_a, "centers"_a, "log_betas"_a, "weight"_a, "bias"_a, "out"_a,
+        "threads"_a, "kernels/native/cpu/rbf_layer.cpp"
+    );
+    both(
+        m, "rbf_layer_backward", &backward<float>, &backward<double>, "features"_a, "centers"_a, "log_betas"_a, "weight"_a, "grad"_a,
+        "direction"_a.none(), "by_grad"_a.none(), "by_features"_a.none(), "sums"_a.none(), "threads"_a, "kernels/native/cpu/rbf_layer.cpp"
+    );
+});
 
 }  // namespace
-
-void register_rbf_layer(nb::module_& m) {
-    define<float>(m);
-    define<double>(m);
-}
-
 }  // namespace formfield

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -30,11 +31,12 @@ void sample_pdf(
     });
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "sample_pdf", &sample_pdf<float>, &sample_pdf<double>, "bins"_a, "weights"_a, "u"_a, "offsets"_a, "samples"_a, "threads"_a,
+        "kernels/native/cpu/sampling.cpp"
+    );
+});
+
 }  // namespace
-
-void register_sampling(nb::module_& m) {
-    m.def("sample_pdf", &sample_pdf<float>);
-    m.def("sample_pdf", &sample_pdf<double>);
-}
-
 }  // namespace formfield

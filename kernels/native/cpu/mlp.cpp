@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/groups.h"
 #include "cpu/scalar_field.h"
 
@@ -72,15 +73,16 @@ void backward_double(const Array<const double>& x, const Array<const double>& pa
         .run(int64_t(x.shape(0)));
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "field_mlp_forward", forward, forward_double, "x"_a, "params"_a, "mlp"_a, "out"_a, "gradient"_a.none(), "threads"_a,
+        "kernels/native/cpu/mlp.cpp"
+    );
+    both(
+        m, "field_mlp_backward", backward, backward_double, "x"_a, "params"_a, "mlp"_a, "grad_out"_a, "grad_gradient"_a.none(),
+        "grad_x"_a.none(), "grad_params"_a.none(), "threads"_a, "kernels/native/cpu/mlp.cpp"
+    );
+});
+
 }  // namespace
-
-void register_field_mlp(nb::module_& m) {
-    const auto arg = nb::arg();
-    const auto none = nb::arg().none();
-    m.def("field_mlp_forward", forward, arg, arg, arg, arg, none, arg);
-    m.def("field_mlp_forward", forward_double, arg, arg, arg, arg, none, arg);
-    m.def("field_mlp_backward", backward, arg, arg, arg, arg, none, none, none, arg);
-    m.def("field_mlp_backward", backward_double, arg, arg, arg, arg, none, none, none, arg);
-}
-
 }  // namespace formfield

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/groups.h"
 #include "cpu/scalar_field.h"
 
@@ -64,17 +65,17 @@ void backward_double(const Array<const double>& x, const Array<const double>& ta
         .run(int64_t(x.shape(0)));
 }
 
+const Bindings bindings([](nb::module_& m) {
+    both(
+        m, "fused_field_forward", forward, forward_double, "x"_a, "table"_a, "params"_a, "grid"_a, "mlp"_a, "include_input"_a,
+        "active_levels"_a, "out"_a, "gradient"_a.none(), "threads"_a, "kernels/native/cpu/field.cpp"
+    );
+    both(
+        m, "fused_field_backward", backward, backward_double, "x"_a, "table"_a, "params"_a, "grid"_a, "mlp"_a, "include_input"_a,
+        "active_levels"_a, "grad_out"_a, "grad_gradient"_a.none(), "grad_x"_a.none(), "grad_table"_a, "grad_params"_a, "threads"_a,
+        "kernels/native/cpu/field.cpp"
+    );
+});
+
 }  // namespace
-
-void register_fused_field(nb::module_& m) {
-    m.def("fused_field_forward", forward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-          nb::arg().none(), nb::arg());
-    m.def("fused_field_forward", forward_double, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-          nb::arg().none(), nb::arg());
-    m.def("fused_field_backward", backward, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-          nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg());
-    m.def("fused_field_backward", backward_double, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-          nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg());
-}
-
 }  // namespace formfield
