@@ -4,8 +4,24 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-def isa() -> str:
-    """Instruction set that the SIMD kernels use on this machine."""
+class Grid:
+    """Geometry of a hash grid, from kernels.HashGridSpec."""
+
+    def __init__(
+        self,
+        dims: int,
+        features: int,
+        smoothstep: bool,
+        scales: Sequence[float],
+        resolutions: Sequence[int],
+        offsets: Sequence[int],
+        hashed: Sequence[bool],
+    ) -> None: ...
+
+class MLP:
+    """Layout of a network, from kernels.MLPSpec."""
+
+    def __init__(self, widths: Sequence[int], activation: int, output_activation: int, bias: bool, beta: float) -> None: ...
 
 def adam_step(
     param: Tensor,
@@ -23,16 +39,31 @@ def adam_step(
 ) -> None:
     """kernels/native/cpu/adam.cpp"""
 
-def composite_forward(
-    density: Tensor,
-    dt: Tensor,
+def composite_alpha_backward(
+    alpha: Tensor,
+    channels: Tensor,
+    offsets: Tensor,
+    early_stop: float,
+    weights: Tensor,
+    before: Tensor,
+    grad_values: Tensor | None,
+    grad_opacity: Tensor | None,
+    grad_weights: Tensor | None,
+    grad_alpha: Tensor | None,
+    grad_channels: Tensor | None,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/composite.cpp"""
+
+def composite_alpha_forward(
+    alpha: Tensor,
     channels: Tensor,
     offsets: Tensor,
     early_stop: float,
     values: Tensor,
     opacity: Tensor,
     weights: Tensor,
-    after: Tensor,
+    before: Tensor,
     threads: int,
 ) -> None:
     """kernels/native/cpu/composite.cpp"""
@@ -54,36 +85,18 @@ def composite_backward(
 ) -> None:
     """kernels/native/cpu/composite.cpp"""
 
-def composite_alpha_forward(
-    alpha: Tensor,
+def composite_forward(
+    density: Tensor,
+    dt: Tensor,
     channels: Tensor,
     offsets: Tensor,
     early_stop: float,
     values: Tensor,
     opacity: Tensor,
     weights: Tensor,
-    before: Tensor,
+    after: Tensor,
     threads: int,
 ) -> None:
-    """kernels/native/cpu/composite.cpp"""
-
-def composite_alpha_backward(
-    alpha: Tensor,
-    channels: Tensor,
-    offsets: Tensor,
-    early_stop: float,
-    weights: Tensor,
-    before: Tensor,
-    grad_values: Tensor | None,
-    grad_opacity: Tensor | None,
-    grad_weights: Tensor | None,
-    grad_alpha: Tensor | None,
-    grad_channels: Tensor | None,
-    threads: int,
-) -> None:
-    """kernels/native/cpu/composite.cpp"""
-
-def distortion_forward(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, loss: Tensor, threads: int) -> None:
     """kernels/native/cpu/composite.cpp"""
 
 def distortion_backward(
@@ -97,19 +110,34 @@ def distortion_backward(
 ) -> None:
     """kernels/native/cpu/composite.cpp"""
 
-def fused_field_forward(
-    x: Tensor,
-    table: Tensor,
-    params: Tensor,
-    grid: Grid,
-    mlp: MLP,
-    include_input: bool,
-    active_levels: int,
-    out: Tensor,
-    gradient: Tensor | None,
+def distortion_forward(weights: Tensor, t: Tensor, dt: Tensor, offsets: Tensor, loss: Tensor, threads: int) -> None:
+    """kernels/native/cpu/composite.cpp"""
+
+def error_bound(
+    sdf: Tensor,
+    t: Tensor,
+    offsets: Tensor,
+    beta: Tensor,
+    per_ray: Tensor | None,
+    per_sample: Tensor | None,
     threads: int,
 ) -> None:
-    """kernels/native/cpu/field.cpp"""
+    """kernels/native/cpu/laplace.cpp"""
+
+def field_mlp_backward(
+    x: Tensor,
+    params: Tensor,
+    mlp: MLP,
+    grad_out: Tensor,
+    grad_gradient: Tensor | None,
+    grad_x: Tensor | None,
+    grad_params: Tensor | None,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/mlp.cpp"""
+
+def field_mlp_forward(x: Tensor, params: Tensor, mlp: MLP, out: Tensor, gradient: Tensor | None, threads: int) -> None:
+    """kernels/native/cpu/mlp.cpp"""
 
 def fused_field_backward(
     x: Tensor,
@@ -128,8 +156,19 @@ def fused_field_backward(
 ) -> None:
     """kernels/native/cpu/field.cpp"""
 
-def hash_encode_forward(x: Tensor, table: Tensor, grid: Grid, active_levels: int, out: Tensor, threads: int) -> None:
-    """kernels/native/cpu/hash_encode.cpp"""
+def fused_field_forward(
+    x: Tensor,
+    table: Tensor,
+    params: Tensor,
+    grid: Grid,
+    mlp: MLP,
+    include_input: bool,
+    active_levels: int,
+    out: Tensor,
+    gradient: Tensor | None,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/field.cpp"""
 
 def hash_encode_backward(
     x: Tensor,
@@ -157,6 +196,12 @@ def hash_encode_double_backward(
 ) -> None:
     """kernels/native/cpu/hash_encode.cpp"""
 
+def hash_encode_forward(x: Tensor, table: Tensor, grid: Grid, active_levels: int, out: Tensor, threads: int) -> None:
+    """kernels/native/cpu/hash_encode.cpp"""
+
+def isa() -> str:
+    """Instruction set that the SIMD kernels use on this machine."""
+
 def knn_build(points: Tensor, boxes: Tensor, leaf_points: Tensor, leaf_ids: Tensor, threads: int) -> None:
     """kernels/native/cpu/knn.cpp"""
 
@@ -171,33 +216,10 @@ def knn_query(
 ) -> None:
     """kernels/native/cpu/knn.cpp"""
 
-def laplace_forward(sdf: Tensor, beta: Tensor, density: Tensor, threads: int) -> None:
-    """kernels/native/cpu/laplace.cpp"""
-
 def laplace_backward(sdf: Tensor, beta: Tensor, grad: Tensor, grad_sdf: Tensor | None, grad_beta: Tensor | None, threads: int) -> None:
     """kernels/native/cpu/laplace.cpp"""
 
-def error_bound(
-    sdf: Tensor,
-    t: Tensor,
-    offsets: Tensor,
-    beta: Tensor,
-    per_ray: Tensor | None,
-    per_sample: Tensor | None,
-    threads: int,
-) -> None:
-    """kernels/native/cpu/laplace.cpp"""
-
-def solve_beta(
-    sdf: Tensor,
-    t: Tensor,
-    offsets: Tensor,
-    beta: Tensor,
-    epsilon: float,
-    iterations: int,
-    result: Tensor,
-    threads: int,
-) -> None:
+def laplace_forward(sdf: Tensor, beta: Tensor, density: Tensor, threads: int) -> None:
     """kernels/native/cpu/laplace.cpp"""
 
 def march_count(
@@ -236,43 +258,14 @@ def march_fill(
 ) -> None:
     """kernels/native/cpu/march.cpp"""
 
-def field_mlp_forward(x: Tensor, params: Tensor, mlp: MLP, out: Tensor, gradient: Tensor | None, threads: int) -> None:
-    """kernels/native/cpu/mlp.cpp"""
-
-def field_mlp_backward(
-    x: Tensor,
-    params: Tensor,
-    mlp: MLP,
-    grad_out: Tensor,
-    grad_gradient: Tensor | None,
-    grad_x: Tensor | None,
-    grad_params: Tensor | None,
-    threads: int,
-) -> None:
-    """kernels/native/cpu/mlp.cpp"""
+def occupancy_decay(values: Tensor, fresh: Tensor, indices: Tensor | None, decay: float, threads: int) -> None:
+    """kernels/native/cpu/occupancy.cpp"""
 
 def occupancy_pack(values: Tensor, threshold: float, bitfield: Tensor, threads: int) -> None:
     """kernels/native/cpu/occupancy.cpp"""
 
-def occupancy_decay(values: Tensor, fresh: Tensor, indices: Tensor | None, decay: float, threads: int) -> None:
-    """kernels/native/cpu/occupancy.cpp"""
-
 def occupancy_see(planes: Tensor, resolution: int, size: float, radius: float, seen: Tensor, threads: int) -> None:
     """kernels/native/cpu/occupancy.cpp"""
-
-def rbf_forward(
-    x: Tensor,
-    centers: Tensor,
-    shapes: Tensor,
-    weights: Tensor,
-    neighbors: Tensor,
-    frequencies: Tensor | None,
-    kernel: int,
-    flags: int,
-    out: Tensor,
-    threads: int,
-) -> None:
-    """kernels/native/cpu/rbf.cpp"""
 
 def rbf_backward(
     x: Tensor,
@@ -294,16 +287,19 @@ def rbf_backward(
 ) -> None:
     """kernels/native/cpu/rbf.cpp"""
 
-def rbf_layer_forward(
-    features: Tensor,
+def rbf_forward(
+    x: Tensor,
     centers: Tensor,
-    log_betas: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    shapes: Tensor,
+    weights: Tensor,
+    neighbors: Tensor,
+    frequencies: Tensor | None,
+    kernel: int,
+    flags: int,
     out: Tensor,
     threads: int,
 ) -> None:
-    """kernels/native/cpu/rbf_layer.cpp"""
+    """kernels/native/cpu/rbf.cpp"""
 
 def rbf_layer_backward(
     features: Tensor,
@@ -319,24 +315,28 @@ def rbf_layer_backward(
 ) -> None:
     """kernels/native/cpu/rbf_layer.cpp"""
 
+def rbf_layer_forward(
+    features: Tensor,
+    centers: Tensor,
+    log_betas: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    out: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/rbf_layer.cpp"""
+
 def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, samples: Tensor, threads: int) -> None:
     """kernels/native/cpu/sampling.cpp"""
 
-class Grid:
-    """Geometry of a hash grid, from kernels.HashGridSpec."""
-
-    def __init__(
-        self,
-        dims: int,
-        features: int,
-        smoothstep: bool,
-        scales: Sequence[float],
-        resolutions: Sequence[int],
-        offsets: Sequence[int],
-        hashed: Sequence[bool],
-    ) -> None: ...
-
-class MLP:
-    """Layout of a network, from kernels.MLPSpec."""
-
-    def __init__(self, widths: Sequence[int], activation: int, output_activation: int, bias: bool, beta: float) -> None: ...
+def solve_beta(
+    sdf: Tensor,
+    t: Tensor,
+    offsets: Tensor,
+    beta: Tensor,
+    epsilon: float,
+    iterations: int,
+    result: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/laplace.cpp"""

@@ -45,12 +45,11 @@ def stub() -> str:
     tree = ast.parse(generator.get())
     lines = [f'"""{ast.get_docstring(tree)}"""', "", "from collections.abc import Sequence", "", "from torch import Tensor", ""]
     last = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}  # of the overloads, the one that has the docstring
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            lines += [f"class {node.name}:", f'    """{ast.get_docstring(node)}"""', ""]
-            lines += [line for method in node.body if isinstance(method, ast.FunctionDef) for line in _function(method, "    ")]
-        elif isinstance(node, ast.FunctionDef) and node is last[node.name]:
-            lines += _function(node, "")
+    for node in sorted((n for n in tree.body if isinstance(n, ast.ClassDef)), key=lambda n: n.name):
+        lines += [f"class {node.name}:", f'    """{ast.get_docstring(node)}"""', ""]
+        lines += [line for method in node.body if isinstance(method, ast.FunctionDef) for line in _function(method, "    ")]
+    for name in sorted(last):  # the order of the module is that of the linker
+        lines += _function(last[name], "")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVarTuple, cast
 
 import torch
 from torch import Tensor
+
+Tensors = TypeVarTuple("Tensors")
 
 
 def raw(tensor: Tensor) -> Tensor:
@@ -13,9 +16,9 @@ def raw(tensor: Tensor) -> Tensor:
     return tensor.detach().contiguous()
 
 
-def raws(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Each of them detached and contiguous."""
-    return tuple(raw(t) for t in tensors)
+def raws(*tensors: *Tensors) -> tuple[*Tensors]:
+    """Each of them detached and contiguous, as many as given."""
+    return cast(tuple[*Tensors], tuple(raw(cast(Tensor, t)) for t in tensors))
 
 
 def optional(tensor: Tensor | None) -> Tensor | None:

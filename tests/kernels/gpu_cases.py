@@ -70,14 +70,18 @@ def hash_encode(backend: str, device: torch.device, n: int, grid: HashGridSpec, 
 
 
 def field_mlp(backend: str, device: torch.device, n: int, name: str) -> None:
-    """Value and gradients."""
+    """Order 0 and order 1 with the gradients through all of their outputs."""
     spec = MLPSpec(13, **NETWORKS[name])
     x, g, params = _random(0, n, 13), _random(1, n, spec.outputs), parameters(GRIDS["plane"], spec)[1]
+    v = _random(2, n, 13)
 
     def results(backend, device, dtype):
         a, b = _leaves(device, dtype, x, params)
         y = kernels.field_mlp(a, b, spec, backend=backend)
-        return [y, *torch.autograd.grad((y * g.to(device, dtype)).sum(), (a, b))]
+        first = torch.autograd.grad((y * g.to(device, dtype)).sum(), (a, b))
+        jet, gradient = kernels.field_mlp(a, b, spec, order=1, backend=backend)
+        objective = (jet * g.to(device, dtype)).sum() + (gradient * v.to(device, dtype)).sum()
+        return [y, *first, jet, gradient, *torch.autograd.grad(objective, (a, b))]
 
     _compare(results, backend, device, 1e-5)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import runpy
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,3 +78,19 @@ def test_an_extension_older_than_the_files_is_named_with_what_to_do(monkeypatch,
         backends.backend("rbf_encode", "cpu", "cpu")
     with pytest.raises(BackendError, match="older than the Python files"):
         backends.raw("cpu", "rbf", torch.zeros(1))
+
+
+@pytest.mark.skipif(not importable("cpu") or find_spec("nanobind") is None, reason="needs the extension and nanobind")
+def test_the_stub_is_that_of_the_extension():
+    """If it is not: ``python kernels/native/stub.py``."""
+    written = runpy.run_path(str(ROOT / "native" / "stub.py"))
+    assert written["STUB"].read_text() == written["stub"]()
+
+
+def test_every_function_of_the_stub_says_where_it_is():
+    tree = ast.parse((ROOT / "_native.pyi").read_text())
+    functions = {node.name: ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name != "isa"}
+    assert len(functions) > 20
+    for name, place in functions.items():
+        assert place, name
+        assert f'"{name}"' in (ROOT.parent / place).read_text(), name

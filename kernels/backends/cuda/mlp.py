@@ -23,7 +23,7 @@ def network(spec: MLPSpec) -> dict[str, object]:
 
 def _jet(x: Tensor, params: Tensor, spec: MLPSpec) -> tuple[Tensor, Tensor]:
     """Outputs and gradient of output 0, by torch.func of the reference: inside an operator plain autograd records nothing."""
-    out, pull = torch.func.vjp(lambda rows: field_mlp(rows, params, spec), x)
+    out, pull = torch.func.vjp(lambda rows: field_mlp(rows, params, spec), x)[:2]
     first = torch.zeros_like(out)
     first[:, 0] = 1
     return out, pull(first)[0]
@@ -47,7 +47,7 @@ def field_mlp_backward(
     Where ``grad_gradient`` is given, plus those of ``sum(grad_gradient * gradient)``: by the reference.
     """
     if grad_gradient is not None:
-        _, pull = torch.func.vjp(lambda rows, weights: _jet(rows, weights, spec), x, params)
+        pull = torch.func.vjp(lambda rows, weights: _jet(rows, weights, spec), x, params)[1]
         by_x, by_params = pull((grad_out, grad_gradient))
         if grad_x is not None:
             grad_x.copy_(by_x)

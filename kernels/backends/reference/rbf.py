@@ -31,7 +31,7 @@ def rbf_values(
     missing = neighbors < 0
     index = neighbors.clamp_min(0).long()
     d = x[:, None] - centers[index]
-    shape = shapes[index]
+    shape, fade = shapes[index], None
     if taper:
         squared = (d * d).sum(-1)
         limit = squared[:, -1:] * (1 + TAPER_MARGIN)
@@ -44,7 +44,7 @@ def rbf_values(
         phi = torch.exp(-0.5 * quadratic_form(d, shape))
     else:  # "hat"
         phi = (1 - d.abs() * shape).clamp_min(0).prod(-1)
-    if taper:
+    if fade is not None:
         phi = phi * fade
     phi = torch.where(missing, torch.zeros_like(phi), phi)
     if normalize:

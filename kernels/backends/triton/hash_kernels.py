@@ -5,7 +5,7 @@ LEVEL0 to LEVEL1 in a loop. Dense and hashed levels are launched separately (HAS
 column C. With u the position in a cell, weights are products of u or 1 - u per axis; ``A = sum_d v_d dw/dx_d`` for a tangent v.
 """
 
-# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportPossiblyUnboundVariable=false
 # (what stands below is Triton's language, not Python)
 import triton
 import triton.language as tl

@@ -1,6 +1,6 @@
 """Triton kernel that marches rays through the occupancy bitfield: one lane per ray, few rays a program, which runs to its longest."""
 
-# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportPossiblyUnboundVariable=false
 # (what stands below is Triton's language, not Python)
 import triton
 import triton.language as tl

@@ -53,9 +53,9 @@ def field_mlp_backward(
     Where ``grad_gradient`` is given, plus those of ``sum(grad_gradient * gradient)``.
     """
     if grad_gradient is not None:
-        scratch = [torch.empty_like(x) if grad_x is None else grad_x, torch.empty_like(x)]
+        by_x = torch.empty_like(x) if grad_x is None else grad_x
         sums = torch.zeros_like(params) if grad_params is None else grad_params
-        field_mlp_jet_backward(x, grad_gradient, params, spec, grad_out, *scratch, sums)
+        field_mlp_jet_backward(x, grad_gradient, params, spec, grad_out, by_x, torch.empty_like(x), sums)
         return
     copies = _copies(x, spec) if grad_params is not None else None
     for start, stop in _chunks(spec, x.shape[0]):

@@ -132,14 +132,14 @@ def rbf_backward(
     change along the direction, the second is ``<t, dp>``, which depends on the points and functions through p and t.
     """
 
-    def values_and_change(*points_and_functions: Tensor) -> tuple[Tensor, ...]:
-        at, *functions = points_and_functions
+    def values_and_change(at: Tensor, centers: Tensor, shapes: Tensor) -> tuple[Tensor, ...]:
         if direction is None:
-            return (_values(at, *functions, neighbors, kernel, flags),)
-        return torch.func.jvp(lambda y: _values(y, *functions, neighbors, kernel, flags), (at,), (direction,))
+            return (_values(at, centers, shapes, neighbors, kernel, flags),)
+        return torch.func.jvp(lambda y: _values(y, centers, shapes, neighbors, kernel, flags), (at,), (direction,))
 
     # torch.func: inside an operator plain autograd records nothing
-    (p, *change), pull = torch.func.vjp(values_and_change, x, centers, shapes)
+    found, pull = torch.func.vjp(values_and_change, x, centers, shapes)[:2]
+    p, *change = found
     by_values = torch.empty_like(p)
     sums = torch.zeros_like(weights) if by_weights is None else by_weights
     adjoints = (by_values,)
