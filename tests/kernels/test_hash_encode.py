@@ -7,9 +7,9 @@ import math
 
 import pytest
 import torch
-from field_cases import GRIDS, assert_close, native_or_skip, points
+from field_cases import GRIDS, assert_close, native_or_skip, parameters, points
 
-from kernels import ArgumentError, HashGridSpec, hash_encode
+from kernels import ArgumentError, HashGridSpec, MLPSpec, hash_encode
 
 BACKENDS = ["reference", "cpu"]
 
@@ -187,3 +187,21 @@ def test_wrong_arguments_are_named(change, message, backend):
 def test_impossible_grids_are_refused(fields):
     with pytest.raises(ArgumentError):
         HashGridSpec(**fields)
+
+
+@pytest.mark.parametrize("fixed_points", [False, True])
+def test_gradient_of_the_table_alone_differentiated_again(fixed_points):
+    """``sum(w * dL/dtable)`` to the adjoint, and to the points unless they are fixed."""
+    native_or_skip("hash_encode")
+    grid = GRIDS["dense_and_hashed"]
+    x, table = points(20, 3, grid), parameters(grid, MLPSpec(grid.out_features, (4,), 1))[0]
+    w, adjoint = torch.randn(table.shape, dtype=x.dtype), torch.randn(20, grid.out_features, dtype=x.dtype)
+    found = []
+    for backend in ("cpu", "reference"):
+        at, entries, g = (t.clone().requires_grad_() for t in (x, table, adjoint))
+        at = at.detach() if fixed_points else at
+        encoded = hash_encode(at, entries, grid, backend=backend)
+        (by_table,) = torch.autograd.grad(encoded, entries, g, create_graph=True)
+        found.append(torch.autograd.grad((by_table * w).sum(), (g,) if fixed_points else (g, at)))
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
