@@ -1,4 +1,5 @@
-"""What the subcommands take on the command line. Nothing here imports torch, so that ``--help`` answers at once."""
+"""What the subcommands take on the command line, parts of the configuration among them. Nothing here imports torch: ``--help`` answers at
+once."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from recon.config.values import CurveFormat, FieldName, MethodName, PresetName, TextureSource, Up
+from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName
 
 T = TypeVar("T")
 
@@ -20,35 +21,6 @@ Settings = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyr
 def flat(given: tuple[tuple[T, ...], ...]) -> tuple[T, ...]:
     """All values of a flag, in the order in which they were given."""
     return tuple(value for group in given for value in group)
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """How images are read."""
-
-    downscale: float = 1.0
-    """Divide the image sizes by this."""
-    max_size: int | None = None
-    """Shrink images so that their longer side has at most this many pixels."""
-    holdout: int | None = None
-    """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none. Default: 8, none for nef."""
-    no_masks: bool = False
-    """Do not use object masks (alpha is always used: there is nothing behind it)."""
-    bounds: tuple[float, float, float, float] | None = None
-    """Centre x y z and radius, in world units, of the sphere that holds the object; default: found from the images."""
-    skip_bad_frames: bool = False
-    """Leave out unreadable or contradictory frames with a warning instead of stopping."""
-
-    def settings(self) -> list[str]:
-        """The same as settings of a run's configuration."""
-        return [
-            f"data.downscale={self.downscale}",
-            f"data.max_size={'null' if self.max_size is None else self.max_size}",
-            f"data.use_masks={'false' if self.no_masks else 'true'}",
-            *(["data.skip_bad_frames=true"] if self.skip_bad_frames else []),
-            f"data.bounds={'null' if self.bounds is None else list(self.bounds)}",
-            *([] if self.holdout is None else [f"data.holdout={self.holdout}"]),
-        ]
 
 
 @dataclass(frozen=True)
@@ -82,39 +54,6 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class MeshOptions:
-    """The mesh and its texture. What is not given is as the run, or the preset, is configured."""
-
-    resolution: int | None = None
-    """Cells along the longest axis, up to 2048."""
-    keep: Literal["largest", "all"] | None = None
-    """Keep the largest connected component only, or all above a small share of its area."""
-    support: Literal["cut", "keep"] | None = None
-    """Where the background was learnt, for want of masks: cut off the flat table or wall that the object stands on, or keep it."""
-    faces: int | None = None
-    """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
-    texture: TextureSource | None = None
-    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, and the field's where none sees."""
-    texture_size: int | None = None
-    """Side of the texture, pixels."""
-    up: Up | None = None
-    """World axis that is up in the .glb, whose +y is up by its specification; the other formats keep the world's axes."""
-
-    def settings(self) -> list[str]:
-        """The same as settings of a run's configuration."""
-        given = {
-            "resolution": self.resolution,
-            "keep": self.keep,
-            "support": self.support,
-            "texture_faces": self.faces,
-            "texture": self.texture,
-            "texture_size": self.texture_size,
-            "up": self.up,
-        }
-        return [f"export.{name}={value}" for name, value in given.items() if value is not None]
-
-
-@dataclass(frozen=True)
 class PageOptions:
     """Where the live viewer listens."""
 
@@ -133,8 +72,8 @@ class Reconstruct:
     data: tyro.conf.Positional[str]
     """A folder or file of posed images, or scenes:NAME for a built-in scene."""
     train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
-    mesh: tyro.conf.OmitArgPrefixes[MeshOptions] = MeshOptions()
+    images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
+    mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
     view: bool = False
@@ -149,7 +88,7 @@ class Train:
     data: tyro.conf.Positional[str]
     """A folder or file of posed images, or scenes:NAME for a built-in scene."""
     train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
 
 
 @dataclass(frozen=True)
@@ -179,7 +118,7 @@ class Inspect:
 
     data: tyro.conf.Positional[str]
     """A folder or file of posed images, or scenes:NAME for a built-in scene."""
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
     edges: str | None = None
     """Find 2D edges too and draw them: auto, given, given:FOLDER or surface:RUN."""
     out: Path | None = None
@@ -253,7 +192,7 @@ class Export:
     run: tyro.conf.Positional[Path]
     """A run folder."""
     what: tyro.conf.Positional[Literal["mesh", "cameras", "curves"]] = "mesh"
-    mesh: tyro.conf.OmitArgPrefixes[MeshOptions] = MeshOptions()
+    mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
     """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
 
@@ -287,7 +226,7 @@ class View:
     what: tyro.conf.Positional[str]
     """A run folder, a folder or file of posed images, or scenes:NAME."""
     page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
-    images: tyro.conf.OmitArgPrefixes[DataOptions] = DataOptions()
+    images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
     export: Path | None = None
     """Do not serve: write one .html with mesh, curves and cameras that opens without this program."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import tyro
 
 from recon.cli.arguments import (
     Benchmark,
@@ -26,9 +25,8 @@ from recon.cli.arguments import (
     View,
     flat,
 )
+from recon.cli.configuration import completed, parsed, run_config
 from recon.cli.exit_codes import errors_as_exit_codes
-from recon.config.files import with_overrides
-from recon.config.presets import run_config
 from recon.config.values import CurveFormat, RunConfig
 from recon.errors import ReconError, UsageError
 from recon.opening import open_data, open_truth
@@ -53,7 +51,7 @@ def reconstruct(command: Reconstruct) -> None:
         from viewer.guard import make_access
 
         make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
-    config = with_overrides(run_config(command.train, command.images), command.mesh.settings())
+    config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
         scene = open_data(command.data, config)
@@ -212,7 +210,7 @@ def export(command: Export) -> None:
             for path in export_curves_again(run, formats or None, reporter):
                 print(path)
             return
-        settings = with_overrides(run.config, command.mesh.settings()).export
+        settings = command.mesh
         source = run.scene_info()["source"]
         photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
         export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter, photographs)
@@ -238,7 +236,7 @@ def inspect(command: Inspect) -> None:
     from recon.data.inspect import describe_briefly
     from recon.results.inspection import inspect_scene
 
-    config = with_overrides(RunConfig(), command.images.settings())
+    config = RunConfig(data=command.images)
     with Reporter(quiet=command.json) as reporter:
         scene = open_data(command.data, config)
         describe_briefly(scene, reporter)
@@ -301,7 +299,7 @@ def view(command: View) -> None:
     from viewer.guard import make_access
 
     make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
-    config = with_overrides(RunConfig(), command.images.settings())
+    config = RunConfig(data=command.images)
     with Reporter() as reporter:
         subject = subject_of(
             command.what,
@@ -333,13 +331,15 @@ def print_results(folder: Path, results: dict) -> None:
 
 def parse(args: Sequence[str] | None = None) -> Command:
     """The command that words, or those of the process, stand for."""
-    return tyro.cli(Command, args=args, prog="recon", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+    return parsed(Command, sys.argv[1:] if args is None else args)  # pyright: ignore[reportArgumentType]
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point: parse and run; errors become exit codes."""
-    command = parse(args)
+    words = sys.argv[1:] if args is None else args
+    command = parse(words)
     with errors_as_exit_codes():
+        command = completed(command, words)
         ACTIONS[type(command)](command)
 
 

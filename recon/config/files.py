@@ -16,6 +16,9 @@ from recon.config.values import RunConfig
 from recon.errors import UsageError
 from recon.files import write_text_atomically
 
+T = typing.TypeVar("T")
+EDGE_METHOD = "nef"
+
 
 def to_dict(config: Any) -> dict:
     """Nested plain values; tuples become lists."""
@@ -70,8 +73,8 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     raise UsageError(f"{where}: expected {hint.__name__}, found {value!r}")
 
 
-def with_overrides(config: RunConfig, overrides: typing.Sequence[str]) -> RunConfig:
-    """Apply ``dotted.path=value`` settings; values are read as YAML.
+def with_overrides(config: T, overrides: typing.Sequence[str]) -> T:
+    """A configuration (a run's or a fit's) after ``dotted.path=value`` settings; values are read as YAML.
 
     Raises:
         UsageError: For a malformed setting, an unknown path or a wrong type.
@@ -97,18 +100,38 @@ def with_overrides(config: RunConfig, overrides: typing.Sequence[str]) -> RunCon
             with contextlib.suppress(ValueError):  # from_dict then says what was expected
                 value = float(value)
         node[keys[-1]] = value
-    return from_dict(RunConfig, data)
+    return from_dict(type(config), data)
 
 
-def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML."""
-    write_text_atomically(path, yaml.safe_dump(to_dict(config), sort_keys=False))
+SCHEMA = 1
+"""Of the files that are written now. 0, without a number: edge fields did without bad frames whatever their file said."""
+
+
+def save_config(config: Any, path: Path) -> None:
+    """Write a configuration as YAML, with the number of the schema."""
+    write_text_atomically(path, yaml.safe_dump({"schema": SCHEMA, **to_dict(config)}, sort_keys=False))
 
 
 def load_config(path: Path) -> RunConfig:
-    """Read a configuration written by :func:`save_config`, strictly."""
+    """Read a run's configuration written by :func:`save_config`, of this or an earlier schema, strictly."""
+    return read_config(RunConfig, path)
+
+
+def read_config(cls: type[T], path: Path) -> T:
+    """Read what :func:`save_config` wrote, strictly.
+
+    Raises:
+        UsageError: If the file cannot be read, is of a later schema, or holds an unknown key or a value of the wrong type.
+    """
     try:
         data = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read as a configuration ({error})") from error
-    return from_dict(RunConfig, data, str(path))
+    schema = data.pop("schema", 0) if isinstance(data, dict) else 0
+    if not isinstance(schema, int) or isinstance(schema, bool) or not 0 <= schema <= SCHEMA:
+        raise UsageError(
+            f"{path}: written by a later version of the program (schema {schema!r}, this one reads 0 to {SCHEMA})", "update it"
+        )
+    if schema == 0 and isinstance(data, dict) and data.get("method") == EDGE_METHOD and isinstance(data.get("data"), dict):
+        data["data"]["skip_bad_frames"] = True
+    return from_dict(cls, data, str(path))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from recon.cli.arguments import DataOptions, TrainOptions
-from recon.config.files import with_overrides
 from recon.config.values import DataConfig, FieldName, MethodName, MLPConfig, PresetName, RunConfig
 from recon.errors import UsageError
 
@@ -105,16 +102,21 @@ def _edge_preset(field_name: FieldName, preset: PresetName) -> RunConfig:
     return replace(config, nef=edges, hashgrid=grid, train=train)
 
 
-def run_config(train: TrainOptions, images: DataOptions) -> RunConfig:
-    """The preset with everything that the command line changes."""
-    settings = [f"seed={train.seed}", *images.settings()]
-    if train.method != "nef" and (train.edges is not None or train.keep_silhouettes):
-        raise UsageError(f"--edges and --keep-silhouettes are for edge fields, not for {train.method}", "add --method nef")
-    if train.edges is not None:
-        kind, colon, path = train.edges.partition(":")
+def with_edges(config: RunConfig, edges: str | None, keep_silhouettes: bool) -> RunConfig:
+    """A preset with what is only said of edge fields.
+
+    Args:
+        config: The preset.
+        edges: Where 2D edges come from, see :class:`~recon.config.values.NEFConfig`; None: as configured.
+        keep_silhouettes: Keep outlines of smooth surfaces.
+    Raises:
+        UsageError: If it is said of another method.
+    """
+    if config.method != "nef" and (edges is not None or keep_silhouettes):
+        raise UsageError(f"--edges and --keep-silhouettes are for edge fields, not for {config.method}", "add --method nef")
+    if edges is not None:
+        kind, colon, path = edges.partition(":")
         # Another working directory must not change what a run was made from; maps may be named by their folder in the dataset.
-        edges = f"surface:{Path(path).resolve()}" if kind == "surface" and colon else train.edges
-        settings.append(f"nef.edges={json.dumps(edges)}")
-    if train.keep_silhouettes:
-        settings.append("curves.keep_silhouettes=true")
-    return with_overrides(preset_config(train.method, train.field, train.preset), [*settings, *train.set])
+        found = f"surface:{Path(path).resolve()}" if kind == "surface" and colon else edges
+        config = replace(config, nef=replace(config.nef, edges=found))
+    return replace(config, curves=replace(config.curves, keep_silhouettes=True)) if keep_silhouettes else config

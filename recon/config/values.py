@@ -1,12 +1,15 @@
 """What a run is made of: frozen dataclasses, and presets that are plain values of them.
 
-Reading and writing them is :mod:`recon.config.files`. Nothing here imports torch, so that ``--help`` is quick.
+Reading and writing them is :mod:`recon.config.files`. The command line takes some of them as they are (:mod:`recon.cli.arguments`): a field
+is a flag, its docstring the flag's help. Nothing here imports torch, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 MethodName = Literal["volsdf", "radiance", "nef"]
 FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
@@ -21,29 +24,36 @@ class DataConfig:
     """How images are read."""
 
     downscale: float = 1.0
-    """Divide image sizes by this."""
+    """Divide the image sizes by this."""
     max_size: int | None = None
-    """Shrink images so that their longer side is at most this, pixels."""
+    """Shrink images so that their longer side has at most this many pixels."""
     holdout: int = 8
-    """Hold out every n-th view for testing where the dataset has no split of its own."""
-    use_masks: bool = True
-    """Use object masks when the dataset has them."""
+    """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none, as for an edge field."""
+    use_masks: Annotated[bool, tyro.conf.arg(name="masks")] = True
+    """Whether object masks are used when the dataset has them; alpha always is: there is nothing behind it."""
     bounds: tuple[float, float, float, float] | None = None
-    """Centre and radius, in world units, of the sphere that holds the object; None: found from the images."""
+    """Centre x y z and radius, in world units, of the sphere that holds the object; None: found from the images."""
     skip_bad_frames: bool = False
     """Leave out unreadable or contradictory frames with a warning instead of stopping."""
 
 
 @dataclass(frozen=True)
-class HashGridConfig:
-    """Multiresolution hash grid with a small MLP (Instant-NGP)."""
+class GridConfig:
+    """A multiresolution grid, as several fields have one."""
 
     levels: int = 14
-    features: int = 2
     log2_table_size: int = 17
     base_resolution: int = 16
     finest_resolution: int = 1024
     interpolation: Literal["linear", "smoothstep"] = "linear"
+
+
+@dataclass(frozen=True)
+class HashGridConfig(GridConfig):
+    """Multiresolution hash grid with a small MLP (Instant-NGP)."""
+
+    features: int = 2
+    """Features of a table entry."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the MLP's hidden layers."""
 
@@ -59,7 +69,7 @@ class MLPConfig:
 
 
 @dataclass(frozen=True)
-class NeuRBFConfig:
+class NeuRBFConfig(GridConfig):
     """Adaptive radial basis functions beside a hash grid (NeuRBF). The defaults are for scenes: continuous, and smooth."""
 
     functions: int = 40000
@@ -81,12 +91,8 @@ class NeuRBFConfig:
     """The same for the sine on the network's first layer."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the network's hidden layers, at least one; at least two with trunk frequencies."""
-    levels: int = 14
     grid_features: int = 1
-    log2_table_size: int = 17
-    base_resolution: int = 16
-    finest_resolution: int = 1024
-    interpolation: Literal["linear", "smoothstep"] = "linear"
+    """Features of a table entry of the grid."""
     feature_lr_factor: float = 1.0
     """Learning rate of grid and features, relative to the network's."""
     warmup_steps: int = 300
@@ -94,7 +100,7 @@ class NeuRBFConfig:
 
 
 @dataclass(frozen=True)
-class RBFNetConfig:
+class RBFNetConfig(GridConfig):
     """One layer of Gaussian neurons over the features of a grid (Gaussian RBFNet)."""
 
     neurons: int = 64
@@ -102,12 +108,8 @@ class RBFNetConfig:
     """Add a linear term in the features beside the neurons."""
     init: Literal["default", "paper"] = "default"
     """default: neurons spread over the features; paper: as released, all nearly alike at the start."""
-    levels: int = 14
     features: int = 2
-    log2_table_size: int = 17
-    base_resolution: int = 16
-    finest_resolution: int = 1024
-    interpolation: Literal["linear", "smoothstep"] = "linear"
+    """Features of a table entry of the grid."""
     grid_init: float = 0.1
     """Default initialisation: entries of the coarsest table are uniform in plus and minus this, those of finer ones in less."""
     least_spread: float = 0.05
@@ -286,18 +288,19 @@ class ExportConfig:
     """The mesh and its texture."""
 
     resolution: int = 512
-    """Cells along the longest axis."""
+    """Cells along the longest axis, up to 2048."""
     keep: Literal["largest", "all"] = "largest"
     """Keep the largest connected component only, or all above a small share of the area."""
     support: Literal["cut", "keep"] = "cut"
     """Where the background was learnt: cut off the flat table or wall that the object stands on, or keep it."""
     texture_size: int = 2048
-    texture_faces: int = 60000
-    """Face budget of the textured mesh; the .ply keeps all."""
+    """Side of the texture, pixels."""
+    texture_faces: Annotated[int, tyro.conf.arg(name="faces")] = 60000
+    """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
     texture: TextureSource = "field"
-    """field: the colours that were learnt. photographs: the training photographs that see a texel, and the field where none does."""
+    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, and the field's where none sees."""
     up: Up | None = None
-    """World axis that becomes glTF's +y, so that the .glb stands upright in other programs; None: world axes as they are."""
+    """World axis that is up in the .glb, whose +y is up by its specification; None, and in the other formats: the world's axes."""
 
 
 @dataclass(frozen=True)

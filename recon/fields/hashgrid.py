@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from recon.config.values import HashGridConfig
+from recon.config.values import GridConfig, HashGridConfig
 from recon.fields.base import FieldModule, ParameterGroup
 
 
@@ -35,15 +35,7 @@ class HashGridField(FieldModule):
         dims: int = 3,
     ):
         super().__init__()
-        self.grid = kernels.HashGridSpec(
-            dims=dims,
-            levels=config.levels,
-            features=config.features,
-            log2_table_size=config.log2_table_size,
-            base_resolution=config.base_resolution,
-            finest_resolution=config.finest_resolution,
-            interpolation=config.interpolation,
-        )
+        self.grid = grid_spec(config, config.features, dims)
         inputs = self.grid.out_features + (dims if include_input else 0)
         self.mlp = kernels.MLPSpec(inputs=inputs, hidden=tuple(config.hidden), outputs=outputs, activation=activation, beta=100.0)
         self.outputs = outputs
@@ -78,6 +70,19 @@ class HashGridField(FieldModule):
     def init_sphere(self, radius: float, generator: torch.Generator) -> None:
         """Make the first output the signed distance of a sphere, about (SAL's geometric initialisation; VolSDF's constants)."""
         init_sphere_mlp(self.mlp, self.params.data, radius, generator)
+
+
+def grid_spec(config: GridConfig, features: int, dims: int) -> kernels.HashGridSpec:
+    """A grid as the kernels take it."""
+    return kernels.HashGridSpec(
+        dims=dims,
+        levels=config.levels,
+        features=features,
+        log2_table_size=config.log2_table_size,
+        base_resolution=config.base_resolution,
+        finest_resolution=config.finest_resolution,
+        interpolation=config.interpolation,
+    )
 
 
 def mlp_init(spec: kernels.MLPSpec, generator: torch.Generator) -> Tensor:

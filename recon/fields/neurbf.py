@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import kernels
 from recon.config.values import NeuRBFConfig
 from recon.fields.base import FieldModule, ParameterGroup
-from recon.fields.hashgrid import init_sphere_mlp, mlp_init
+from recon.fields.hashgrid import grid_spec, init_sphere_mlp, mlp_init
 from recon.fields.kmeans import shapes_from, sine_frequencies, weighted_kmeans
 
 
@@ -20,17 +20,9 @@ def shape_columns(config: NeuRBFConfig, dims: int) -> int:
     return {"isotropic": 1, "diagonal": dims, "full": dims * (dims + 1) // 2}[config.shape]
 
 
-def grid_spec(config: NeuRBFConfig, dims: int) -> kernels.HashGridSpec:
+def neurbf_grid(config: NeuRBFConfig, dims: int) -> kernels.HashGridSpec:
     """The grid beside the functions."""
-    return kernels.HashGridSpec(
-        dims=dims,
-        levels=config.levels,
-        features=config.grid_features,
-        log2_table_size=config.log2_table_size,
-        base_resolution=config.base_resolution,
-        finest_resolution=config.finest_resolution,
-        interpolation=config.interpolation,
-    )
+    return grid_spec(config, config.grid_features, dims)
 
 
 class NeuRBFField(FieldModule):
@@ -67,7 +59,7 @@ class NeuRBFField(FieldModule):
         self.include_input = include_input
         self.functions, self.neighbors = config.functions, config.neighbors
         self.placed_numbers = config.functions * (dims + shape_columns(config, dims))
-        self.grid = grid_spec(config, dims)
+        self.grid = neurbf_grid(config, dims)
         self.active_levels = config.levels
         inputs = self.grid.out_features + config.features + (dims if include_input else 0)
         self.mlp = kernels.MLPSpec(inputs, tuple(config.hidden), outputs, activation, beta=100.0)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import kernels
 from recon.config.values import RBFNetConfig
 from recon.fields.base import FieldModule, ParameterGroup
+from recon.fields.hashgrid import grid_spec
 
 PROBES = 4096
 """Random points whose features tell where neurons belong and how wide they are."""
@@ -17,15 +18,7 @@ PROBES = 4096
 
 def rbfnet_grid(config: RBFNetConfig, dims: int) -> kernels.HashGridSpec:
     """The grid whose features the neurons see."""
-    return kernels.HashGridSpec(
-        dims=dims,
-        levels=config.levels,
-        features=config.features,
-        log2_table_size=config.log2_table_size,
-        base_resolution=config.base_resolution,
-        finest_resolution=config.finest_resolution,
-        interpolation=config.interpolation,
-    )
+    return grid_spec(config, config.features, dims)
 
 
 class RBFNetField(FieldModule):

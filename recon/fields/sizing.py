@@ -11,7 +11,7 @@ import numpy as np
 import kernels
 from recon.config.values import HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
-from recon.fields.neurbf import grid_spec, shape_columns
+from recon.fields.neurbf import neurbf_grid, shape_columns
 from recon.fields.rbfnet import rbfnet_grid
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def neurbf_size(config: NeuRBFConfig, dims: int, outputs: int) -> NeuRBFSize:
 
 def _neurbf_base(config: NeuRBFConfig, dims: int, outputs: int) -> int:
     """Grid, network, and the bias on the features."""
-    grid = grid_spec(config, dims)
+    grid = neurbf_grid(config, dims)
     inputs = grid.out_features + config.features
     return grid.entries * grid.features + kernels.MLPSpec(inputs, tuple(config.hidden), outputs).params + inputs
 
@@ -86,7 +86,7 @@ def neurbf_for(config: NeuRBFConfig, params: int, dims: int, outputs: int, fines
     budget = GRID_SHARE[dims] * params
 
     def numbers(c: NeuRBFConfig) -> int:
-        grid = grid_spec(c, dims)
+        grid = neurbf_grid(c, dims)
         return grid.entries * grid.features
 
     if dims == 2:

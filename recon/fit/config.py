@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-import yaml
-
-from recon.config.files import from_dict, to_dict
 from recon.config.values import FieldName, HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
-from recon.files import write_text_atomically
 
 SignalName = Literal["image", "sdf"]
 LossName = Literal["l1", "l2", "relative_l2", "mape", "scaled_l2"]
@@ -121,21 +116,3 @@ def parse_count(text: str) -> int:
     if not 1000 <= value <= 1e9:
         raise UsageError(f"--params {text}: out of range", "give between 1k and 1000M")
     return round(value)
-
-
-def save_fit_config(config: FitConfig, path: Path) -> None:
-    """Write as YAML."""
-    write_text_atomically(path, yaml.safe_dump(to_dict(config), sort_keys=False))
-
-
-def load_fit_config(path: Path) -> FitConfig:
-    """Read what :func:`save_fit_config` wrote, strictly.
-
-    Raises:
-        UsageError: If the file cannot be read, or holds an unknown key or a value of the wrong type.
-    """
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as a configuration ({error})") from error
-    return from_dict(FitConfig, data, str(path))

@@ -8,10 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recon.checkpoint import Checkpoint, load_checkpoint
-from recon.config.files import from_dict, to_dict
+from recon.config.files import with_overrides
 from recon.config.values import FieldName
 from recon.console import Reporter, duration
 from recon.errors import DataError, Interrupted, UsageError
@@ -64,22 +62,7 @@ def configure(
         raise UsageError("--crop is for pictures")
     if params is not None:
         config = replace(config, params=params)
-    data = to_dict(config)
-    for item in settings:
-        path, equals, text = item.partition("=")
-        node, keys = data, path.strip().split(".")
-        for key in keys[:-1]:
-            node = node[key] if isinstance(node.get(key), dict) else {}
-        if not equals or keys[-1] not in node:
-            raise UsageError(f"--set {item}: there is no such setting", f"for example --set steps=500; known: {', '.join(data)}")
-        value = yaml.safe_load(text)
-        if isinstance(value, str) and isinstance(node[keys[-1]], int | float):
-            try:
-                value = float(value)  # YAML 1.1 reads "1e-3" as text
-            except ValueError as error:
-                raise UsageError(f"--set {item}: not a number") from error
-        node[keys[-1]] = value
-    return from_dict(FitConfig, data)
+    return with_overrides(config, settings)
 
 
 def start(source: Path, config: FitConfig, out: Path) -> FitRun:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recon.config.files import read_config, save_config
 from recon.errors import DataError
 from recon.files import append_line, drop_records, new_folder, write_text_atomically
-from recon.fit.config import FitConfig, load_fit_config, save_fit_config
+from recon.fit.config import FitConfig
 from recon.locks import sole_writer
 from recon.runs import environment
 
@@ -80,7 +81,7 @@ def create_fit(out: Path, source: Path, config: FitConfig, signal: dict[str, Any
     folder = out / source.stem / f"fit-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
     run = FitRun(folder, config, {"source": str(source.resolve()), **signal})
     with new_folder(folder):
-        save_fit_config(config, folder / CONFIG)
+        save_config(config, folder / CONFIG)
         write_text_atomically(folder / "signal.json", json.dumps(run.signal, indent=1))
         write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
         run.set_status("running", 0)
@@ -104,4 +105,4 @@ def open_fit(folder: Path) -> FitRun:
         signal = json.loads((folder / "signal.json").read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{folder / 'signal.json'}: cannot be read ({error})") from error
-    return FitRun(folder, load_fit_config(folder / CONFIG), signal)
+    return FitRun(folder, read_config(FitConfig, folder / CONFIG), signal)

@@ -51,3 +51,21 @@ def test_unknown_key_in_file_is_refused(tmp_path):
     data["train"]["epochs"] = 5
     with pytest.raises(UsageError, match=r"config\.train: unknown key 'epochs'"):
         from_dict(RunConfig, data)
+
+
+def test_an_older_file_is_read_and_a_later_one_refused(tmp_path):
+    """Without a number it is of the first schema, in which edge fields did without bad frames whatever the file said."""
+    path = tmp_path / "config.yaml"
+    config = preset_config("nef", "hashgrid", "fast")
+    save_config(config, path)
+    text = path.read_text()
+    assert text.startswith("schema: 1\n")
+    old = text.removeprefix("schema: 1\n").replace("skip_bad_frames: true", "skip_bad_frames: false")
+    path.write_text(old)
+    assert load_config(path) == config
+    path.write_text(old.replace("method: nef", "method: volsdf"))
+    assert not load_config(path).data.skip_bad_frames
+    for number in ("2", "one", "-1"):
+        path.write_text(text.replace("schema: 1", f"schema: {number}"))
+        with pytest.raises(UsageError, match="later version"):
+            load_config(path)

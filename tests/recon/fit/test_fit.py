@@ -322,7 +322,8 @@ def test_rendering_in_pieces_is_rendering_at_once(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [(["nothing=1"], "no such setting"), (["neurbf.kernel=box"], "kernel"), (["steps=many"], "not a number")]
+    ("settings", "message"),
+    [(["nothing=1"], "there is no 'nothing'"), (["neurbf.kernel=box"], "kernel"), (["steps=many"], "steps: expected int")],
 )
 def test_settings_that_do_not_fit(settings, message, tmp_path: Path):
     with pytest.raises(UsageError, match=message):

@@ -1,0 +1,64 @@
+"""From the words of a command to a run's configuration: a preset, with what the command line changes. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import tyro
+
+from recon.cli.arguments import Command, Export, Reconstruct, Train, TrainOptions
+from recon.config.files import with_overrides
+from recon.config.presets import preset_config, with_edges
+from recon.config.values import DataConfig, ExportConfig, RunConfig
+
+T = TypeVar("T")
+
+
+def parsed(command: type[T], words: Sequence[str], prog: str = "recon", usual: T | None = None) -> T:
+    """The command that words stand for; ``usual`` has the values of the flags that are not among them."""
+    if usual is None:
+        return tyro.cli(command, args=words, prog=prog, description=DESCRIPTION, config=(tyro.conf.FlagCreatePairsOff,))
+    return tyro.cli(command, args=words, prog=prog, default=usual)  # whatever is usual, a flag has the name that help gives it
+
+
+DESCRIPTION = "Photographs of an object in; surface, wireframe and view out."
+
+
+def completed(command: Command, words: Sequence[str]) -> Command:
+    """A parsed command, whose flags that were not given have the values of its preset, or of the run that it is about.
+
+    The words are read again with these as defaults: which preset or run it is, they say themselves.
+
+    Raises:
+        DataError: If the run to export is none.
+    """
+    usual: Command
+    if isinstance(command, Reconstruct | Train):
+        preset = preset_config(command.train.method, command.train.field, command.train.preset)
+        usual = Train(command.data, images=preset.data)
+        if isinstance(command, Reconstruct):
+            usual = Reconstruct(command.data, images=preset.data, mesh=preset.export)
+    elif isinstance(command, Export):
+        from recon.runs import open_run
+
+        usual = Export(command.run, mesh=open_run(command.run).config.export)
+    else:
+        return command
+    return parsed(type(command), words[1:], f"recon {words[0]}", usual)
+
+
+def run_config(train: TrainOptions, images: DataConfig, mesh: ExportConfig | None = None) -> RunConfig:
+    """The configuration of a run.
+
+    Args:
+        train: Names the preset, and changes single values.
+        images, mesh: Of the completed command; None: the preset's mesh.
+    Raises:
+        UsageError: If options do not go together, or a setting does not exist.
+    """
+    config = preset_config(train.method, train.field, train.preset)
+    config = replace(config, seed=train.seed, data=images, export=config.export if mesh is None else mesh)
+    config = with_edges(config, train.edges, train.keep_silhouettes)
+    return with_overrides(config, train.set)
