@@ -46,7 +46,7 @@ def completed(command: Command, words: Sequence[str]) -> Command:
         usual = Export(command.run, mesh=open_run(command.run).config.export)
     else:
         return command
-    return parsed(type(command), words[1:], f"recon {words[0]}", usual)
+    return parsed(type(command), words[1:], " ".join(("recon", words[0])), usual)
 
 
 def run_config(train: TrainOptions, images: DataConfig, mesh: ExportConfig | None = None) -> RunConfig:
