@@ -38,6 +38,8 @@ class HashGridSpec:
         base_resolution: Vertices per axis of the coarsest level, at least 2.
         finest_resolution: Vertices per axis of the finest level, at least ``base_resolution`` and at most 2**20.
         interpolation: ``"linear"``, or ``"smoothstep"`` for a continuous first derivative.
+        growth: Ratio ``b`` of the scales of neighbouring levels, at least 1, in the place of ``finest_resolution`` (which is then not
+            used): ``scale_l`` is computed in float32, as programs do whose grids are described by a ratio.
     """
 
     dims: int = 3
@@ -47,6 +49,7 @@ class HashGridSpec:
     base_resolution: int = 16
     finest_resolution: int = 2048
     interpolation: Interpolation = "linear"
+    growth: float | None = None
 
     def __post_init__(self):
         if self.dims not in (2, 3):
@@ -64,10 +67,19 @@ class HashGridSpec:
             )
         if self.interpolation not in ("linear", "smoothstep"):
             raise ArgumentError(f"HashGridSpec.interpolation must be 'linear' or 'smoothstep', not {self.interpolation!r}")
+        if self.growth is not None and not (self.growth >= 1 and self.base_resolution * self.growth ** (self.levels - 1) <= 2**20 + 1):
+            raise ArgumentError(
+                f"HashGridSpec.growth must be at least 1 and lead to at most 2**20 vertices per axis, not {self.growth} over "
+                f"{self.levels} levels from {self.base_resolution}"
+            )
 
     @cached_property
     def scales(self) -> tuple[float, ...]:
         """Cells per unit length of each level, rounded to float32."""
+        if self.growth is not None:
+            log2 = np.float32(math.log2(np.float32(self.growth)))
+            factors = np.exp2((np.arange(self.levels, dtype=np.float32) * log2).astype(np.float64)).astype(np.float32)
+            return tuple(float(scale) for scale in factors * np.float32(self.base_resolution) - np.float32(1))
         log2_growth = math.log2(self.finest_resolution / self.base_resolution) / max(self.levels - 1, 1)
         return tuple(float(np.float32(2.0 ** (level * log2_growth) * self.base_resolution - 1.0)) for level in range(self.levels))
 
@@ -114,6 +126,7 @@ class HashGridSpec:
             self.base_resolution,
             self.finest_resolution,
             int(self.interpolation == "smoothstep"),
+            0 if self.growth is None else int(np.float64(self.growth).view(np.int64)),
         ]
 
 
@@ -187,7 +200,8 @@ class MLPSpec:
 
 @lru_cache(maxsize=256)
 def _grid(ints: tuple[int, ...]) -> HashGridSpec:
-    return HashGridSpec(*ints[:6], interpolation="smoothstep" if ints[6] else "linear")
+    growth = float(np.int64(ints[7]).view(np.float64)) if ints[7] else None
+    return HashGridSpec(*ints[:6], interpolation="smoothstep" if ints[6] else "linear", growth=growth)
 
 
 @lru_cache(maxsize=256)
