@@ -23,6 +23,7 @@ parser.add_argument("--samples", type=int, default=1 << 15)
 parser.add_argument("--log2-hashmap-size", type=int, default=17)
 parser.add_argument("--grid", type=int, default=128)
 parser.add_argument("--test-views", type=int, default=5)
+parser.add_argument("--step-size", type=float, default=1e-2)
 parser.add_argument("--half-size", type=float, default=1.5)
 args = parser.parse_args()
 
@@ -134,7 +135,7 @@ scaler = torch.cuda.amp.GradScaler(2**10)
 optimizer = torch.optim.Adam(field.parameters(), lr=1e-2, eps=1e-15, weight_decay=1e-6)
 scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [args.steps // 2, args.steps * 3 // 4, args.steps * 9 // 10], gamma=0.33)
 background = torch.ones(3, device=device)
-step_size = 5e-3
+step_size = args.step_size
 n_rays = 256
 
 torch.cuda.synchronize()
