@@ -81,7 +81,7 @@ class OnCpu(TorchFunctionMode):
             kwargs = {**kwargs, "device": "cpu"}
         for i, value in enumerate(args):
             number = isinstance(value, int) and not isinstance(value, bool) and i == _NUMBER_IS_DEVICE.get(func, -1)
-            if number or isinstance(value, torch.device | str) and is_cuda(value):
+            if number or (isinstance(value, torch.device | str) and is_cuda(value)):
                 self.ledger.add(f"{resolve_name(func) or func}({value!s})")
                 args = (*args[:i], "cpu", *args[i + 1 :])
             elif func is torch.Tensor.type and isinstance(value, str) and _TYPE.fullmatch(value):
@@ -142,7 +142,7 @@ def _generator(ledger: Ledger) -> type:
         def __new__(cls, device: Any = "cpu") -> Any:
             if on_cpu(device) is not device:
                 ledger.add(f"torch.Generator({device!s})")
-            return super().__new__(cls, device=on_cpu(device))
+            return super().__new__(cls, device=on_cpu(device))  # type: ignore[call-arg]
 
     return Generator
 
@@ -171,7 +171,7 @@ def replacements(ledger: Ledger) -> list[tuple[Any, str, Any]]:
     set_type = torch.set_default_tensor_type
 
     def to(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if args and on_cpu(args[0]) is not args[0] or on_cpu(kwargs.get("device")) is not kwargs.get("device"):
+        if (args and on_cpu(args[0]) is not args[0]) or on_cpu(kwargs.get("device")) is not kwargs.get("device"):
             ledger.add(f"Module.to({args[0] if args else kwargs['device']!s})")
         args = (on_cpu(args[0]), *args[1:]) if args else args
         return module_to(self, *args, **{k: on_cpu(v) if k == "device" else v for k, v in kwargs.items()})

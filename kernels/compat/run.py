@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.compat")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a program with tinycudann and nerfacc over our kernels, CUDA requests met on the CPU")
-    run.add_argument("--nerfacc", choices=INTERFACES, help="interface of nerfacc that the program wants (default: that of the installed one)")
+    run.add_argument(
+        "--nerfacc", choices=INTERFACES, help="interface of nerfacc that the program wants (default: that of the installed one)"
+    )
     run.add_argument("--force", action="store_true", help="also in the place of packages that run on this machine's GPU")
     run.add_argument("-m", dest="module", action="store_true", help="SCRIPT is the name of a module")
     run.add_argument("script", metavar="SCRIPT")

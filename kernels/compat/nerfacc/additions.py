@@ -8,9 +8,7 @@ from torch import Tensor
 from .scans import exclusive_sum
 
 
-def distortion(
-    weights: Tensor, t_starts: Tensor, t_ends: Tensor, ray_indices: Tensor | None = None, n_rays: int | None = None
-) -> Tensor:
+def distortion(weights: Tensor, t_starts: Tensor, t_ends: Tensor, ray_indices: Tensor | None = None, n_rays: int | None = None) -> Tensor:
     """Distortion of rays (Barron et al. 2022, "Mip-NeRF 360", equation 15), in one pass.
 
     Args:

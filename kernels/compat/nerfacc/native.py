@@ -10,7 +10,6 @@ from . import lenses, resampling, segments, walks
 from .resampling import Segments as RaySegmentsSpec
 
 
-
 def is_cub_available() -> bool:
     """Whether scans by indices are there: yes."""
     return True
@@ -125,8 +124,6 @@ def traverse_grids(
     intervals = RaySegmentsSpec(edges, edge_counts.cumsum(0) - edge_counts, edge_counts, edge_rays, left, right)
     valid = torch.ones_like(middles, dtype=torch.bool)
     return intervals, RaySegmentsSpec(middles, counts.cumsum(0) - counts, counts, rays, is_valid=valid), ends
-
-
 
 
 def importance_sampling(

@@ -82,9 +82,7 @@ def walk_nested(
     edges, middles = torch.empty(int(edge_counts.sum())), torch.empty(int(counts.sum()))
     edge_rays, middle_rays = edges.long(), middles.long()
     left, right = torch.zeros_like(edges, dtype=torch.bool), torch.zeros_like(edges, dtype=torch.bool)
-    native().nested_grids_fill(
-        *arguments, first_edges, first, edges, edge_rays, left, right, middles, middle_rays, torch.get_num_threads()
-    )
+    native().nested_grids_fill(*arguments, first_edges, first, edges, edge_rays, left, right, middles, middle_rays, torch.get_num_threads())
     return edges, edge_rays, left, right, edge_counts, middles, middle_rays, counts, ends
 
 

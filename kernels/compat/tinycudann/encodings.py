@@ -119,7 +119,9 @@ def composite(inputs: int, config: read.Config) -> Composite:
     if not placed and known > inputs:
         raise read.CompatError(f"Composite.nested: encodes {known} dimensions, but there are {inputs}")
     if counts.count(None) > (0 if placed else 1):
-        raise read.CompatError("Composite.nested: n_dims_to_encode may be left out for one encoding only, and not with dims_to_encode_begin")
+        raise read.CompatError(
+            "Composite.nested: n_dims_to_encode may be left out for one encoding only, and not with dims_to_encode_begin"
+        )
     parts: list[tuple[EncodingPlan, int]] = []
     begin = 0
     for child, count in zip(nested, counts):
@@ -146,7 +148,7 @@ def composite(inputs: int, config: read.Config) -> Composite:
 
 
 def one_blob_frequency(inputs: int, config: read.Config) -> Composite:
-    """Müller et al. 2021, "Real-time neural radiance caching": triangle waves of three coordinates, blobs of five, the others as they are."""
+    """Triangle waves of three coordinates, blobs of five, the others as they are (Müller et al. 2021, neural radiance caching)."""
     n = read.integer("OneBlobFrequency", config, "n_frequencies", 12, 1, 64)
     bins = read.integer("OneBlobFrequency", config, "n_bins", 4, 1, 1024)
     nested = [

@@ -72,7 +72,7 @@ class GridEncoding:
 
     def initial(self, rng: Pcg32) -> list[np.ndarray]:
         """Uniform in [-1e-4, 1e-4), in the order of a device whose every thread draws four numbers, strided by the number of threads."""
-        threads = 128 * -(-(-(-self.parameters // 4)) // 128)
+        threads = 128 * math.ceil(math.ceil(self.parameters / 4) / 128)
         start = rng.state
         draws = rng.uniform(4 * threads).reshape(threads, 4).T.ravel()[: self.parameters]
         rng.state = start
@@ -171,7 +171,9 @@ def _levels(dims: int, kind: str, n_levels: int, log2_size: int, base: int, grow
     for scale in factors * np.float32(base) - np.float32(1):
         resolution = math.ceil(scale) + 1
         if not 1 <= resolution < 1 << 24:
-            raise read.CompatError(f"Grid: {resolution} vertices per axis on level {len(result)} of {n_levels}; at most 2**24 are supported")
+            raise read.CompatError(
+                f"Grid: {resolution} vertices per axis on level {len(result)} of {n_levels}; at most 2**24 are supported"
+            )
         size = -(-min(resolution**dims, _UINT32 // 2) // 8) * 8
         size = min(size, {"Dense": size, "Tiled": base**dims, "Hash": 1 << log2_size}[kind])
         result.append(Level(float(scale), resolution, offset, size, kind == "Hash" and size < resolution**dims))

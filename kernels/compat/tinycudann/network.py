@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,7 @@ class NetworkPlan:
     def matrices(self, params: Tensor) -> list[Tensor]:
         """Views [out, in], the last without the rows that reach nothing."""
         widths, at, result = (*self.widths[:-1], self.outputs), 0, []
-        for i, o in zip(widths, widths[1:]):
+        for i, o in itertools.pairwise(widths):
             result.append(params[at : at + i * o].view(o, i))
             at += i * o
         return result

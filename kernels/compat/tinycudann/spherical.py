@@ -24,7 +24,7 @@ def _polynomials() -> list[list[tuple[int, tuple[float, ...]]]]:
             norm = math.sqrt((2 * band + 1) / (4 * math.pi) * math.factorial(band - k) / math.factorial(band + k))
             norm *= math.sqrt(2) * (-1) ** k if m else 1
             derivative = legendre.deriv(k) if k else legendre
-            orders.append((m, tuple(norm * np.atleast_1d(derivative.coef))))
+            orders.append((m, tuple(norm * float(c) for c in np.atleast_1d(derivative.coef))))
         bands.append(orders)
     return bands
 

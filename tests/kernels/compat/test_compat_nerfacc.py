@@ -210,7 +210,9 @@ def test_sampling_between_distances_of_rays(nerfacc):
     estimator = nerfacc.OccGridEstimator(roi_aabb=[-1.0, -1, -1, 1, 1, 1], resolution=32, levels=1)
     estimator.binaries[:] = True
     low, high = torch.rand(20), 1 + torch.rand(20)
-    rays, starts, ends = estimator.sampling(origins, directions, near_plane=0.0, far_plane=10.0, t_min=low, t_max=high, render_step_size=0.02)
+    rays, starts, ends = estimator.sampling(
+        origins, directions, near_plane=0.0, far_plane=10.0, t_min=low, t_max=high, render_step_size=0.02
+    )
     assert len(rays) > 0
     assert (starts >= low[rays] - 1e-6).all()
     assert (ends <= high[rays] + 0.01 + 1e-6).all()
@@ -247,7 +249,7 @@ def test_the_visibility_filter_of_sampling(nerfacc):
     origins, directions = torch.tensor([[-3.0, 0, 0]]), torch.tensor([[1.0, 0, 0]])
     estimator = nerfacc.OccGridEstimator(roi_aabb=[-1.0, -1, -1, 1, 1, 1], resolution=8)
     estimator.binaries[:] = True
-    rays, starts, ends = estimator.sampling(
+    rays, _starts, _ends = estimator.sampling(
         origins, directions, sigma_fn=lambda t0, t1, r: torch.full_like(t0, 20.0), render_step_size=0.1, early_stop_eps=1e-2
     )
     # transmittance falls by exp(-2) a sample: 1, .135, .018, and below a hundredth from the fourth on
@@ -458,7 +460,13 @@ def test_gradients_of_six_routes_are_one(nerfacc, name):
     sigmas = torch.tensor([0.4, 0.8, 0.1, 0.8, 0.1], dtype=torch.float64, requires_grad=True)
     lengths = torch.tensor([0.1, 0.1, 0.1, 0.2, 0.1]).double()
     opacity = 1 - torch.exp(-sigmas * lengths)
-    before = [torch.ones(()).double(), torch.ones(()).double(), 1 - opacity[1], (1 - opacity[1]) * (1 - opacity[2]), torch.ones(()).double()]
+    before = [
+        torch.ones(()).double(),
+        torch.ones(()).double(),
+        1 - opacity[1],
+        (1 - opacity[1]) * (1 - opacity[2]),
+        torch.ones(()).double(),
+    ]
     expected = torch.stack(before) * opacity
     coefficients = torch.arange(1.0, 6).double()
     (wanted,) = torch.autograd.grad((expected * coefficients).sum(), sigmas)

@@ -1,4 +1,4 @@
-"""The interface of nerfacc 0.3: marching against every place of the comb, weights against plain torch, contractions against their inverse."""
+"""The interface of nerfacc 0.3: marching against every place of the comb, weights against plain torch, contractions and their inverse."""
 
 from __future__ import annotations
 

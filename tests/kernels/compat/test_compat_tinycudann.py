@@ -212,7 +212,9 @@ def test_the_settings_of_instant_ngp_have_its_number_of_parameters():
 
 
 @pytest.mark.parametrize("n", [0, 1, 255, 257])
-@pytest.mark.parametrize("build", [lambda: tcnn.Encoding(3, GRID), lambda: tcnn.NetworkWithInputEncoding(3, 4, GRID | {"n_levels": 8}, MLP)])
+@pytest.mark.parametrize(
+    "build", [lambda: tcnn.Encoding(3, GRID), lambda: tcnn.NetworkWithInputEncoding(3, 4, GRID | {"n_levels": 8}, MLP)]
+)
 def test_any_number_of_points(n, build):
     module = build()
     x = torch.rand(n, 3, requires_grad=True)

@@ -115,7 +115,8 @@ class OccupancyGrid(Grid):
     ) -> None:
         cells = self._get_all_cells() if step < warmup_steps else self._sample_uniform_and_occupied_cells(self.num_cells // 4)
         coordinates: Tensor = self.grid_coords[cells]  # type: ignore[index]
-        x = (coordinates + torch.rand(coordinates.shape, device=self.device)) / self.resolution
+        size: Tensor = self.resolution  # type: ignore[assignment]
+        x = (coordinates + torch.rand(coordinates.shape, device=self.device)) / size
         if self._contraction_type is ContractionType.UN_BOUNDED_SPHERE:
             inside = (x - 0.5).norm(dim=1) < 0.5
             x, cells = x[inside], cells[inside]
@@ -221,9 +222,7 @@ def ray_marching(
         binary, kind = torch.ones(1, 1, 1, dtype=torch.bool, device=rays_o.device), ContractionType.AABB
     else:
         region, binary, kind = grid.roi_aabb, grid.binary, grid.contraction_type
-    packed_info, indices, starts, ends = march(
-        rays_o, rays_d, t_min, t_max, region, binary, kind.value, render_step_size, cone_angle
-    )
+    packed_info, indices, starts, ends = march(rays_o, rays_d, t_min, t_max, region, binary, kind.value, render_step_size, cone_angle)
     function = sigma_fn or alpha_fn
     if function is None:
         return indices, starts, ends

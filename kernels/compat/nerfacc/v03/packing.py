@@ -43,9 +43,7 @@ def unpack_data(packed_info: Tensor, data: Tensor, n_samples: int | None = None)
     return data.new_zeros(len(packed_info), n_samples, data.shape[1]).masked_scatter(there[..., None], data[rows])
 
 
-def ray_resampling(
-    packed_info: Tensor, t_starts: Tensor, t_ends: Tensor, weights: Tensor, n_samples: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def ray_resampling(packed_info: Tensor, t_starts: Tensor, t_ends: Tensor, weights: Tensor, n_samples: int) -> tuple[Tensor, Tensor, Tensor]:
     """New intervals whose edges lie at equal shares of the weights: ``(k + 1/2) / (n + 1)`` of their sum, k from 0 to n.
 
     Args:

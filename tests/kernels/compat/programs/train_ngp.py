@@ -120,9 +120,7 @@ def render(field, estimator, origins, directions, background, step_size):
     ray_indices, t_starts, t_ends = estimator.sampling(
         origins, directions, sigma_fn=sigma_fn, render_step_size=step_size, stratified=field.training
     )
-    rgb, _, _, _ = nerfacc.rendering(
-        t_starts, t_ends, ray_indices, n_rays=len(origins), rgb_sigma_fn=rgb_sigma_fn, render_bkgd=background
-    )
+    rgb, _, _, _ = nerfacc.rendering(t_starts, t_ends, ray_indices, n_rays=len(origins), rgb_sigma_fn=rgb_sigma_fn, render_bkgd=background)
     return rgb, len(t_starts)
 
 
