@@ -258,6 +258,53 @@ def march_fill(
 ) -> None:
     """kernels/native/cpu/march.cpp"""
 
+def nested_grids_count(
+    origins: Tensor,
+    directions: Tensor,
+    sorted: Tensor,
+    order: Tensor,
+    hits: Tensor,
+    wanted: Tensor,
+    near: Tensor,
+    far: Tensor,
+    occupied: Tensor,
+    boxes: Tensor,
+    step: float,
+    cone: float,
+    limit: int,
+    edges: Tensor,
+    intervals: Tensor,
+    ends: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/grid_walk.cpp"""
+
+def nested_grids_fill(
+    origins: Tensor,
+    directions: Tensor,
+    sorted: Tensor,
+    order: Tensor,
+    hits: Tensor,
+    wanted: Tensor,
+    near: Tensor,
+    far: Tensor,
+    occupied: Tensor,
+    boxes: Tensor,
+    step: float,
+    cone: float,
+    limit: int,
+    first_edges: Tensor,
+    first_intervals: Tensor,
+    edges: Tensor,
+    edge_rays: Tensor,
+    is_left: Tensor,
+    is_right: Tensor,
+    middles: Tensor,
+    middle_rays: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/grid_walk.cpp"""
+
 def occupancy_decay(values: Tensor, fresh: Tensor, indices: Tensor | None, decay: float, threads: int) -> None:
     """kernels/native/cpu/occupancy.cpp"""
 
@@ -266,6 +313,32 @@ def occupancy_pack(values: Tensor, threshold: float, bitfield: Tensor, threads: 
 
 def occupancy_see(planes: Tensor, resolution: int, size: float, radius: float, seen: Tensor, threads: int) -> None:
     """kernels/native/cpu/occupancy.cpp"""
+
+def packed_product_backward(starts: Tensor, counts: Tensor, x: Tensor, grad: Tensor, out: Tensor, exclusive: bool, threads: int) -> None:
+    """kernels/native/cpu/packed_scan.cpp"""
+
+def packed_scan(
+    starts: Tensor,
+    counts: Tensor,
+    x: Tensor,
+    out: Tensor,
+    product: bool,
+    exclusive: bool,
+    reverse: bool,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/packed_scan.cpp"""
+
+def packed_upper_bound(
+    values: Tensor,
+    rows: Tensor,
+    sorted_values: Tensor,
+    firsts: Tensor,
+    lasts: Tensor,
+    out: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/packed_scan.cpp"""
 
 def rbf_backward(
     x: Tensor,
@@ -325,6 +398,24 @@ def rbf_layer_forward(
     threads: int,
 ) -> None:
     """kernels/native/cpu/rbf_layer.cpp"""
+
+def region_walk(
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    occupied: Tensor,
+    region: Tensor,
+    kind: int,
+    step: float,
+    cone: float,
+    first: Tensor,
+    starts: Tensor | None,
+    ends: Tensor | None,
+    indices: Tensor | None,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/grid_walk.cpp"""
 
 def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, samples: Tensor, threads: int) -> None:
     """kernels/native/cpu/sampling.cpp"""
