@@ -10,6 +10,7 @@ import torch
 from field_cases import GRIDS, assert_close, native_or_skip, parameters, points
 
 from kernels import ArgumentError, HashGridSpec, MLPSpec, hash_encode
+from kernels.specs import grid_from_ints
 
 BACKENDS = ["reference", "cpu"]
 
@@ -205,3 +206,18 @@ def test_gradient_of_the_table_alone_differentiated_again(fixed_points):
         found.append(torch.autograd.grad((by_table * w).sum(), (g,) if fixed_points else (g, at)))
     for a, b in zip(*found):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_growth_in_the_place_of_the_finest_resolution(backend):
+    """Scales by the float32 ratio; the same grid where the ratio leads to whole numbers; kept in the operator's integers."""
+    spec = HashGridSpec(levels=4, log2_table_size=9, base_resolution=4, growth=2.0)
+    same = HashGridSpec(levels=4, log2_table_size=9, base_resolution=4, finest_resolution=32)
+    assert (spec.scales, spec.offsets, spec.hashed) == (same.scales, same.offsets, same.hashed)
+    assert spec.scales == (3, 7, 15, 31)
+    x, table = torch.rand(30, 3), torch.rand(spec.entries, 2)
+    assert torch.equal(hash_encode(x, table, spec, backend=backend), hash_encode(x, table, same, backend=backend))
+    odd = HashGridSpec(levels=3, base_resolution=16, growth=1.3819)
+    assert grid_from_ints(odd.to_ints()) == odd
+    assert odd.scales == pytest.approx([16 * 1.3819**level - 1 for level in range(3)], rel=1e-6)
+    with pytest.raises(ArgumentError, match="growth"):
+        HashGridSpec(growth=0.5)

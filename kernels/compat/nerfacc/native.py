@@ -3,6 +3,8 @@ scans by indices. Tensors may lie on any device; the walks and scans themselves 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -97,30 +99,23 @@ def ray_aabb_intersect(
     )
 
 
-def traverse_grids(
-    rays_o: Tensor,
-    rays_d: Tensor,
-    rays_mask: Tensor,
-    binaries: Tensor,
-    aabbs: Tensor,
-    t_sorted: Tensor,
-    t_indices: Tensor,
-    hits: Tensor,
-    near_planes: Tensor,
-    far_planes: Tensor,
-    step_size: float,
-    cone_angle: float,
-    compute_intervals: bool,
-    compute_samples: bool,
-    compute_terminate_planes: bool,
-    traverse_steps_limit: int,
-    over_allocate: bool,
-) -> tuple[RaySegmentsSpec, RaySegmentsSpec, Tensor]:
-    """:func:`.walks.walk_nested`; what is returned is never larger than what was found, whatever ``over_allocate`` says."""
-    edges, edge_rays, left, right, edge_counts, middles, rays, counts, ends = walks.walk_nested(
-        rays_o, rays_d, rays_mask, binaries, aabbs, t_sorted, t_indices, hits, near_planes, far_planes, step_size, cone_angle,
-        traverse_steps_limit,
-    )  # fmt: skip
+def traverse_grids(*arguments: Any) -> tuple[Any, ...]:
+    """:func:`.walks.walk_nested`: intervals, samples, and where the walks came to.
+
+    What is returned is never larger than what was found, whatever is said about allocation. Thirteen arguments are those of 0.5.2, with
+    entries and exits that are not sorted, without mask and limit; it wants no third result.
+    """
+    if len(arguments) == 13:
+        origins, directions, binaries, aabbs, t_mins, t_maxs, hits, near, far, step, cone, _, _ = arguments
+        crossings, order = torch.sort(torch.cat([t_mins, t_maxs], -1), -1)
+        wanted = torch.ones_like(near, dtype=torch.bool)
+        return _traverse(origins, directions, wanted, binaries, aabbs, crossings, order, hits, near, far, step, cone, -1)[:2]
+    *given, _intervals, _samples, _ends, limit, _over_allocate = arguments
+    return _traverse(*given, limit)
+
+
+def _traverse(*arguments: Any) -> tuple[RaySegmentsSpec, RaySegmentsSpec, Tensor]:
+    edges, edge_rays, left, right, edge_counts, middles, rays, counts, ends = walks.walk_nested(*arguments)
     intervals = RaySegmentsSpec(edges, edge_counts.cumsum(0) - edge_counts, edge_counts, edge_rays, left, right)
     valid = torch.ones_like(middles, dtype=torch.bool)
     return intervals, RaySegmentsSpec(middles, counts.cumsum(0) - counts, counts, rays, is_valid=valid), ends

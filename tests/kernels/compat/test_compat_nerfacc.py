@@ -179,6 +179,20 @@ def test_limited_walks_go_on_where_they_stopped():
         assert torch.allclose(mine[:n], both[:n], atol=2e-3)
 
 
+def test_the_form_of_0_5_2_walks_alike():
+    from nerfacc.grid import ray_aabb_intersect, traverse_grids
+
+    origins, directions = some_rays(20)
+    boxes, occupied = nested_boxes(3), torch.rand(3, 8, 8, 8) > 0.5
+    _, samples, _ = traverse_grids(origins, directions, occupied, boxes, step_size=0.05)
+    low, high, hits = ray_aabb_intersect(origins, directions, boxes)
+    near, far = torch.zeros(20), torch.full((20,), torch.inf)
+    old = native.traverse_grids(origins, directions, occupied, boxes, low, high, hits, near, far, 0.05, 0.0, True, True)
+    assert len(old) == 2
+    assert torch.equal(old[1].vals, samples.vals)
+    assert torch.equal(old[1].chunk_cnts, samples.packed_info[:, 1])
+
+
 def test_masked_rays_give_nothing():
     from nerfacc.grid import traverse_grids
 

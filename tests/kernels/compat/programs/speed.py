@@ -82,6 +82,7 @@ ours = measure(
 )
 plain = measure(Plain())
 print(
-    f"points {args.points} table 2^{args.log2_hashmap_size} threads {torch.get_num_threads()}: ours {ours[0]:.3f} s plain {plain[0]:.3f} s, "
+    f"points {args.points} table 2^{args.log2_hashmap_size} threads {torch.get_num_threads()}: "
+    f"ours {ours[0]:.3f} s plain {plain[0]:.3f} s, "
     f"{plain[0] / ours[0]:.1f} times; CPU seconds {ours[1]:.3f} and {plain[1]:.3f}, {plain[1] / ours[1]:.1f} times"
 )
