@@ -246,3 +246,16 @@ def test_a_program_written_for_cuda_trains(tmp_path):
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) > 18, done.stdout
     assert "torch.device(cuda:0): 1" in done.stderr
+
+
+@without_gpu
+def test_a_surface_program_of_the_older_interface_trains(tmp_path):
+    """The ball has a radius of 0.8; the eikonal loss differentiates the grid's gradient again."""
+    sphere_scene(tmp_path / "scene", 24, 32)
+    done = run("-m", "kernels.compat", "run", "--nerfacc", "0.3", PROGRAMS / "train_neus.py", tmp_path / "scene", "--steps", "60")
+    assert done.returncode == 0, done.stderr
+    _, radius, _, spread = done.stdout.splitlines()[-1].split()
+    assert abs(float(radius) - 0.8) < 0.1, done.stdout
+    assert float(spread) < 0.05
+    assert float(done.stdout.splitlines()[-2].split()[5]) < 0.05, done.stdout
+    assert "torch.randint(device=0): 180" in done.stderr
