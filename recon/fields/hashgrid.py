@@ -56,6 +56,11 @@ class HashGridField(FieldModule):
     def _options(self) -> dict[str, Any]:
         return {"include_input": self.include_input, "active_levels": self.active_levels}
 
+    def hash_distance(self) -> kernels.HashDistance | None:
+        if self.grid.dims != 3:
+            return None
+        return kernels.HashDistance(self.table.detach(), self.params.detach(), self.grid, self.mlp, self.include_input, self.active_levels)
+
     @property
     def can_be_sphere(self) -> bool:
         return self.include_input

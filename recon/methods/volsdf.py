@@ -22,7 +22,6 @@ from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
 from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
-from recon.rendering.error_bounded import bounded_samples
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
@@ -269,14 +268,18 @@ class VolSDF(MethodModule):
             if self.config.sampling == "algorithm1":
                 return self._sample_whole_rays(rays, near, far, generator)
             jitter = None if generator is None else torch.rand(len(rays), generator=generator)
-            coarse = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.config.first_step, jitter=jitter)
-            bounded = bounded_samples(
-                rays,
-                coarse,
-                lambda p: in_chunks(self.sdf, p),
-                self.beta.number(),
+            bounded = kernels.bounded_samples(
+                rays.origins,
+                rays.directions,
+                near,
+                far,
+                self.grid,
+                self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
+                step=self.config.first_step,
+                jitter=jitter,
+                beta=self.beta.number(),
                 epsilon=self.config.epsilon,
-                rounds=self.config.rounds,
+                cuts=self.config.rounds,
                 visible=VISIBLE,
                 faint=FAINT,
             )
