@@ -49,6 +49,9 @@ FILES = {
     "rbf_layer": "rbf_layer",
 }
 
+# Ops whose kernel is native only: on a GPU their reference runs, on the other ops of that GPU.
+NATIVE_ONLY = ("bounded_samples",)
+
 _INSTALL_GPU = "install it with: pip install 'formfield[gpu]'"
 _log = logging.getLogger(__name__)
 

@@ -63,13 +63,8 @@ def adam_step(
         raise ArgumentError(f"betas must be in [0, 1), not {betas}")
     name = backends.backend("adam_step", param.device, backend)
     tensors = (param.detach(), grad.detach(), exp_avg.detach(), exp_avg_sq.detach(), steps)
-    if name == "cpu":
-        _kernels(name, param).adam_step(*tensors, lr, betas, eps, weight_decay, skip_zero, clear_grad)
-        return
     step = reference.adam_step if name == "reference" else _kernels(name, param).adam_step
-    step(*tensors, lr, betas, eps, weight_decay, skip_zero)
-    if clear_grad:
-        grad.zero_()
+    step(*tensors, lr, betas, eps, weight_decay, skip_zero, clear_grad)
 
 
 def _kernels(backend: str, like: Tensor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -138,9 +139,8 @@ def bounded_samples(
         jitter = torch.full_like(near, 0.5)
     elif rays and not bool(((jitter >= 0) & (jitter < 1)).all()):
         raise ArgumentError("bounded_samples: jitter must be in [0, 1)")
-    from ..backends.cpu import bounded as native
-
-    tensors, lattice = raws(origins, directions, near, far, jitter), (raw(grid.bitfield), grid.resolution, float(step))
+    native = _kernels(name, origins)
+    tensors, lattice = (raw(origins), raw(directions), raw(near), raw(far), raw(jitter)), (raw(grid.bitfield), grid.resolution, float(step))
     if isinstance(distance, HashDistance) and origins.dtype == distance.table.dtype == torch.float32:
         table, params = raws(distance.table, distance.params)
         specs = (distance.grid, distance.mlp, distance.include_input, distance.active_levels)
@@ -149,3 +149,12 @@ def bounded_samples(
         result = native.bounded_by_function(tensors, *lattice, rule, distance)
     *found, met, queries = result
     return BoundedSamples(RaySamples(*found), met, queries)
+
+
+def _kernels(backend: str, like: Tensor):
+    """The raw functions of a backend, of which there is one."""
+    if TYPE_CHECKING:
+        from ..backends.cpu import bounded
+
+        return bounded
+    return backends.raw(backend, "bounded", like)

@@ -110,9 +110,9 @@ def _tape(x: Tensor, grid: list[int], mlp: list[int], beta: float, order: int, k
     """Room for what the forward pass on the CPU keeps for the backward pass, so that the table is looked up once. Empty elsewhere."""
     if not keeps:
         return x.new_empty(0)
-    from ..backends.cpu.field import tape_size
+    from ..backends.cpu.field import native_tape_size
 
-    return x.new_empty(tape_size(x.shape[0], grid_from_ints(grid), mlp_from_ints(mlp, beta), order))
+    return x.new_empty(native_tape_size(x.shape[0], grid_from_ints(grid), mlp_from_ints(mlp, beta), order))
 
 
 def _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps, order) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,7 +123,7 @@ def _forward(x, table, params, grid, mlp, beta, include_input, active_levels, ba
     points, entries, weights = raws(x, table, params)
     _kernels(backend, x).fused_field_forward(
         points, entries, weights, grid_from_ints(grid), network, include_input, active_levels, out, gradient if order else None,
-        *((tape,) if keeps else ()),
+        tape if keeps else None,
     )  # fmt: skip
     return out, gradient, tape
 
@@ -165,7 +165,7 @@ def _backward(
     specs = (grid_from_ints(grid), mlp_from_ints(mlp, beta), include_input, active_levels)
     _kernels(backend, x).fused_field_backward(
         points, entries, weights, *specs, adjoint, optional(grad_gradient), grad_x if need_x else None, grad_table, grad_params,
-        *((tape,) if keeps else ()),
+        tape if keeps else None,
     )  # fmt: skip
     return grad_x, grad_table, grad_params
 

@@ -15,7 +15,7 @@ from ...specs import HashGridSpec, MLPSpec
 from .hash_encode import native_grid
 from .mlp import native_mlp
 
-Rays = tuple[Tensor, ...]  # origins, directions, near, far, jitter
+Rays = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # origins, directions, near, far, jitter
 Rule = tuple[float, float, float, float, float, int]  # beta, slope, epsilon, visible, faint, cuts
 
 

@@ -21,7 +21,7 @@ def fused_field_forward(
     _forward(x, table, params, *specs, include_input, active_levels, out, gradient, tape, torch.get_num_threads())
 
 
-def tape_size(n: int, grid: HashGridSpec, mlp: MLPSpec, order: int) -> int:
+def native_tape_size(n: int, grid: HashGridSpec, mlp: MLPSpec, order: int) -> int:
     """Numbers on the tape of n points: their encodings and, for order 1, the derivatives of these, in tiles of 48 points."""
     return (n + 47) // 48 * 48 * (mlp.inputs + (grid.out_features * grid.dims if order else 0))
 
