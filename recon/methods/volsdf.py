@@ -340,7 +340,8 @@ class VolSDF(MethodModule):
 
     def sdf(self, points: Tensor) -> Tensor:
         """Signed distance at scene points. [N, 3] -> [N]"""
-        return self.field.values(points)[:, 0]
+        distance = None if torch.is_grad_enabled() else self.field.hash_distance()
+        return self.field.values(points)[:, 0] if distance is None else distance(points)
 
     @property
     def surface(self) -> Surface:

@@ -214,3 +214,17 @@ def test_specs_of_other_heights():
     called = bounded(rays, OccupancyGrid.full(8), lambda p: distance(p), backend="cpu")
     assert torch.equal(own.samples.t, called.samples.t)
     assert own.queries == called.queries
+
+
+def test_the_distance_alone_is_the_fields_first_value():
+    from recon.config.values import HashGridConfig
+    from recon.fields.hashgrid import HashGridField
+
+    g = torch.Generator().manual_seed(4)
+    for hidden in ((16,), (16, 8)):
+        field = HashGridField(HashGridConfig(levels=4, log2_table_size=10, finest_resolution=64, hidden=hidden), 5, "softplus", True, g)
+        field.set_active_levels(0.5)
+        distance, points = field.hash_distance(), torch.rand(100, 3, generator=g) * 2.0 - 1.0
+        assert distance is not None
+        torch.testing.assert_close(distance(points), field.values(points)[:, 0].detach(), atol=1e-6, rtol=1e-5)
+    assert HashGridField(HashGridConfig(levels=2), 3, "relu", False, g, dims=2).hash_distance() is None
