@@ -176,8 +176,11 @@ class VolSDF(MethodModule):
         free = self._free_points(rays, empty, drawn, generator)
         apart = self._eikonal_points(rays, drawn, generator)
         values, gradient = self.field.values_and_gradient(torch.cat([points, free, apart]))
-        sdf, slope = self._with_shell(points, values[:count, 0], gradient[:count])
-        rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:count, 1:])
+        # split, not sliced: the gradient of a split is put together once, that of every slice is a tensor of zeros with a part filled in
+        on_rays, beside = values.split([count, len(values) - count])
+        distance, feature = on_rays.split([1, on_rays.shape[1] - 1], dim=1)
+        sdf, slope = self._with_shell(points, distance.squeeze(1), gradient[:count])
+        rgb = self.color(points, slope, rays.directions, samples.ray_indices, feature)
         density = kernels.laplace_density(sdf, self.beta())
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
@@ -188,7 +191,7 @@ class VolSDF(MethodModule):
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
         parts = {"color": difference.abs().mean(), "eikonal": eikonal}
         if len(free):
-            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean()
+            inside = nn.functional.relu(-beside[: len(free), 0]).mean()
             parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
         squared = self.config.squared_weight * _late(self.share)
         if self.background is not None and squared > 0.0:
