@@ -14,6 +14,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from .backends import available_backends, backend, backend_report
 from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step
+from .ops.bounded import BoundedSamples, HashDistance, bounded_samples
 from .ops.composite import composite, composite_alpha, distortion_loss
 from .ops.field import fused_field
 from .ops.hash_encode import hash_encode, hash_encode_pullback
@@ -25,11 +26,14 @@ from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_oc
 from .ops.rbf import rbf_encode, rbf_encode_pullback
 from .ops.rbf_layer import rbf_layer
 from .ops.sampling import sample_pdf
+from .ops.tensors import reuse_gradient
 from .specs import HashGridSpec, MLPSpec
 
 __all__ = [
     "ArgumentError",
     "BackendError",
+    "BoundedSamples",
+    "HashDistance",
     "HashGridSpec",
     "KernelError",
     "KnnIndex",
@@ -41,6 +45,7 @@ __all__ = [
     "backend",
     "backend_report",
     "bound_beta",
+    "bounded_samples",
     "cells_seen",
     "composite",
     "composite_alpha",
@@ -59,6 +64,7 @@ __all__ = [
     "rbf_encode",
     "rbf_encode_pullback",
     "rbf_layer",
+    "reuse_gradient",
     "sample_pdf",
     "solve_beta",
     "update_occupancy",

@@ -4,6 +4,36 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+class BoundedResult:
+    """Samples that bounded_samples found."""
+
+    def samples(self) -> int: ...
+    def queries(self) -> int: ...
+    def write(self, offsets: Tensor, ray_indices: Tensor, t: Tensor, dt: Tensor, met: Tensor) -> None: ...
+
+class BoundedResultDouble:
+    """Samples that bounded_samples found."""
+
+    def samples(self) -> int: ...
+    def queries(self) -> int: ...
+    def write(self, offsets: Tensor, ray_indices: Tensor, t: Tensor, dt: Tensor, met: Tensor) -> None: ...
+
+class BoundedWalker:
+    """bounded_samples with a field of the caller's: points() and answer() as long as something is asked."""
+
+    def asked(self) -> int: ...
+    def points(self, points: Tensor) -> None: ...
+    def answer(self, sdf: Tensor) -> None: ...
+    def finish(self) -> BoundedResult: ...
+
+class BoundedWalkerDouble:
+    """bounded_samples with a field of the caller's: points() and answer() as long as something is asked."""
+
+    def asked(self) -> int: ...
+    def points(self, points: Tensor) -> None: ...
+    def answer(self, sdf: Tensor) -> None: ...
+    def finish(self) -> BoundedResultDouble: ...
+
 class Grid:
     """Geometry of a hash grid, from kernels.HashGridSpec."""
 
@@ -35,9 +65,53 @@ def adam_step(
     eps: float,
     weight_decay: float,
     skip_zero: bool,
+    clear: bool,
     threads: int,
 ) -> None:
     """kernels/native/cpu/adam.cpp"""
+
+def bounded_samples(
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    jitter: Tensor,
+    bitfield: Tensor,
+    resolution: int,
+    step: float,
+    beta: float,
+    slope: float,
+    epsilon: float,
+    visible: float,
+    faint: float,
+    cuts: int,
+    table: Tensor,
+    params: Tensor,
+    grid: Grid,
+    mlp: MLP,
+    include_input: bool,
+    active_levels: int,
+    threads: int,
+) -> BoundedResult:
+    """kernels/native/cpu/bounded.cpp"""
+
+def bounded_walker(
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    jitter: Tensor,
+    bitfield: Tensor,
+    resolution: int,
+    step: float,
+    beta: float,
+    slope: float,
+    epsilon: float,
+    visible: float,
+    faint: float,
+    cuts: int,
+) -> BoundedWalker:
+    """kernels/native/cpu/bounded.cpp"""
 
 def composite_alpha_backward(
     alpha: Tensor,
@@ -149,6 +223,7 @@ def fused_field_backward(
     active_levels: int,
     grad_out: Tensor,
     grad_gradient: Tensor | None,
+    tape: Tensor | None,
     grad_x: Tensor | None,
     grad_table: Tensor,
     grad_params: Tensor,
@@ -166,6 +241,7 @@ def fused_field_forward(
     active_levels: int,
     out: Tensor,
     gradient: Tensor | None,
+    tape: Tensor | None,
     threads: int,
 ) -> None:
     """kernels/native/cpu/field.cpp"""

@@ -33,13 +33,15 @@ class Adam:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """Update every group that has a gradient, and drop the gradients: adding to zeros would go through the tables twice more."""
+        """Update every group that has a gradient. The gradients are gone then: their memory, cleared on the way, is for the next ones."""
         for g in self.groups:
-            if g.tensor.grad is None:
+            grad = g.tensor.grad
+            if grad is None:
                 continue
+            g.tensor.grad = None
             kernels.adam_step(
                 g.tensor.data,
-                g.tensor.grad,
+                grad,
                 self.state[f"{g.name}.exp_avg"],
                 self.state[f"{g.name}.exp_avg_sq"],
                 self.state[f"{g.name}.steps"],
@@ -47,8 +49,9 @@ class Adam:
                 betas=(0.9, self.beta2),
                 eps=self.eps,
                 skip_zero=g.sparse,
+                clear_grad=True,
             )
-            g.tensor.grad = None
+            kernels.reuse_gradient(grad)
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, value in self.state.items():

@@ -46,7 +46,13 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
 
 
 def reconstruct(
-    run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool = True, watcher: Watcher | None = None
+    run: Run,
+    scene: Scene,
+    truth: GroundTruth,
+    reporter: Reporter,
+    pictures: bool = True,
+    watcher: Watcher | None = None,
+    most_views: int | None = None,
 ) -> dict[str, Any]:
     """Train (or go on training) a run, then make everything from it.
 
@@ -57,18 +63,21 @@ def reconstruct(
         reporter: Where progress goes.
         pictures: Make the preview and the turntable too; batch evaluation does without.
         watcher: The live viewer, if there is one.
+        most_views: Compare with at most so many held-out photographs; None: with all.
     Returns:
         The contents of ``eval/results.json``.
     """
     with run.writing():
-        return _reconstruct(run, scene, truth, reporter, pictures, watcher)
+        return _reconstruct(run, scene, truth, reporter, pictures, watcher, most_views)
 
 
-def _reconstruct(run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool, watcher: Watcher | None) -> dict[str, Any]:
+def _reconstruct(
+    run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool, watcher: Watcher | None, most_views: int | None
+) -> dict[str, Any]:
     method = fit(run, scene, reporter, watcher)
     try:
         method.finish(run, scene, reporter)
-        results = evaluate(run, method, scene, truth, reporter)
+        results = evaluate(run, method, scene, truth, reporter, most_views=most_views)
         if pictures:
             preview(run, method, scene, reporter)
             render_orbit(run, method, frames=36, size=min(400, max(v.camera.width for v in scene.views)), reporter=reporter)

@@ -32,6 +32,7 @@ FILES = {
     "fused_field": "field",
     "adam_step": "adam",
     "march_rays": "march",
+    "bounded_samples": "bounded",
     "update_occupancy": "occupancy",
     "decay_occupancy": "occupancy",
     "cells_seen": "occupancy",
@@ -48,6 +49,9 @@ FILES = {
     "rbf_layer": "rbf_layer",
 }
 
+# Ops whose kernel is native only: on a GPU their reference runs, on the other ops of that GPU.
+NATIVE_ONLY = ("bounded_samples",)
+
 _INSTALL_GPU = "install it with: pip install 'formfield[gpu]'"
 _log = logging.getLogger(__name__)
 
@@ -58,6 +62,8 @@ def _load(backend: str, file: str = "") -> tuple[ModuleType | None, str]:
     try:
         return importlib.import_module(f"{__name__}.{backend}" + (f".{file}" if file else "")), ""
     except ImportError as error:
+        if file and getattr(error, "name", None) == f"{__name__}.{backend}.{file}":
+            return None, f"there is no {backend} implementation of it in this version"
         if backend != "cpu":
             return None, f"{error}; {_INSTALL_GPU}"
         if isinstance(error, ModuleNotFoundError):

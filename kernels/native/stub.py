@@ -47,7 +47,9 @@ def stub() -> str:
     last = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}  # of the overloads, the one that has the docstring
     for node in sorted((n for n in tree.body if isinstance(n, ast.ClassDef)), key=lambda n: n.name):
         lines += [f"class {node.name}:", f'    """{ast.get_docstring(node)}"""', ""]
-        lines += [line for method in node.body if isinstance(method, ast.FunctionDef) for line in _function(method, "    ")]
+        # methods follow each other without blank lines, as formatters want it
+        lines += [line for method in node.body if isinstance(method, ast.FunctionDef) for line in _function(method, "    ") if line]
+        lines.append("")
     for name in sorted(last):  # the order of the module is that of the linker
         lines += _function(last[name], "")
     return "\n".join(lines).rstrip() + "\n"

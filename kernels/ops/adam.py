@@ -26,6 +26,7 @@ def adam_step(
     eps: float = 1e-15,
     weight_decay: float = 0.0,
     skip_zero: bool = False,
+    clear_grad: bool = False,
     backend: str | None = None,
 ) -> None:
     """One step of Adam (Kingma and Ba 2015), in place.
@@ -42,6 +43,7 @@ def adam_step(
         eps: Added to the root; tiny because gradients of table entries are tiny.
         weight_decay: L2 penalty added to the gradient.
         skip_zero: Leave a row alone (value, averages, count) when its gradient is exactly 0, as a sparse optimiser does.
+        clear_grad: Set the gradient to 0, on the CPU in the same pass; see :func:`kernels.reuse_gradient`.
         backend: Force a backend.
     Raises:
         ArgumentError: Wrong shape, dtype, device or range; not contiguous.
@@ -62,7 +64,7 @@ def adam_step(
     name = backends.backend("adam_step", param.device, backend)
     tensors = (param.detach(), grad.detach(), exp_avg.detach(), exp_avg_sq.detach(), steps)
     step = reference.adam_step if name == "reference" else _kernels(name, param).adam_step
-    step(*tensors, lr, betas, eps, weight_decay, skip_zero)
+    step(*tensors, lr, betas, eps, weight_decay, skip_zero, clear_grad)
 
 
 def _kernels(backend: str, like: Tensor):

@@ -87,7 +87,10 @@ def fused_field(
         raise ArgumentError("fused_field with order=1 is not differentiable to x; pass x.detach()")
     name = backends.backend("fused_field", x.device, backend)
     if name != "reference":
-        return (_jet if order else _field)(x, table, params, grid.to_ints(), mlp.to_ints(), mlp.beta, include_input, levels, name)
+        training = torch.is_grad_enabled() and (table.requires_grad or params.requires_grad or x.requires_grad)
+        keeps = training and name == "cpu" and x.dtype == torch.float32
+        arguments = (x, table, params, grid.to_ints(), mlp.to_ints(), mlp.beta, include_input, levels, name, keeps)
+        return _jet(*arguments)[:2] if order else _field(*arguments)[0]
     if not torch.compiler.is_compiling():
         checks.finite_points(x)
     function = reference.fused_field if order == 0 else reference.fused_field_jet
@@ -103,76 +106,90 @@ def _kernels(backend: str, like: Tensor):
     return backends.raw(backend, "field", like)
 
 
-def _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, order) -> tuple[Tensor, Tensor]:
+def _tape(x: Tensor, grid: list[int], mlp: list[int], beta: float, order: int, keeps: bool) -> Tensor:
+    """Room for what the forward pass on the CPU keeps for the backward pass, so that the table is looked up once. Empty elsewhere."""
+    if not keeps:
+        return x.new_empty(0)
+    from ..backends.cpu.field import native_tape_size
+
+    return x.new_empty(native_tape_size(x.shape[0], grid_from_ints(grid), mlp_from_ints(mlp, beta), order))
+
+
+def _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps, order) -> tuple[Tensor, Tensor, Tensor]:
     checks.finite_points(x)
     network = mlp_from_ints(mlp, beta)
     out, gradient = x.new_empty(x.shape[0], network.outputs), empty(x, order == 1)
+    tape = _tape(x, grid, mlp, beta, order, keeps)
     points, entries, weights = raws(x, table, params)
     _kernels(backend, x).fused_field_forward(
-        points, entries, weights, grid_from_ints(grid), network, include_input, active_levels, out, gradient if order else None
-    )
-    return out, gradient
+        points, entries, weights, grid_from_ints(grid), network, include_input, active_levels, out, gradient if order else None,
+        tape if keeps else None,
+    )  # fmt: skip
+    return out, gradient, tape
 
 
 @torch.library.custom_op("formfield::fused_field", mutates_args=())
 def _field(
     x: Tensor, table: Tensor, params: Tensor, grid: list[int], mlp: list[int], beta: float, include_input: bool, active_levels: int,
-    backend: str,
-) -> Tensor:  # fmt: skip
-    return _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, 0)[0]
+    backend: str, keeps: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    out, _, tape = _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps, 0)
+    return out, tape
 
 
 @_field.register_fake
-def _(x, table, params, grid, mlp, beta, include_input, active_levels, backend):
-    return x.new_empty(x.shape[0], mlp[-1])
+def _(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps):
+    return x.new_empty(x.shape[0], mlp[-1]), _tape(x, grid, mlp, beta, 0, keeps)
 
 
 @torch.library.custom_op("formfield::fused_field_jet", mutates_args=())
 def _jet(
     x: Tensor, table: Tensor, params: Tensor, grid: list[int], mlp: list[int], beta: float, include_input: bool, active_levels: int,
-    backend: str,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    return _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, 1)
+    backend: str, keeps: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    return _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps, 1)
 
 
 @_jet.register_fake
-def _(x, table, params, grid, mlp, beta, include_input, active_levels, backend):
-    return x.new_empty(x.shape[0], mlp[-1]), empty(x)
+def _(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps):
+    return x.new_empty(x.shape[0], mlp[-1]), empty(x), _tape(x, grid, mlp, beta, 1, keeps)
 
 
 @torch.library.custom_op("formfield::fused_field_backward", mutates_args=())
 def _backward(
-    grad_out: Tensor, grad_gradient: Tensor | None, x: Tensor, table: Tensor, params: Tensor, grid: list[int], mlp: list[int], beta: float,
-    include_input: bool, active_levels: int, backend: str, need_x: bool,
+    grad_out: Tensor, grad_gradient: Tensor | None, x: Tensor, table: Tensor, params: Tensor, tape: Tensor, grid: list[int],
+    mlp: list[int], beta: float, include_input: bool, active_levels: int, backend: str, keeps: bool, need_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     grad_x, grad_table, grad_params = empty(x, need_x), zeros(table), zeros(params)
     points, entries, weights, adjoint = raws(x, table, params, grad_out)
     specs = (grid_from_ints(grid), mlp_from_ints(mlp, beta), include_input, active_levels)
     _kernels(backend, x).fused_field_backward(
-        points, entries, weights, *specs, adjoint, optional(grad_gradient), grad_x if need_x else None, grad_table, grad_params
-    )
+        points, entries, weights, *specs, adjoint, optional(grad_gradient), grad_x if need_x else None, grad_table, grad_params,
+        tape if keeps else None,
+    )  # fmt: skip
     return grad_x, grad_table, grad_params
 
 
 @_backward.register_fake
-def _(grad_out, grad_gradient, x, table, params, grid, mlp, beta, include_input, active_levels, backend, need_x):
+def _(grad_out, grad_gradient, x, table, params, tape, grid, mlp, beta, include_input, active_levels, backend, keeps, need_x):
     return empty(x, need_x), empty(table), empty(params)
 
 
 def _setup(ctx, inputs, output):
     x, table, params, *ctx.rest = inputs
-    ctx.save_for_backward(x, table, params)
+    ctx.save_for_backward(x, table, params, output[-1])
+    ctx.mark_non_differentiable(output[-1])
 
 
-def _field_gradient(ctx, grad_out):
+def _field_gradient(ctx, grad_out, _):
     need_x = ctx.needs_input_grad[0]
     grad_x, grad_table, grad_params = _backward(grad_out, None, *ctx.saved_tensors, *ctx.rest, need_x)
-    return grad_x if need_x else None, grad_table, grad_params, None, None, None, None, None, None
+    return grad_x if need_x else None, grad_table, grad_params, *[None] * 7
 
 
-def _jet_gradient(ctx, grad_out, grad_gradient):
+def _jet_gradient(ctx, grad_out, grad_gradient, _):
     _, grad_table, grad_params = _backward(grad_out, grad_gradient, *ctx.saved_tensors, *ctx.rest, False)
-    return None, grad_table, grad_params, None, None, None, None, None, None
+    return None, grad_table, grad_params, *[None] * 7
 
 
 _field.register_autograd(_field_gradient, setup_context=_setup)

@@ -31,9 +31,25 @@ def empty(like: Tensor, wanted: bool = True) -> Tensor:
     return torch.empty_like(like, memory_format=torch.contiguous_format) if wanted else like.new_empty(0)
 
 
+_cleared: dict[tuple[torch.Size, torch.dtype, torch.device], list[Tensor]] = {}
+_KEPT = 2  # of a kind
+
+
+def reuse_gradient(grad: Tensor) -> None:
+    """Hand over a gradient that is 0 everywhere (``adam_step(..., clear_grad=True)``): a later backward pass adds to it where it would
+    allocate and clear a new one. Nobody may use it any more."""
+    if grad.is_contiguous() and not grad.requires_grad:
+        kept = _cleared.setdefault((grad.shape, grad.dtype, grad.device), [])
+        if len(kept) < _KEPT:
+            kept.append(grad)
+
+
 def zeros(like: Tensor, wanted: bool = True) -> Tensor:
     """For a result that is added to; of no elements if it is not wanted."""
-    return torch.zeros_like(like, memory_format=torch.contiguous_format) if wanted else like.new_empty(0)
+    if not wanted:
+        return like.new_empty(0)
+    kept = _cleared.get((like.shape, like.dtype, like.device)) if type(like) is Tensor or isinstance(like, torch.nn.Parameter) else None
+    return kept.pop() if kept else torch.zeros_like(like, memory_format=torch.contiguous_format)
 
 
 def wanted(tensors: Iterable[Tensor], needed: Iterable[bool]) -> tuple[Tensor | None, ...]:

@@ -76,6 +76,8 @@ class Reconstruct:
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
+    eval_views: int = 50
+    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
     view: bool = False
     """Watch it in the browser while it trains; the page stays open at the end, until Ctrl-C (needs the extra [viewer])."""
     page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
@@ -135,6 +137,8 @@ class Resume:
     """A run folder."""
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units."""
+    eval_views: int = 50
+    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ class Evaluate:
     cull: Literal["none", "neus", "monosdf", "2dgs"] | None = None
     """Against a DTU scan: first cut off what lies outside of the masks, grown as these do (50, 12, 24 pixels of 1600). Default: none if
     the run used masks, else neus."""
+    eval_views: int = 50
+    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
     json: bool = False
     """Print the results as JSON."""
 

@@ -60,7 +60,7 @@ def reconstruct(command: Reconstruct) -> None:
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
-        results = pipeline.reconstruct(run, scene, truth, reporter)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
     print_results(run.folder, results)
 
 
@@ -72,7 +72,7 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
 
     page = command.page
     with opened(data_subject(scene, command.data, run), page.host, page.port, page.token, reporter) as viewer:
-        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer)
+        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views or None)
         print_results(run.folder, results)
         wait(reporter)
 
@@ -129,7 +129,8 @@ def resume(command: Resume) -> None:
     run = open_run(command.run)
     source = run.scene_info()["source"]
     with Reporter() as reporter:
-        results = pipeline.reconstruct(run, open_data(source, run.config), open_truth(source, command.truth), reporter)
+        scene, truth = open_data(source, run.config), open_truth(source, command.truth)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
     print_results(run.folder, results)
 
 
@@ -157,7 +158,9 @@ def evaluate(command: Evaluate) -> None:
     source = run.scene_info()["source"]
     with Reporter() as reporter:
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
-        results = pipeline.evaluate(run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull)
+        results = pipeline.evaluate(
+            run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, command.eval_views or None
+        )
     if command.json:
         print(json.dumps(results, indent=1))
     else:

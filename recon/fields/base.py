@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+import kernels
+
 
 @dataclass
 class ParameterGroup:
@@ -50,6 +52,10 @@ class Field(Protocol):
 
     def values_and_gradient(self, points: Tensor, neighbors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Values [N, outputs] and the spatial gradient of the first one [N, D]; both differentiable with respect to the parameters."""
+        ...
+
+    def hash_distance(self) -> kernels.HashDistance | None:
+        """The first value alone, without gradients, in the form that native code evaluates on its own; None where there is no such form."""
         ...
 
     @property
@@ -97,6 +103,9 @@ class PlainField:
     functions: int = 0
     neighbors: int = 0
     placed_numbers: int = 0
+
+    def hash_distance(self) -> kernels.HashDistance | None:
+        return None
 
     @property
     def can_be_sphere(self) -> bool:

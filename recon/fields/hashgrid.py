@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -55,6 +56,15 @@ class HashGridField(FieldModule):
 
     def _options(self) -> dict[str, Any]:
         return {"include_input": self.include_input, "active_levels": self.active_levels}
+
+    def hash_distance(self) -> kernels.HashDistance | None:
+        if self.grid.dims != 3:
+            return None
+        (*hidden, (weight, bias)) = self.mlp.unpack(self.params.detach())  # the first value alone needs one row of the last layer
+        rest = self.params.detach()[: sum(w.numel() + (0 if b is None else b.numel()) for w, b in hidden)]
+        params = torch.cat([rest, weight[0]] if bias is None else [rest, weight[0], bias[:1]])
+        mlp = replace(self.mlp, outputs=1)
+        return kernels.HashDistance(self.table.detach(), params, self.grid, mlp, self.include_input, self.active_levels)
 
     @property
     def can_be_sphere(self) -> bool:

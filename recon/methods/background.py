@@ -10,7 +10,7 @@ from recon.config.values import BackgroundConfig, HashGridConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import HashGridField
 from recon.methods.base import BackgroundKind
-from recon.methods.density import DensityModel
+from recon.methods.density import DensityModel, density_activation
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density
 from recon.rendering.rays import Rays
@@ -73,12 +73,18 @@ class Background(nn.Module):
         points = contract((rays.origins[:, None] + t[..., None] * rays.directions[:, None]).reshape(-1, 3))
         keep = self.grid.contains(points)
         samples, points = select_samples(samples, keep), points[keep]
+        harmonics = spherical_harmonics(rays.directions)
         if generator is not None:  # a pass without gradients, so that the one with gradients has only what can be seen
             with torch.no_grad():
                 seen = seen_samples(samples, in_chunks(self.model.density, points), VISIBLE)
             samples, points = select_samples(samples, seen), points[seen]
-        harmonics = spherical_harmonics(rays.directions)[samples.ray_indices.long()]
-        density, rgb = self.model(points, harmonics)
+            density, rgb = self.model(points, harmonics[samples.ray_indices.long()])
+        else:  # colours only of what can be seen
+            values = self.model.field.values(points)
+            density = density_activation(values[:, 0])
+            seen = seen_samples(samples, density, VISIBLE)
+            samples, points, density = select_samples(samples, seen), points[seen], density[seen]
+            rgb = self.model.color_of(values[seen], harmonics[samples.ray_indices.long()])
         color, _, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         return color, points.shape[0]
 

@@ -73,12 +73,14 @@ class DensityModel(nn.Module):
     def forward(self, points: Tensor, harmonics: Tensor) -> tuple[Tensor, Tensor]:
         """Density [N] and colour [N, 3] at field coordinates [N, 3] for encoded view directions [N, 16]."""
         values = self.field.values(points)
+        return density_activation(values[:, 0]), self.color_of(values, harmonics)
+
+    def color_of(self, values: Tensor, harmonics: Tensor) -> Tensor:
+        """Colour for the field's values [N, outputs] and encoded view directions [N, 16]. [N, 3]"""
         if self.color is None:
             coefficients = values[:, 1:].unflatten(1, (3, HARMONICS))
-            rgb = torch.sigmoid((coefficients * harmonics[:, None]).sum(-1))
-        else:
-            rgb = kernels.field_mlp(torch.cat([harmonics, values], dim=-1), self.color, self.color_spec)
-        return density_activation(values[:, 0]), rgb
+            return torch.sigmoid((coefficients * harmonics[:, None]).sum(-1))
+        return kernels.field_mlp(torch.cat([harmonics, values], dim=-1), self.color, self.color_spec)
 
     def parameter_groups(self, prefix: str = "") -> list[ParameterGroup]:
         groups = [ParameterGroup(f"{prefix}field.{g.name}", g.tensor, g.lr_factor, g.sparse) for g in self.field.parameter_groups()]

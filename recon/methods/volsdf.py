@@ -22,7 +22,6 @@ from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
 from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
-from recon.rendering.error_bounded import bounded_samples
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
@@ -177,8 +176,11 @@ class VolSDF(MethodModule):
         free = self._free_points(rays, empty, drawn, generator)
         apart = self._eikonal_points(rays, drawn, generator)
         values, gradient = self.field.values_and_gradient(torch.cat([points, free, apart]))
-        sdf, slope = self._with_shell(points, values[:count, 0], gradient[:count])
-        rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:count, 1:])
+        # split, not sliced: the gradient of a split is put together once, that of every slice is a tensor of zeros with a part filled in
+        on_rays, beside = values.split([count, len(values) - count])
+        distance, feature = on_rays.split([1, on_rays.shape[1] - 1], dim=1)
+        sdf, slope = self._with_shell(points, distance.squeeze(1), gradient[:count])
+        rgb = self.color(points, slope, rays.directions, samples.ray_indices, feature)
         density = kernels.laplace_density(sdf, self.beta())
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
@@ -189,7 +191,7 @@ class VolSDF(MethodModule):
         eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
         parts = {"color": difference.abs().mean(), "eikonal": eikonal}
         if len(free):
-            inside = nn.functional.relu(-values[count : count + len(free), 0]).mean()
+            inside = nn.functional.relu(-beside[: len(free), 0]).mean()
             parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
         squared = self.config.squared_weight * _late(self.share)
         if self.background is not None and squared > 0.0:
@@ -269,14 +271,18 @@ class VolSDF(MethodModule):
             if self.config.sampling == "algorithm1":
                 return self._sample_whole_rays(rays, near, far, generator)
             jitter = None if generator is None else torch.rand(len(rays), generator=generator)
-            coarse = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.config.first_step, jitter=jitter)
-            bounded = bounded_samples(
-                rays,
-                coarse,
-                lambda p: in_chunks(self.sdf, p),
-                self.beta.number(),
+            bounded = kernels.bounded_samples(
+                rays.origins,
+                rays.directions,
+                near,
+                far,
+                self.grid,
+                self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
+                step=self.config.first_step,
+                jitter=jitter,
+                beta=self.beta.number(),
                 epsilon=self.config.epsilon,
-                rounds=self.config.rounds,
+                cuts=self.config.rounds,
                 visible=VISIBLE,
                 faint=FAINT,
             )
@@ -337,7 +343,8 @@ class VolSDF(MethodModule):
 
     def sdf(self, points: Tensor) -> Tensor:
         """Signed distance at scene points. [N, 3] -> [N]"""
-        return self.field.values(points)[:, 0]
+        distance = None if torch.is_grad_enabled() else self.field.hash_distance()
+        return self.field.values(points)[:, 0] if distance is None else distance(points)
 
     @property
     def surface(self) -> Surface:

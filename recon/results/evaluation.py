@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ from recon.surface.reading import read_mesh, read_surface
 
 
 def evaluate(
-    run: Run, method: Method, scene: Scene, truth: GroundTruth, reporter: Reporter, cull: CullName | None = None
+    run: Run,
+    method: Method,
+    scene: Scene,
+    truth: GroundTruth,
+    reporter: Reporter,
+    cull: CullName | None = None,
+    most_views: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
@@ -46,10 +53,15 @@ def evaluate(
         reporter: Where progress goes.
         cull: Against a DTU scan, what the mesh is cut by beforehand; None for the convention: nothing if the run used masks, else
             NeuS's masks.
+        most_views: Compare with at most so many held-out photographs, evenly spread over them; None: with all.
     Returns:
         What ``results.json`` holds.
     """
     run.eval.mkdir(parents=True, exist_ok=True)
+    held_out = scene.split("test")
+    views = evenly(held_out, most_views)
+    if len(views) < len(held_out):
+        reporter.say(f"comparing with {len(views)} of the {len(held_out)} held-out photographs; --eval-views 0 compares with all")
     results: dict[str, Any] = {
         "run": run.folder.name,
         "scene": scene.name,
@@ -59,7 +71,7 @@ def evaluate(
         "unit": scene.unit,
         "training_seconds": training_seconds(run),
         # An edge field shows edges: there is no photograph to compare them with.
-        "images": _images(run, method, scene, reporter) if "color" in method.modes else None,
+        "images": _images(run, method, scene, views, reporter) if "color" in method.modes else None,
     }
     mesh_path = run.exports / "mesh.ply"
     if mesh_path.is_file():
@@ -75,9 +87,9 @@ def evaluate(
             usual: CullName = "none" if run.config.data.use_masks else "neus"
             results["dtu"] = evaluate_dtu(mesh, truth.dtu, scene.views, cull or usual)
     textured_path = run.exports / "mesh.glb"
-    if textured_path.is_file() and scene.split("test"):
+    if textured_path.is_file() and views:
         reporter.say("comparing the textured mesh with the held-out photographs")
-        results["textured_mesh"] = _textured(run, textured_path, scene, reporter)
+        results["textured_mesh"] = _textured(run, textured_path, scene, views, reporter)
     curves_path = run.exports / "curves.json"
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
@@ -89,9 +101,21 @@ def evaluate(
     return results
 
 
-def _images(run: Run, method: Method, scene: Scene, reporter: Reporter) -> dict[str, Any] | None:
-    """PSNR and SSIM on the held-out views; None if there are none."""
-    views = scene.split("test")
+def evenly(views: Sequence[View], most: int | None) -> list[View]:
+    """At most so many of the views, evenly spread over them; None: all.
+
+    Raises:
+        UsageError: For a number below 1.
+    """
+    if most is not None and most < 1:
+        raise UsageError(f"cannot compare with {most} photographs", "--eval-views is 1 or more, or 0 for all")
+    if most is None or len(views) <= most:
+        return list(views)
+    return [views[i] for i in np.linspace(0, len(views) - 1, most).round().astype(int)]
+
+
+def _images(run: Run, method: Method, scene: Scene, views: Sequence[View], reporter: Reporter) -> dict[str, Any] | None:
+    """PSNR and SSIM on these held-out views; None if there are none."""
     per_view, began = [], time.perf_counter()
     for i, view in enumerate(views):
         rendered = render_view(method, view.camera, scene.scene_from_world)
@@ -106,19 +130,20 @@ def _images(run: Run, method: Method, scene: Scene, reporter: Reporter) -> dict[
         "protocol": {**IMAGE_PROTOCOL, "transparent": "photograph and render are composited over white"},
         "split": "test",
         "views": len(per_view),
+        "held_out": len(scene.split("test")),
         **figures,
         "seconds_per_view": (time.perf_counter() - began) / len(per_view),
         "per_view": per_view,
     }
 
 
-def _textured(run: Run, path: Path, scene: Scene, reporter: Reporter) -> dict[str, Any] | None:
+def _textured(run: Run, path: Path, scene: Scene, views: Sequence[View], reporter: Reporter) -> dict[str, Any] | None:
     """The exported .glb from the held-out cameras; None if the photographs have a background that is not known."""
 
     def keep(view: View, picture: np.ndarray) -> None:
         write_picture(run.eval / f"{view_stem(view.name)}-mesh.png", Image.fromarray(to_uint8(picture)))
 
-    figures = textured_mesh_metrics(read_surface(path), scene.split("test"), scene.background, keep)
+    figures = textured_mesh_metrics(read_surface(path), views, scene.background, keep)
     if figures is None:
         reporter.say("the textured mesh has no background, and the photographs no mask: their pictures are not compared")
     return figures
@@ -149,7 +174,8 @@ def summary_lines(results: dict[str, Any]) -> list[str]:
     images, silhouettes, surface = (results.get(k) for k in ("images", "silhouettes", "surface"))
     if images is not None:
         inside = "" if images["psnr_masked"] is None else f", inside the object {images['psnr_masked']:.2f} dB"
-        lines.append(f"held-out views ({images['views']}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
+        counted = f"{images['views']}" + (f" of {images['held_out']}" if images["held_out"] > images["views"] else "")
+        lines.append(f"held-out views ({counted}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
     if silhouettes is not None:
         lines.append(f"silhouettes: IoU {silhouettes['mean']:.4f} (worst view {silhouettes['least']:.4f})")
     if results.get("textured_mesh") is not None:

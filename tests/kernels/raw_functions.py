@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from kernels import backends
 
-FILES = tuple(dict.fromkeys(backends.FILES.values()))
+FILES = tuple(dict.fromkeys(file for op, file in backends.FILES.items() if op not in backends.NATIVE_ONLY))
 
 
 def raw_functions(backend, file):

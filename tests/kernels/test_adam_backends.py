@@ -119,3 +119,52 @@ def test_missing_extension_is_said_once_and_refused_when_forced(monkeypatch, cap
         kernels.backend("fused_field", "cpu", "cpu")
     with pytest.raises(BackendError, match="not built"):
         kernels.backends.raw("cpu", "field", torch.zeros(1))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize(
+    ("shape", "skip_zero", "dtype"),
+    [((100, 2), True, torch.float32), ((33, 3), True, torch.float32), ((50,), False, torch.float32), ((9, 2), True, torch.float64)],
+)
+def test_a_cleared_gradient_is_zero_and_the_step_the_same(shape, skip_zero, dtype, backend):
+    if backend == "cpu":
+        native_or_skip("adam_step")
+    g = torch.Generator().manual_seed(0)
+    results = []
+    for clear in (False, True):
+        g.manual_seed(0)
+        param, grad = torch.randn(shape, generator=g, dtype=dtype), torch.randn(shape, generator=g, dtype=dtype)
+        grad[::2] = 0.0
+        m, v = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+        steps = torch.zeros(shape[0] if skip_zero else 1, dtype=torch.int32)
+        adam_step(param, grad, m, v, steps, lr=1e-2, skip_zero=skip_zero, clear_grad=clear, backend=backend)
+        results.append((param, m, v, steps))
+        assert bool((grad == 0).all()) == clear
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_reused_gradient_is_the_one_that_was_handed_over():
+    """The table's gradient of a second backward pass lies where the first one lay, and is right."""
+    native_or_skip("adam_step")
+    grid = kernels.HashGridSpec(levels=3, log2_table_size=9, finest_resolution=17)
+    g = torch.Generator().manual_seed(0)
+    table = torch.randn(grid.entries, 2, generator=g).requires_grad_()
+    x = torch.rand(50, 3, generator=g)
+    state = [torch.zeros(grid.entries, 2), torch.zeros(grid.entries, 2), torch.zeros(grid.entries, dtype=torch.int32)]
+
+    def gradient() -> torch.Tensor:
+        kernels.hash_encode(x, table, grid).sum().backward()
+        grad, table.grad = table.grad, None
+        assert grad is not None
+        return grad
+
+    first = gradient()
+    wanted, place = first.clone(), first.data_ptr()
+    adam_step(table.detach(), first, *state, lr=0.0, skip_zero=True, clear_grad=True)
+    kernels.reuse_gradient(first)
+    del first  # autograd copies what somebody else holds
+    second = gradient()
+    assert second.data_ptr() == place
+    assert torch.equal(second, wanted)
+    assert gradient().data_ptr() != place

@@ -34,8 +34,10 @@ def test_operators_pass_opcheck():
     adjoint = torch.randn(9, grid.out_features, dtype=torch.float64)
     for op, arguments in [
         (hash_encode._encode, (x.clone().requires_grad_(), table, grid.to_ints(), 3, "cpu")),
-        (field._field, (x.clone().requires_grad_(), table, params, *rest)),
-        (field._jet, (x, table, params, *rest)),
+        (field._field, (x.clone().requires_grad_(), table, params, *rest, False)),
+        (field._jet, (x, table, params, *rest, False)),
+        (field._field, (*(t.detach().float().requires_grad_() for t in (x, table, params)), *rest, True)),
+        (field._jet, (x.float(), *(t.detach().float().requires_grad_() for t in (table, params)), *rest, True)),
         (mlp._mlp, (rows, params, *network)),
         (mlp._jet, (rows, params, *network)),
         (

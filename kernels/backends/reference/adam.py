@@ -18,6 +18,7 @@ def adam_step(
     eps: float,
     weight_decay: float,
     skip_zero: bool,
+    clear: bool = False,
 ) -> None:
     """In place; see :func:`kernels.adam_step`."""
     beta1, beta2 = betas
@@ -34,3 +35,5 @@ def adam_step(
     exp_avg_sq.copy_(torch.where(keep, beta2 * exp_avg_sq + (1 - beta2) * g * g, exp_avg_sq))
     rate = (lr * (1 - beta2**t).sqrt() / (1 - beta1**t)).to(param.dtype)
     param.copy_(torch.where(keep, param - rate * exp_avg / (exp_avg_sq.sqrt() + eps), param))
+    if clear:
+        grad.zero_()

@@ -46,7 +46,7 @@ def adam_kernel(
 
 def adam_step(
     param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, steps: Tensor, lr: float, betas: tuple[float, float], eps: float,
-    weight_decay: float, skip_zero: bool,
+    weight_decay: float, skip_zero: bool, clear: bool = False,
 ) -> None:  # fmt: skip
     """In place; see :func:`kernels.adam_step`. float32, contiguous, steps int32 [1] or (skip_zero) [entries]."""
     entries = param.shape[0] if skip_zero else param.numel()
@@ -61,3 +61,5 @@ def adam_step(
         adam_kernel, (cdiv(entries, rows),), param, grad, exp_avg, exp_avg_sq, steps, entries, lr, *betas, *rest, *logs, eps, weight_decay,
         F=width, FP=padded, SKIP=skip_zero, BLOCK=rows,
     )  # fmt: skip
+    if clear:
+        grad.zero_()

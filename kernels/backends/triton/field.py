@@ -17,9 +17,10 @@ CHUNK = 1 << 17
 
 def fused_field_forward(
     x: Tensor, table: Tensor, params: Tensor, grid: HashGridSpec, mlp: MLPSpec, include_input: bool, active_levels: int,
-    out: Tensor, gradient: Tensor | None,
+    out: Tensor, gradient: Tensor | None, tape: Tensor | None = None,
 ) -> None:  # fmt: skip
     """``out[:]`` [N, outputs], and ``gradient[:]`` [N, dims] of output 0 where it is given."""
+    del tape  # nothing is kept here
     column = grid.dims if include_input else 0
     for rows in _chunks(x.shape[0]):
         points = x[rows]
@@ -35,11 +36,13 @@ def fused_field_forward(
 def fused_field_backward(
     x: Tensor, table: Tensor, params: Tensor, grid: HashGridSpec, mlp: MLPSpec, include_input: bool, active_levels: int,
     grad_out: Tensor, grad_gradient: Tensor | None, grad_x: Tensor | None, grad_table: Tensor, grad_params: Tensor,
+    tape: Tensor | None = None,
 ) -> None:  # fmt: skip
     """Gradients of ``sum(grad_out * out)`` plus, where given, ``sum(grad_gradient * gradient)``.
 
     ``grad_x[:] =`` (only without ``grad_gradient``), ``grad_table +=``, ``grad_params +=``.
     """
+    del tape  # nothing is kept here
     column = grid.dims if include_input else 0
     for rows in _chunks(x.shape[0]):
         points = x[rows]

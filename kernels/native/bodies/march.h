@@ -116,10 +116,12 @@ HOST_DEVICE Block block_at(const OccupancyBits& grid, int32_t cascade, uint32_t 
     return {1, (byte >> (cell & 7) & 1) != 0};
 }
 
-// Calls emit(i, ray, k) for sample i = 0, 1, ... < max_samples, which is lattice point k; returns how many there are.
+// Calls emit(i, ray, k) for sample i = 0, 1, ... < max_samples, which is lattice point k, from point `k` on; returns how many there are.
+// `k` is then the point to go on from.
 template <class T, class Emit>
-HOST_DEVICE int32_t march_ray(
-    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Lattice<T>& lattice, int32_t max_samples, Emit&& emit
+HOST_DEVICE int32_t march_ray_from(
+    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Lattice<T>& lattice, int32_t max_samples, int32_t& k,
+    Emit&& emit
 ) {
     const T half = T(int64_t(1) << (grid.cascades - 1));
     const RayClip<T> clip = clip_to_cube(o, d, near, far, half);
@@ -135,7 +137,7 @@ HOST_DEVICE int32_t march_ray(
     const int32_t widest = grid.cascades == 1 ? 8 : grid.resolution / 4;
     const T middle = T(grid.resolution / 2);
 
-    int32_t k = 0, n = 0;
+    int32_t n = 0;
     for (;;) {
         const T t = ray.t(k);
         if (!(t < clip.stop)) return n;
@@ -161,13 +163,21 @@ HOST_DEVICE int32_t march_ray(
         }
         const int32_t next = ray.first_not_before(exit, k + 1);
         if (block.occupied) {
-            for (; k < next; ++k) {
-                emit(n, ray, k);
+            while (k < next) {
+                emit(n, ray, k++);
                 if (++n == max_samples) return n;
             }
         }
         k = next;
     }
+}
+
+template <class T, class Emit>
+HOST_DEVICE int32_t march_ray(
+    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Lattice<T>& lattice, int32_t max_samples, Emit&& emit
+) {
+    int32_t k = 0;
+    return march_ray_from(o, d, near, far, jitter, grid, lattice, max_samples, k, emit);
 }
 
 }  // namespace formfield

@@ -45,7 +45,8 @@ std::vector<double> rates_of(double lr, double beta1, double beta2) {
 
 template <class T>
 void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_avg, const Array<T>& exp_avg_sq,
-               const Array<int32_t>& steps, double lr, double beta1, double beta2, double eps, double decay, bool skip_zero, int threads) {
+               const Array<int32_t>& steps, double lr, double beta1, double beta2, double eps, double decay, bool skip_zero, bool clear,
+               int threads) {
     const int64_t size = int64_t(param.size()), rows = param.ndim() ? int64_t(param.shape(0)) : 0;
     T *w = param.data(), *g = grad.data(), *m = exp_avg.data(), *v = exp_avg_sq.data();
     int32_t* count = steps.data();
@@ -56,9 +57,12 @@ void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_
         const T rate = T(lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)));
         parallel_ranges(threads, size, GRAIN, [&](int64_t begin, int64_t end) {
             if constexpr (std::is_same_v<T, float>)
-                simd().every(rule, w + begin, g + begin, m + begin, v + begin, end - begin, rate);
+                simd().every(rule, w + begin, g + begin, m + begin, v + begin, end - begin, rate, clear);
             else
-                for (int64_t i = begin; i < end; ++i) rule.update(w + i, g + i, m + i, v + i, rate, root);
+                for (int64_t i = begin; i < end; ++i) {
+                    rule.update(w + i, g + i, m + i, v + i, rate, root);
+                    if (clear) g[i] = 0;
+                }
         });
         return;
     }
@@ -71,14 +75,16 @@ void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_
         int64_t row = begin;
         if constexpr (std::is_same_v<T, float>)
             row += simd().touched_rows(rule, w + begin * width, g + begin * width, m + begin * width, v + begin * width, count + begin,
-                                       end - begin, int(std::min<int64_t>(width, 1 << 20)), rates.data(), last);
+                                       end - begin, int(std::min<int64_t>(width, 1 << 20)), rates.data(), last, clear);
         for (; row < end; ++row) {
             bool touched = false;
             for (int64_t i = row * width; i < (row + 1) * width; ++i) touched |= g[i] != 0;
             if (!touched) continue;
             const T rate = rates[size_t(std::min(++count[row], last))];
-            for (int64_t i = row * width; i < (row + 1) * width; ++i)
+            for (int64_t i = row * width; i < (row + 1) * width; ++i) {
                 rule.update(w + i, g + i, m + i, v + i, rate, [](T x) { return T(std::sqrt(x)); });
+                if (clear) g[i] = 0;
+            }
         }
     });
 }
@@ -86,7 +92,7 @@ void adam_step(const Array<T>& param, const Array<T>& grad, const Array<T>& exp_
 const Bindings bindings([](nb::module_& m) {
     both(
         m, "adam_step", &adam_step<float>, &adam_step<double>, "param"_a, "grad"_a, "exp_avg"_a, "exp_avg_sq"_a, "steps"_a, "lr"_a,
-        "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "skip_zero"_a, "threads"_a, "kernels/native/cpu/adam.cpp"
+        "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "skip_zero"_a, "clear"_a, "threads"_a, "kernels/native/cpu/adam.cpp"
     );
 });
 

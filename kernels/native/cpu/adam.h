@@ -21,11 +21,12 @@ struct AdamRule {
 };
 
 struct AdamSimd {
-    void (*every)(const AdamRule<float>&, float* w, const float* g, float* m, float* v, int64_t count, float rate);
+    // With `clear` the gradient is 0 afterwards.
+    void (*every)(const AdamRule<float>&, float* w, float* g, float* m, float* v, int64_t count, float rate, bool clear);
     // Rows with a gradient that is not 0; rates[t] is the rate of step t, the last one holding from there on. Returns how many rows it
     // took from the front: the caller does the rest.
     int64_t (*touched_rows)(const AdamRule<float>&, float* w, float* g, float* m, float* v, int32_t* steps, int64_t rows, int width,
-                            const float* rates, int32_t last_rate);
+                            const float* rates, int32_t last_rate, bool clear);
 };
 
 namespace isa_baseline {

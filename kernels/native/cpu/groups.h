@@ -80,7 +80,12 @@ struct GroupEncoder {
 
     // Encoding into y, its derivative along the directions into ydot (may be null); inactive levels 0. With row = dims the rows before
     // it get 2 x - 1.
-    void encode(const float* table, float* y, float* ydot, int64_t tiles) const {
+    void encode(const float* table, float* y, float* ydot, int64_t tiles) const { encode(table, y, ydot, nullptr, tiles); }
+
+    int jacobian_rows() const { return int(grid.levels.size()) * grid.features * grid.dims; }
+
+    // The same with the derivatives of the active levels where `jacobian` [tile][jacobian_rows][48] is not null (then without ydot).
+    void encode(const float* table, float* y, float* ydot, float* jacobian, int64_t tiles) const {
         const FieldSimd& simd = field_simd();
         const int64_t pieces = (tiles + TASK_TILES - 1) / TASK_TILES;
         const int filled = row + active * grid.features;
@@ -89,7 +94,10 @@ struct GroupEncoder {
             const int level = int(task / pieces);
             const int64_t begin = task % pieces * TASK_TILES, end = std::min(tiles, begin + TASK_TILES);
             if (level < active) {
-                simd.encode(job(level), table, y, ydot, begin, end);
+                if (jacobian)
+                    simd.encode_with_jacobian(job(level), table, y, jacobian, jacobian_rows(), level * grid.features * grid.dims, begin, end);
+                else
+                    simd.encode(job(level), table, y, ydot, begin, end);
                 return;
             }
             for (int64_t t = begin; t < end; ++t) {
@@ -115,6 +123,30 @@ struct GroupEncoder {
                 for (int i = 0; i < size; ++i) dx[t * size + i] = row ? 2.f * dy[t * rows * TILE + i] : 0.f;
             for (int level = 0; level < active; ++level) simd.to_point(job(level), table, dy, dx, begin, end);
             simd.tiles_to_rows(dx, grid.dims, grid.dims, group.first, n, result, begin, end);
+        });
+    }
+
+    // to_point() and the derivative along the directions, from a stored jacobian: no look at the table.
+    void to_point_by(const float* jacobian, const float* dy, float* dx, float* result, const Group& group, int64_t n) const {
+        const FieldSimd& simd = field_simd();
+        const int64_t size = grid.dims * TILE;
+        parallel_tiles(threads, group.tiles, [&](int64_t begin, int64_t end) {
+            for (int64_t t = begin; t < end; ++t)
+                for (int i = 0; i < size; ++i) dx[t * size + i] = row ? 2.f * dy[t * rows * TILE + i] : 0.f;
+            simd.jacobian_to_point(grid.dims, active * grid.features, jacobian_rows(), jacobian, dy, rows, row, dx, begin, end);
+            simd.tiles_to_rows(dx, grid.dims, grid.dims, group.first, n, result, begin, end);
+        });
+    }
+    void along_by(const float* jacobian, float* ydot, int64_t tiles) const {
+        const FieldSimd& simd = field_simd();
+        const int filled = row + active * grid.features;
+        parallel_tiles(threads, tiles, [&](int64_t begin, int64_t end) {
+            simd.jacobian_along(grid.dims, active * grid.features, jacobian_rows(), jacobian, v, ydot, rows, row, begin, end);
+            for (int64_t t = begin; t < end; ++t) {
+                float* tile = ydot + t * rows * TILE;
+                std::fill(tile + filled * TILE, tile + rows * TILE, 0.f);
+                for (int i = 0; i < row * TILE; ++i) tile[i] = 2.f * v[t * grid.dims * TILE + i];
+            }
         });
     }
 
@@ -152,7 +184,7 @@ struct GroupNetwork {
         return sum;
     }
 
-    void forward(float* input, const float* x_rows, float* out, bool gradient, const Group& group, int64_t n) {
+    void forward(float* input, const float* x_rows, float* out, float* gradient, const Group& group, int64_t n) {
         parallel_tasks(threads, (group.tiles + UNIT_TILES - 1) / UNIT_TILES, [&](int64_t unit, int worker) {
             field_simd().forward(job, input, x_rows, out, gradient, group.first, n, unit * UNIT_TILES,
                                  std::min(group.tiles, (unit + 1) * UNIT_TILES), scratch + scratch_stride * worker);

@@ -4,6 +4,7 @@
 #include "bodies/march.h"
 #include "cpu/arrays.h"
 #include "cpu/bindings.h"
+#include "cpu/lattice.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -14,21 +15,6 @@ struct Rays {
     const T *origins, *directions, *near, *far, *jitter;
     int64_t count;
 };
-
-template <class T>
-Lattice<T> make_lattice(double step, double cone_angle, double max_step) {
-    Lattice<T> l{};
-    l.step = T(step);
-    l.first = step;
-    l.max_step = larger(step, max_step);
-    l.cone = cone_angle > 1e-5;
-    if (l.cone) {
-        l.rate = std::log1p(cone_angle);
-        l.t_a = step / l.rate, l.t_b = l.max_step / l.rate;
-        l.n_a = std::log(l.t_a) / l.rate, l.n_b = std::log(l.t_b) / l.rate;
-    }
-    return l;
-}
 
 template <class T, class Emit>
 int32_t march(const Rays<T>& rays, int64_t r, const OccupancyBits& grid, const Lattice<T>& lattice, int32_t max_samples, Emit&& emit) {

@@ -24,7 +24,7 @@ void forward(const Array<const float>& x, const Array<const float>& params, cons
             parallel_tiles(threads, group.tiles, [&](int64_t begin, int64_t end) {
                 field_simd().rows_to_tiles(rows, inputs, group.first, n, 0.f, input, inputs, begin, end);
             });
-        network.forward(input, slope ? nullptr : rows, result, slope != nullptr, group, n);
+        network.forward(input, slope ? nullptr : rows, result, slope ? static_cast<float*>(input) : nullptr, group, n);
         if (slope)
             parallel_tiles(threads, group.tiles, [&](int64_t begin, int64_t end) {
                 field_simd().tiles_to_rows(input, inputs, inputs, group.first, n, slope, begin, end);

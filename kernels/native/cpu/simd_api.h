@@ -27,6 +27,15 @@ struct MlpJob {
 struct FieldSimd {
     // y (and ydot = J v where ydot is not null) of one level, tiles [begin, end)
     void (*encode)(const LevelJob&, const float* table, float* y, float* ydot, int64_t begin, int64_t end);
+    // y and the derivatives of y, jacobian [tile][jacobian_rows][48] with dims rows for each row of y, this level's from jacobian_row on
+    void (*encode_with_jacobian)(const LevelJob&, const float* table, float* y, float* jacobian, int jacobian_rows, int jacobian_row,
+                                 int64_t begin, int64_t end);
+    // of `rows` rows of y from `first` on among `all` rows a tile: dx [tile][dims][48] += J^T dy
+    void (*jacobian_to_point)(int dims, int rows, int jacobian_rows, const float* jacobian, const float* dy, int all, int first, float* dx,
+                              int64_t begin, int64_t end);
+    // the same rows of ydot = J v
+    void (*jacobian_along)(int dims, int rows, int jacobian_rows, const float* jacobian, const float* v, float* ydot, int all, int first,
+                           int64_t begin, int64_t end);
     // dx [tile][dims][48] += J^T dy
     void (*to_point)(const LevelJob&, const float* table, const float* dy, float* dx, int64_t begin, int64_t end);
     // dtable += w dy + A dydot; dy, or v and dydot, may be null
@@ -36,8 +45,8 @@ struct FieldSimd {
     int64_t (*scratch_floats)(const Network&);
     int64_t (*gradient_floats)(const Network&);  // of one partial sum of parameter gradients
     // Tiles [begin, end) of a group that starts at sample `first` of n. input: [tile][inputs][48], or null to read the rows of x_rows
-    // [n, inputs]. out [n, outputs]. With gradient: the input buffer is overwritten by d out_0 / d input.
-    void (*forward)(const MlpJob&, float* input, const float* x_rows, float* out, bool gradient, int64_t first, int64_t n, int64_t begin,
+    // [n, inputs]. out [n, outputs]. gradient [tile][inputs][48] gets d out_0 / d input; null: not wanted; it may be the input itself.
+    void (*forward)(const MlpJob&, float* input, const float* x_rows, float* out, float* gradient, int64_t first, int64_t n, int64_t begin,
                     int64_t end, float* scratch);
     // Adjoint. input and inputdot (null: no direction) are overwritten by their own adjoints; with x_rows, dx_rows gets them (or null).
     // Sums of parameter gradients are added to `gradients` (gradient_floats; null: not wanted).

@@ -15,7 +15,7 @@ INLINE vf root(vf x) {
     return load(lanes);
 }
 
-void every(const AdamRule<float>& rule, float* w, const float* g, float* m, float* v, int64_t count, float rate) {
+void every(const AdamRule<float>& rule, float* w, float* g, float* m, float* v, int64_t count, float rate, bool clear) {
     int64_t i = 0;
     for (; i + W <= count; i += W) {
         const vf gradient = load(g + i) + rule.decay * load(w + i);
@@ -24,13 +24,17 @@ void every(const AdamRule<float>& rule, float* w, const float* g, float* m, floa
         store(m + i, mean);
         store(v + i, square);
         store(w + i, load(w + i) - rate * mean / (root(square) + rule.eps));
+        if (clear) store(g + i, zero());
     }
-    for (; i < count; ++i) rule.update(w + i, g + i, m + i, v + i, rate, __builtin_sqrtf);
+    for (; i < count; ++i) {
+        rule.update(w + i, g + i, m + i, v + i, rate, __builtin_sqrtf);
+        if (clear) g[i] = 0.f;
+    }
 }
 
 // W numbers at a time: W / width whole rows.
 int64_t touched_rows(const AdamRule<float>& rule, float* w, float* g, float* m, float* v, int32_t* steps, int64_t rows, int width,
-                     const float* rates, int32_t last_rate) {
+                     const float* rates, int32_t last_rate, bool clear) {
     if (width > W || W % width) return 0;
     const int per = W / width;
     int64_t row = 0;
@@ -61,6 +65,7 @@ int64_t touched_rows(const AdamRule<float>& rule, float* w, float* g, float* m, 
         store(m + i, mask ? mean : m0);
         store(v + i, mask ? square : v0);
         store(w + i, mask ? old - load(rate) * mean / (root(square) + rule.eps) : old);
+        if (clear) store(g + i, zero());
     }
     return row;
 }

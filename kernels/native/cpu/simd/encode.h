@@ -168,6 +168,47 @@ void encode(const LevelJob& job, const float* table, float* y, float* ydot, int6
 }
 
 template <int D, int F>
+void encode_with_jacobian(const LevelJob& job, const float* table, float* y, float* jacobian, int rows, int row, int64_t begin, int64_t end) {
+    constexpr int C = 1 << D;
+    for_gathered<D, F>(job, table, begin, end, [&](int64_t block, vf* u, vf(*g)[C]) {
+        vf slope[D], j[D];
+        UNROLL for (int d = 0; d < D; ++d) slope[d] = smooth(u[d], job.smoothstep, job.level.scale);
+        UNROLL for (int f = 0; f < F; ++f) {
+            store(y + at(block, job.rows, job.row + f), interpolate<D, true>(g[f], u, j));
+            UNROLL for (int d = 0; d < D; ++d) store(jacobian + at(block, rows, row + f * D + d), slope[d] * j[d]);
+        }
+    });
+}
+
+inline void jacobian_to_point(int dims, int rows, int jacobian_rows, const float* jacobian, const float* dy, int all, int first, float* dx,
+                              int64_t begin, int64_t end) {
+    for (int64_t block = begin * BLOCKS; block < end * BLOCKS; ++block) {
+        vf sum[3] = {zero(), zero(), zero()};
+        for (int r = 0; r < rows; ++r) {
+            const vf weight = load(dy + at(block, all, first + r));
+            for (int d = 0; d < dims; ++d) sum[d] += weight * load(jacobian + at(block, jacobian_rows, r * dims + d));
+        }
+        for (int d = 0; d < dims; ++d) {
+            float* to = dx + at(block, dims, d);
+            store(to, load(to) + sum[d]);
+        }
+    }
+}
+
+inline void jacobian_along(int dims, int rows, int jacobian_rows, const float* jacobian, const float* v, float* ydot, int all, int first,
+                           int64_t begin, int64_t end) {
+    for (int64_t block = begin * BLOCKS; block < end * BLOCKS; ++block) {
+        vf direction[3] = {zero(), zero(), zero()};
+        for (int d = 0; d < dims; ++d) direction[d] = load(v + at(block, dims, d));
+        for (int r = 0; r < rows; ++r) {
+            vf sum = zero();
+            for (int d = 0; d < dims; ++d) sum += direction[d] * load(jacobian + at(block, jacobian_rows, r * dims + d));
+            store(ydot + at(block, all, first + r), sum);
+        }
+    }
+}
+
+template <int D, int F>
 void to_point(const LevelJob& job, const float* table, const float* dy, float* dx, int64_t begin, int64_t end) {
     constexpr int C = 1 << D;
     for_gathered<D, F>(job, table, begin, end, [&](int64_t block, vf* u, vf(*g)[C]) {

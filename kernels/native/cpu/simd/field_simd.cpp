@@ -32,6 +32,17 @@ struct Encode {
         encode<D, F>(job, table, y, ydot, begin, end);
     }
 };
+struct EncodeWithJacobian {
+    const LevelJob& job;
+    const float* table;
+    float *y, *jacobian;
+    int rows, row;
+    int64_t begin, end;
+    template <int D, int F>
+    void operator()() const {
+        encode_with_jacobian<D, F>(job, table, y, jacobian, rows, row, begin, end);
+    }
+};
 struct ToPoint {
     const LevelJob& job;
     const float *table, *dy;
@@ -55,6 +66,10 @@ struct ToTable {
 
 void encode_any(const LevelJob& job, const float* table, float* y, float* ydot, int64_t begin, int64_t end) {
     for_shape(job.dims, job.features, Encode{job, table, y, ydot, begin, end});
+}
+void encode_with_jacobian_any(const LevelJob& job, const float* table, float* y, float* jacobian, int rows, int row, int64_t begin,
+                              int64_t end) {
+    for_shape(job.dims, job.features, EncodeWithJacobian{job, table, y, jacobian, rows, row, begin, end});
 }
 void to_point_any(const LevelJob& job, const float* table, const float* dy, float* dx, int64_t begin, int64_t end) {
     for_shape(job.dims, job.features, ToPoint{job, table, dy, dx, begin, end});
@@ -137,7 +152,7 @@ void tiles_to_rows(const float* tiles, int tile_rows, int columns, int64_t first
     for (int64_t t = begin; t < end; ++t) rows_from_tile(tiles + t * tile_rows * TILE, columns, first + t * TILE, n, rows);
 }
 
-void forward(const MlpJob& job, float* input, const float* x_rows, float* out, bool gradient, int64_t first, int64_t n, int64_t begin,
+void forward(const MlpJob& job, float* input, const float* x_rows, float* out, float* gradient, int64_t first, int64_t n, int64_t begin,
              int64_t end, float* scratch) {
     const Network& net = *job.net;
     const Layout layout(net);
@@ -152,7 +167,7 @@ void forward(const MlpJob& job, float* input, const float* x_rows, float* out, b
             a0 = input + t * inputs * TILE;
         if (gradient) {
             tile_forward<1>(job, layout, a0, scratch);
-            tile_gradient(job, layout, scratch, a0);
+            tile_gradient(job, layout, scratch, gradient + t * inputs * TILE);
         } else {
             tile_forward<0>(job, layout, a0, scratch);
         }
@@ -205,7 +220,7 @@ void add_gradients(const Network& net, const float* gradients, float* dparams) {
 }  // namespace
 
 extern const FieldSimd field_simd;
-const FieldSimd field_simd = {encode_any, to_point_any, to_table_any, pack,          scratch_floats, gradient_floats,
+const FieldSimd field_simd = {encode_any, encode_with_jacobian_any, jacobian_to_point, jacobian_along, to_point_any, to_table_any, pack,          scratch_floats, gradient_floats,
                               forward,    backward,     add_gradients, rows_to_tiles, tiles_to_rows};
 
 }  // namespace FORMFIELD_ISA
