@@ -15,6 +15,7 @@ from .backends import available_backends, backend, backend_report
 from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step
 from .ops.composite import composite, composite_alpha, distortion_loss
+from .ops.depth_maps import Agreement, filter_depth, fuse_depth, refit_normals
 from .ops.field import fused_field
 from .ops.hash_encode import hash_encode, hash_encode_pullback
 from .ops.knn import KnnIndex, knn, knn_index
@@ -22,12 +23,14 @@ from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error
 from .ops.march import RaySamples, march_rays
 from .ops.mlp import field_mlp
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
+from .ops.patch_match import PlaneMap, StereoView, patch_costs, patch_match
 from .ops.rbf import rbf_encode, rbf_encode_pullback
 from .ops.rbf_layer import rbf_layer
 from .ops.sampling import sample_pdf
 from .specs import HashGridSpec, MLPSpec
 
 __all__ = [
+    "Agreement",
     "ArgumentError",
     "BackendError",
     "HashGridSpec",
@@ -35,7 +38,9 @@ __all__ = [
     "KnnIndex",
     "MLPSpec",
     "OccupancyGrid",
+    "PlaneMap",
     "RaySamples",
+    "StereoView",
     "adam_step",
     "available_backends",
     "backend",
@@ -48,6 +53,8 @@ __all__ = [
     "distortion_loss",
     "error_bound",
     "field_mlp",
+    "filter_depth",
+    "fuse_depth",
     "fused_field",
     "hash_encode",
     "hash_encode_pullback",
@@ -56,9 +63,12 @@ __all__ = [
     "laplace_density",
     "march_rays",
     "opacity_error",
+    "patch_costs",
+    "patch_match",
     "rbf_encode",
     "rbf_encode_pullback",
     "rbf_layer",
+    "refit_normals",
     "sample_pdf",
     "solve_beta",
     "update_occupancy",

@@ -76,14 +76,15 @@ LANE_CALL F patch_cost(const PatchJob& job, const Patch& patch, const PatchSourc
         const F x = p[0] + right[0] * i + down[0] * j, y = p[1] + right[1] * i + down[1] * j, z = p[2] + right[2] * i + down[2] * j;
         valid = valid & (z > lanes(1e-3f)) & (x >= lanes(0.f)) & (x <= z * last_column) & (y >= lanes(0.f)) & (y <= z * last_row);
     }
-    if (!any(valid)) return lanes(PATCH_WORST);
-    F error = lanes(0.f);
-    if (s.mask || (s.depth && job.geometric > 0.f)) {
+    const bool geometric = s.depth && job.geometric > 0.f;
+    F error = lanes(geometric ? 3.f : 0.f);
+    if (!any(valid)) return PATCH_WORST + job.geometric * error;
+    if (s.mask || geometric) {
         const F per_w = reciprocal(pick(valid, p[2], lanes(1.f)));
         const I column = to_int(pick(valid, p[0] * per_w + 0.5f, lanes(0.f))), row = to_int(pick(valid, p[1] * per_w + 0.5f, lanes(0.f)));
         const I index = row * s.width + column;
         if (s.mask) valid = valid & (gather(s.mask, index, valid) > lanes_int(0));
-        if (s.depth && job.geometric > 0.f) {
+        if (geometric) {
             // Where the source's depth k times as far as this plane puts the point, as the reference sees it.
             const F k = gather(s.depth, index, valid) * per_z * per_w;
             const F keep = 1.f - k;
