@@ -48,7 +48,6 @@ class _Job:
 def match(view, sources, geometry, geometric, variance, near, far, best, iterations, perturbation, seeds, planes, costs) -> None:
     """See :func:`kernels.patch_match`. planes [H, W, 4] and costs [H, W] are overwritten."""
     job = _Job(view, sources, geometry, geometric, variance, near, far, best)
-    height, width = view.grey.shape
     y, x = _pixels(view)
     patch = _build(job, x, y)
     usable = patch.variance >= variance
