@@ -42,6 +42,7 @@ class DepthMap:
         depth: Along the optical axis, world units, 0 where nothing is known. float32 [H, W]
         normal: Unit, camera axes, towards the camera; 0 where it could not be fitted. float32 [H, W, 3]
         confidence: 0 to 1. float32 [H, W]
+        angle: Largest angle between the pixel's ray and those of views that agree, radians. float32 [H, W]
         count: Other views that agree. uint8 [H, W]
     """
 
@@ -50,6 +51,7 @@ class DepthMap:
     depth: Tensor
     normal: Tensor
     confidence: Tensor
+    angle: Tensor
     count: Tensor
 
 
@@ -89,8 +91,7 @@ def match_views(
     for i, view in enumerate(coarse):
         progress(i * work, f"coarse depth of view {i + 1} of {len(views)}")
         others = [coarse[j] for j in sources[i]]
-        options = {"iterations": COARSE_ITERATIONS, "seed": seed + i}
-        found = kernels.patch_match(view, others, ranges[i], **options) if others else None
+        found = kernels.patch_match(view, others, ranges[i], iterations=COARSE_ITERATIONS, seed=seed + i) if others else None
         planes.append(None if found is None else _doubled(found, view, fine[i]))
     for step in range(PASSES):
         known = [replace(v, depth=_depth_of(p, v)) for v, p in zip(fine, planes, strict=True)]
@@ -99,9 +100,16 @@ def match_views(
             start = planes[i]
             if start is None:
                 continue
-            options = {"iterations": 1, "geometric_weight": GEOMETRIC_WEIGHT, "perturbation": 0.01 / 2**step}
-            seeded = seed + (1 + step) * len(views) + i
-            planes[i] = kernels.patch_match(view, [known[j] for j in sources[i]], ranges[i], start=start, seed=seeded, **options)
+            planes[i] = kernels.patch_match(
+                view,
+                [known[j] for j in sources[i]],
+                ranges[i],
+                iterations=1,
+                geometric_weight=GEOMETRIC_WEIGHT,
+                perturbation=0.01 / 2**step,
+                start=start,
+                seed=seed + (1 + step) * len(views) + i,
+            )
     return _kept(scene, fine, planes, near_views), near_views
 
 
@@ -121,11 +129,11 @@ def _kept(scene: Scene, fine: Sequence[StereoView], planes: Sequence[PlaneMap | 
             angle = (agreement.angle / GOOD_ANGLE).clamp_max(1.0)
             confidence = torch.where(depth > 0, (1.0 - plane.cost).clamp_min(0.0) * views * angle, 0.0)
         normal = kernels.refit_normals(depth, view.intrinsics)
-        maps.append(DepthMap(i, camera, depth, normal, confidence, torch.where(depth > 0, agreement.count, 0)))
+        maps.append(DepthMap(i, camera, depth, normal, confidence, agreement.angle, torch.where(depth > 0, agreement.count, 0)))
     return maps
 
 
-def stereo_view(scene: Scene, depth_map: DepthMap) -> StereoView:
+def stereo_view(depth_map: DepthMap) -> StereoView:
     """A depth map as the kernels take it; without its picture."""
     nothing = torch.zeros(1, 1, dtype=torch.uint8)
     return StereoView(nothing, *_camera(depth_map.camera), depth=depth_map.depth)
