@@ -20,8 +20,9 @@ from recon.stereo.match import DepthMap
 BAND = 4.0
 """Depth counts for the distance up to this many cells before and behind it."""
 LEAST_COSINE = 0.2
-REACH = 10.0
-"""Unknown cells farther than this many cells from any known one are taken to be free: nothing was seen there by anyone."""
+REACH, LOOKED_REACH = 10.0, 4.0
+"""Unknown cells farther than this many cells from any known one are taken to be free: nothing was seen there by anyone. The second is for
+cells that views look at and find nothing to compare, as sky: holes in a surface are closed that far."""
 SLAB = 16
 """Layers of the grid projected at once."""
 
@@ -102,7 +103,8 @@ def start_distance(fused: Fused, hull: Tensor | None = None) -> tuple[Tensor, di
     known = surface | passed | hidden
     solid = (surface & (value < 0)) | hidden
     far, nearest = ndimage.distance_transform_edt(~known, return_indices=True)  # type: ignore[misc]
-    solid = np.where(known, solid, solid[tuple(nearest)] & (far < REACH))
+    reach = np.where((fused.inside >= 2).numpy(), LOOKED_REACH, REACH)
+    solid = np.where(known, solid, solid[tuple(nearest)] & (far < reach))
     outside, within = (np.asarray(ndimage.distance_transform_edt(side), np.float32) for side in (~solid, solid))
     cells = np.where(solid, 0.5 - within, outside - 0.5)
     result = torch.from_numpy((cells * cell).astype(np.float32))
