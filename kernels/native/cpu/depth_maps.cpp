@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/parallel.h"
 
 namespace formfield {
@@ -54,11 +55,15 @@ void filter(Array<const float> depth, std::vector<double> camera, std::vector<Ar
     });
 }
 
+const Bindings bindings([](nb::module_& m) {
+    m.def(
+        "refit_normals", &refit, "depth"_a, "camera"_a, "radius"_a, "jump"_a, "normal"_a, "threads"_a, "kernels/native/cpu/depth_maps.cpp"
+    );
+    m.def(
+        "filter_depth", &filter, "depth"_a, "camera"_a, "others"_a, "geometry"_a, "earlier"_a, "pixels"_a, "relative"_a, "mean"_a,
+        "angle"_a, "count"_a, "before"_a, "threads"_a, "kernels/native/cpu/depth_maps.cpp"
+    );
+});
+
 }  // namespace
-
-void register_depth_maps(nb::module_& m) {
-    m.def("refit_normals", &refit);
-    m.def("filter_depth", &filter);
-}
-
 }  // namespace formfield

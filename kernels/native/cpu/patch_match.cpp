@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/arrays.h"
+#include "cpu/bindings.h"
 #include "cpu/isa.h"
 #include "cpu/parallel.h"
 #include "cpu/patch_match_simd.h"
@@ -130,13 +131,17 @@ void cost_of_planes(Bytes grey, MaybeArray<const uint8_t> mask, std::vector<doub
     each_row(job, threads, [](int, int) { return true; }, [&](const int32_t* x, int n, int y) { simd.costs(job, x, n, y, out, stride); });
 }
 
+const Bindings bindings([](nb::module_& m) {
+    m.def(
+        "patch_match", &match, "grey"_a, "mask"_a.none(), "camera"_a, "sources"_a, "masks"_a, "depths"_a, "geometry"_a, "geometric"_a,
+        "variance"_a, "near"_a, "far"_a, "best"_a, "iterations"_a, "perturbation"_a, "seeds"_a, "planes"_a, "costs"_a, "threads"_a,
+        "kernels/native/cpu/patch_match.cpp"
+    );
+    m.def(
+        "patch_costs", &cost_of_planes, "grey"_a, "mask"_a.none(), "camera"_a, "sources"_a, "masks"_a, "depths"_a, "geometry"_a,
+        "geometric"_a, "variance"_a, "planes"_a, "costs"_a, "threads"_a, "kernels/native/cpu/patch_match.cpp"
+    );
+});
+
 }  // namespace
-
-void register_patch_match(nb::module_& m) {
-    const auto none = nb::arg().none();
-    const auto arg = nb::arg();
-    m.def("patch_match", &match, arg, none, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg);
-    m.def("patch_costs", &cost_of_planes, arg, none, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg);
-}
-
 }  // namespace formfield
