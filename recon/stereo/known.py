@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from recon.config.values import StereoConfig
 from recon.console import Reporter, duration
 from recon.data.scene import Scene
+from recon.errors import DataError
 from recon.runs import Run
 from recon.stereo.evidence import Evidence
 from recon.stereo.fusion import fuse_distance, start_distance
@@ -21,7 +23,6 @@ from recon.stereo.storing import load_maps, save_maps
 LEAST_SHARE = 0.05
 """Of the object's pixels that must have depth: with less there is too little texture, or too few views, for a surface."""
 LEAST_POINTS = 2000
-LEAST_VIEWS = 2
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,12 @@ def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
         None where stereo finds too little to go by, which is said.
     """
     views = scene.split("train")
-    if len(views) < LEAST_VIEWS:
-        reporter.say("depth: one photograph has nothing to be compared with")
-        return None
     folder = run.folder / "stereo"
     found = load_maps(folder)
     if found is None:
         began = time.perf_counter()
-        config = run.config.stereo
-        maps, near_views = match_views(scene, config.pixels, config.max_size, run.config.seed, _progress(reporter))
-        share = _share(scene, maps)
+        maps, near_views = find_maps(scene, run.config.stereo, run.config.seed, reporter)
+        share = share_found(scene, maps)
         save_maps(folder, maps, near_views, {"share": share, "seconds": round(time.perf_counter() - began, 1)})
         found = load_maps(folder)  # as it will be read when the run goes on
         assert found is not None
@@ -72,6 +69,24 @@ def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
     return Known(maps, points)
 
 
+def find_maps(scene: Scene, config: StereoConfig, seed: int, reporter: Reporter) -> tuple[list[DepthMap], list[list[int]]]:
+    """Depth maps of the training views, and for each the views that may agree with it."""
+    return match_views(scene, config.pixels, config.max_size, seed, lambda share, text: reporter.progress("depth", share, text))
+
+
+def export_points(run: Run, scene: Scene, reporter: Reporter) -> Path:
+    """Write ``exports/points.ply`` of a run, of the depth it was trained with or of depth found now.
+
+    Raises:
+        DataError: Stereo finds too little.
+    """
+    if find_depth(run, scene, reporter) is None:
+        raise DataError(
+            f"{run.folder}: the photographs give no points", hint="more texture, or more photographs with 5 to 15 degrees between them"
+        )
+    return run.exports / "points.ply"
+
+
 def start_of(known: Known, scene: Scene, resolution: int, hull: Tensor | None, reporter: Reporter) -> Tensor:
     """A signed distance on the grid to start a field from. [resolution, resolution, resolution]"""
     fused = fuse_distance(known.maps, scene.scene_from_world, resolution)
@@ -86,7 +101,7 @@ def evidence_of(known: Known, scene: Scene) -> Evidence:
     return Evidence(known.points, np.stack([v.camera.center for v in scene.split("train")]), scene.scene_from_world)
 
 
-def _share(scene: Scene, maps: list[DepthMap]) -> float:
+def share_found(scene: Scene, maps: list[DepthMap]) -> float:
     """Share of the pixels that have depth; of those on the object, where it is known."""
     found = sum(int((m.depth > 0).sum()) for m in maps)
     total = sum(m.depth.numel() for m in maps)
@@ -97,7 +112,3 @@ def _share(scene: Scene, maps: list[DepthMap]) -> float:
         inside = [float((v.mask > 127).mean()) if v.mask is not None else 1.0 for v in scene.split("train")]
         total *= float(np.mean(inside))
     return found / max(total, 1.0)
-
-
-def _progress(reporter: Reporter):
-    return lambda share, text: reporter.progress("depth", share, text)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import kernels
 from recon.data.scene import View
+from recon.errors import DataError
 from recon.stereo.match import DepthMap, stereo_view
 
 JUMP, MARGIN = 0.05, 3
@@ -111,6 +112,25 @@ def ply_bytes(points: Points, unit: str | None) -> bytes:
     head = ["ply", "format binary_little_endian 1.0", *([f"comment unit {unit}"] if unit else []), f"element vertex {len(points)}"]
     head += [f"property {kind} {name}" for name, _, kind, _ in columns]
     return ("\n".join([*head, "end_header"]) + "\n").encode() + table.tobytes()
+
+
+def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions [N, 3], confidence [N] and photographs that agree [N] of a file that :func:`write_ply` wrote.
+
+    Raises:
+        DataError: It is another file, or cut short.
+    """
+    head, _, body = path.read_bytes().partition(b"end_header\n")
+    kinds = {"float": "<f4", "uchar": "u1"}
+    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
+    try:
+        table = np.dtype([(line[2], kinds[line[1]]) for line in lines if line[:1] == ["property"]])
+        count = next(int(line[2]) for line in lines if line[:2] == ["element", "vertex"])
+        values = np.frombuffer(body, table, count)
+        position = np.stack([values[k] for k in "xyz"], 1)
+        return position, values["confidence"], values["seen"]
+    except (KeyError, IndexError, StopIteration, ValueError) as error:
+        raise DataError(f"{path}: not the points of a run", hint="delete it; recon resume RUN makes it again") from error
 
 
 def write_ply(points: Points, path: Path, unit: str | None) -> None:
