@@ -10,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from stereo_scenes import Eye, Plane, Shot, Sphere, around, looking_at, shoot
 
 import kernels
 from kernels import ArgumentError, PlaneMap, StereoView
+from tests.stereo_scenes import Eye, Plane, Shot, Sphere, around, looking_at, shoot
 
 SIZE, FOCAL, DISTANCE = 320, 384.0, 3.0
 PIXEL = DISTANCE / FOCAL

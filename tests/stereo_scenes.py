@@ -92,8 +92,11 @@ class Shot:
     normal: np.ndarray
 
 
-def shoot(eye: Eye, things: list, shortest: float, plain: Plane | None = None, seed: int = 0) -> Shot:
-    """What a camera sees of some things; ``plain`` is one without texture. 2 x 2 samples to a pixel; depth at its centre."""
+def shoot(eye: Eye, things: list, shortest: float | None, plain: Plane | None = None, seed: int = 0) -> Shot:
+    """What a camera sees of some things; ``plain`` is one without texture. 2 x 2 samples to a pixel; depth at its centre.
+
+    ``shortest``: of the texture's waves; None: no picture is made, grey is 0.
+    """
 
     def look(samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         directions = eye.rays(samples) @ eye.world_from_camera[:, :3].T
@@ -103,12 +106,16 @@ def shoot(eye: Eye, things: list, shortest: float, plain: Plane | None = None, s
         first = depths.argmin(0)
         depth = np.take_along_axis(depths, first[None], 0)[0]
         normal = np.take_along_axis(np.stack([m[1] for m in met]), first[None, ..., None], 0)[0]
+        if shortest is None:
+            return depth, normal, np.zeros_like(depth)
         grey = texture(origin + depth[..., None] * directions, shortest, seed)
         if plain:
             grey = np.where(first == len(things), 128.0, grey)
         return depth, normal, grey
 
-    depth, normal, _ = look(1)
+    depth, normal, grey = look(1)
+    if shortest is None:
+        return Shot(eye, grey.astype(np.uint8), depth, normal @ eye.world_from_camera[:, :3])
     fine = look(2)[2]
     grey = fine.reshape(eye.height, 2, eye.width, 2).mean((1, 3))
     return Shot(eye, np.rint(grey).astype(np.uint8), depth, normal @ eye.world_from_camera[:, :3])
