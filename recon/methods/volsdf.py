@@ -30,6 +30,7 @@ from recon.rendering.volume import sample_positions
 from recon.results.mesh import export_mesh
 from recon.stereo.evidence import Evidence
 from recon.stereo.known import evidence_of, find_depth, start_of
+from recon.stereo.known import kept as depth_kept
 from recon.stereo.known import wanted as depth_wanted
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ class VolSDF(MethodModule):
         if empty is not None:
             self.keep_empty(empty)
             start = hull_distance(empty, 0.95 if seen_from_around(scene) else self.config.init_radius) if fresh else None
-        known = find_depth(run, scene, reporter) if depth_wanted(stereo, scene) and self.config.sampling == "occupancy" else None
+        # A run that was begun without depth goes on without.
+        use_depth = depth_wanted(stereo, scene) and self.config.sampling == "occupancy" and (fresh or depth_kept(run))
+        known = find_depth(run, scene, reporter) if use_depth else None
         if known is not None:
             self.use_evidence(evidence_of(known, scene), stereo.weight)
             if fresh and stereo.start:

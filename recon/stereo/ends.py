@@ -12,6 +12,7 @@ import kernels
 from recon.geometry import Similarity
 from recon.rendering.hull import ONE_SIDE
 from recon.runs import Run
+from recon.stereo.known import kept
 from recon.stereo.points import read_ply
 from recon.surface.mesh import Mesh, face_areas, face_components, keep_faces, remove_small_components
 
@@ -84,7 +85,7 @@ def ends_of(run: Run, closed: Closed, scene_from_world: Similarity, eyes: np.nda
         eyes: Camera centres, scene units. [V, 3]
     """
     path = run.exports / "points.ply"
-    if not (run.folder / "stereo" / "stereo.json").is_file() or not path.is_file():
+    if not kept(run) or not path.is_file():
         return None
     position, confidence, count = read_ply(path)
     sure = confidence >= LEAST_CONFIDENCE

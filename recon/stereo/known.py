@@ -40,6 +40,11 @@ def wanted(config: StereoConfig, scene: Scene) -> bool:
     return config.use == "on"
 
 
+def kept(run: Run) -> bool:
+    """Whether the run has its depth already."""
+    return (run.folder / "stereo" / "stereo.json").is_file()
+
+
 def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
     """The depth maps of a run, read or made; ``stereo/`` and ``exports/points.ply`` are written.
 
