@@ -16,6 +16,7 @@ from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step
 from .ops.bounded import BoundedSamples, HashDistance, bounded_samples
 from .ops.composite import composite, composite_alpha, distortion_loss
+from .ops.depth_maps import Agreement, filter_depth, fuse_depth, refit_normals
 from .ops.field import fused_field
 from .ops.hash_encode import hash_encode, hash_encode_pullback
 from .ops.knn import KnnIndex, knn, knn_index
@@ -23,6 +24,7 @@ from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error
 from .ops.march import RaySamples, march_rays
 from .ops.mlp import field_mlp
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
+from .ops.patch_match import PlaneMap, StereoView, patch_costs, patch_match
 from .ops.rbf import rbf_encode, rbf_encode_pullback
 from .ops.rbf_layer import rbf_layer
 from .ops.sampling import sample_pdf
@@ -30,6 +32,7 @@ from .ops.tensors import reuse_gradient
 from .specs import HashGridSpec, MLPSpec
 
 __all__ = [
+    "Agreement",
     "ArgumentError",
     "BackendError",
     "BoundedSamples",
@@ -39,7 +42,9 @@ __all__ = [
     "KnnIndex",
     "MLPSpec",
     "OccupancyGrid",
+    "PlaneMap",
     "RaySamples",
+    "StereoView",
     "adam_step",
     "available_backends",
     "backend",
@@ -53,6 +58,8 @@ __all__ = [
     "distortion_loss",
     "error_bound",
     "field_mlp",
+    "filter_depth",
+    "fuse_depth",
     "fused_field",
     "hash_encode",
     "hash_encode_pullback",
@@ -61,10 +68,13 @@ __all__ = [
     "laplace_density",
     "march_rays",
     "opacity_error",
+    "patch_costs",
+    "patch_match",
     "rbf_encode",
     "rbf_encode_pullback",
     "rbf_layer",
     "reuse_gradient",
+    "refit_normals",
     "sample_pdf",
     "solve_beta",
     "update_occupancy",

@@ -213,6 +213,22 @@ def field_mlp_backward(
 def field_mlp_forward(x: Tensor, params: Tensor, mlp: MLP, out: Tensor, gradient: Tensor | None, threads: int) -> None:
     """kernels/native/cpu/mlp.cpp"""
 
+def filter_depth(
+    depth: Tensor,
+    camera: Sequence[float],
+    others: Sequence[Tensor],
+    geometry: Tensor,
+    earlier: int,
+    pixels: float,
+    relative: float,
+    mean: Tensor,
+    angle: Tensor,
+    count: Tensor,
+    before: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/depth_maps.cpp"""
+
 def fused_field_backward(
     x: Tensor,
     table: Tensor,
@@ -415,6 +431,43 @@ def packed_upper_bound(
     threads: int,
 ) -> None:
     """kernels/native/cpu/packed_scan.cpp"""
+def patch_costs(
+    grey: Tensor,
+    mask: Tensor | None,
+    camera: Sequence[float],
+    sources: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    depths: Sequence[Tensor],
+    geometry: Tensor,
+    geometric: float,
+    variance: float,
+    planes: Tensor,
+    costs: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/patch_match.cpp"""
+
+def patch_match(
+    grey: Tensor,
+    mask: Tensor | None,
+    camera: Sequence[float],
+    sources: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    depths: Sequence[Tensor],
+    geometry: Tensor,
+    geometric: float,
+    variance: float,
+    near: float,
+    far: float,
+    best: int,
+    iterations: int,
+    perturbation: float,
+    seeds: Sequence[int],
+    planes: Tensor,
+    costs: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/patch_match.cpp"""
 
 def rbf_backward(
     x: Tensor,
@@ -492,6 +545,8 @@ def region_walk(
     threads: int,
 ) -> None:
     """kernels/native/cpu/grid_walk.cpp"""
+def refit_normals(depth: Tensor, camera: Sequence[float], radius: int, jump: float, normal: Tensor, threads: int) -> None:
+    """kernels/native/cpu/depth_maps.cpp"""
 
 def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, samples: Tensor, threads: int) -> None:
     """kernels/native/cpu/sampling.cpp"""

@@ -45,9 +45,15 @@ FILES = {
     "solve_beta": "laplace",
     "sample_pdf": "sampling",
     "knn": "knn",
+    "patch_match": "patch_match",
+    "patch_costs": "patch_match",
+    "refit_normals": "depth_maps",
+    "filter_depth": "depth_maps",
     "rbf_encode": "rbf",
     "rbf_layer": "rbf_layer",
 }
+# Files that only the reference and the CPU have: stereo comes before training, once.
+NOT_ON_GPU = ("patch_match", "depth_maps")
 
 # Ops whose kernel is native only: on a GPU their reference runs, on the other ops of that GPU.
 NATIVE_ONLY = ("bounded_samples",)
@@ -100,6 +106,8 @@ def status(op: str, name: str, device: torch.device | str = "cpu") -> tuple[bool
         raise BackendError(f"there is no op {op!r}; ops: {', '.join(sorted(FILES))}")
     if name not in BACKENDS:
         raise BackendError(f"there is no backend {name!r}; backends: {', '.join(BACKENDS)}")
+    if name in ("cuda", "triton") and FILES[op] in NOT_ON_GPU:
+        return False, f"{op} is not written for {name}; move the tensors to the CPU"
     package, why = _load(name)
     if package is None:
         return False, why

@@ -18,6 +18,8 @@ def _annotation(node: ast.expr | None) -> str:
     text = "" if node is None else ast.unparse(node)
     if "NDArray" not in text:
         return text
+    if "Sequence[" in text:
+        return "Sequence[Tensor]"
     return "Tensor | None" if text.endswith("| None") else "Tensor"
 
 

@@ -123,6 +123,8 @@ class Inspect:
     images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
     edges: str | None = None
     """Find 2D edges too and draw them: auto, given, given:FOLDER or surface:RUN."""
+    depth: bool = False
+    """Find depth by stereo too, and draw it."""
     out: Path | None = None
     """Folder for the picture; default: the current one."""
     json: bool = False
@@ -193,11 +195,11 @@ class Render:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a run's mesh (.glb with texture, .obj, .ply, .stl), its curves or its cameras, in world units."""
+    """Write a run's mesh (.glb with texture, .obj, .ply, .stl), its curves, its cameras, or points by stereo (.ply), in world units."""
 
     run: tyro.conf.Positional[Path]
     """A run folder."""
-    what: tyro.conf.Positional[Literal["mesh", "cameras", "curves"]] = "mesh"
+    what: tyro.conf.Positional[Literal["mesh", "cameras", "curves", "points"]] = "mesh"
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
     """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""

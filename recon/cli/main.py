@@ -209,6 +209,11 @@ def export(command: Export) -> None:
         if command.what == "cameras":
             print(export_cameras(run))
             return
+        if command.what == "points":
+            from recon.stereo.known import export_points
+
+            print(export_points(run, open_data(run.scene_info()["source"], run.config), reporter))
+            return
         if command.what == "curves":
             for path in export_curves_again(run, formats or None, reporter):
                 print(path)
@@ -243,7 +248,8 @@ def inspect(command: Inspect) -> None:
     with Reporter(quiet=command.json) as reporter:
         scene = open_data(command.data, config)
         describe_briefly(scene, reporter)
-        facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter)
+        depth = config.stereo if command.depth else None
+        facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter, depth)
     if command.json:
         print(json.dumps({**facts, "picture": str(pictures[0]), "pictures": [str(p) for p in pictures]}, indent=1))
         return

@@ -284,6 +284,22 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class StereoConfig:
+    """Depth from the photographs before a surface is trained: its start, and evidence on the way."""
+
+    use: Literal["auto", "on", "off"] = "auto"
+    """auto: where neither alpha nor masks tell the object's outline."""
+    pixels: int = 6_000_000
+    """Compared in all views together; larger photographs are shrunk. A core does about 150 000 a second."""
+    max_size: int = 800
+    """Longer side of a photograph at most, pixels."""
+    start: bool = True
+    """Start the surface from it."""
+    weight: float = 1.0
+    """Weight of its evidence in training; 0: none."""
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """The mesh and its texture."""
 
@@ -293,6 +309,8 @@ class ExportConfig:
     """Keep the largest connected component only, or all above a small share of the area."""
     support: Literal["cut", "keep"] = "cut"
     """Where the background was learnt: cut off the flat table or wall that the object stands on, or keep it."""
+    closed: Literal["auto", "yes", "no"] = "auto"
+    """Where stereo was used: keep the closed surface, or trim it to what was seen. auto: trim if all cameras stand on one side."""
     texture_size: int = 2048
     """Side of the texture, pixels."""
     texture_faces: Annotated[int, tyro.conf.arg(name="faces")] = 60000
@@ -322,4 +340,5 @@ class RunConfig:
     nef: NEFConfig = NEFConfig()
     curves: CurvesConfig = CurvesConfig()
     train: TrainConfig = TrainConfig()
+    stereo: StereoConfig = StereoConfig()
     export: ExportConfig = ExportConfig()

@@ -27,6 +27,10 @@ from recon.rendering.occupancy import in_chunks, refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
 from recon.results.mesh import export_mesh
+from recon.stereo.evidence import Evidence
+from recon.stereo.known import evidence_of, find_depth, start_of
+from recon.stereo.known import kept as depth_kept
+from recon.stereo.known import wanted as depth_wanted
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -107,6 +111,8 @@ class VolSDF(MethodModule):
         self.register_buffer("wrong_cells", torch.zeros(self.grid.cells if self.uses_silhouettes else 0, dtype=torch.bool))
         self.wrong_cells: Tensor
         self.wrong_index: Tensor | None = None  # of these cells; found when it is needed
+        self.evidence: Evidence | None = None
+        self.evidence_weight = 0.0
 
     @classmethod
     def build(cls, config: RunConfig, background: BackgroundKind, train_views: int, generator: torch.Generator) -> VolSDF:
@@ -123,14 +129,22 @@ class VolSDF(MethodModule):
         return cls(c, field, background, learnt, config.train.occupancy_resolution, train_views, generator)
 
     def prepare(self, run: Run, scene: Scene, reporter: Reporter, fresh: bool) -> Pixels:
-        """Tell it what the silhouettes know for certain, and let a fresh one start from their visual hull."""
-        train = run.config.train
+        """Tell it what silhouettes and stereo know for certain, and let a fresh one start from their visual hull or from its depth."""
+        train, stereo = run.config.train, run.config.stereo
         empty = empty_cells(scene, train.occupancy_resolution) if self.uses_silhouettes else None
+        start = None
         if empty is not None:
             self.keep_empty(empty)
-            hull = hull_distance(empty, 0.95 if seen_from_around(scene) else self.config.init_radius) if fresh else None
-            if hull is not None:
-                self.start_from(hull, train.lr, run.config.seed)
+            start = hull_distance(empty, 0.95 if seen_from_around(scene) else self.config.init_radius) if fresh else None
+        # A run that was begun without depth goes on without.
+        use_depth = depth_wanted(stereo, scene) and self.config.sampling == "occupancy" and (fresh or depth_kept(run))
+        known = find_depth(run, scene, reporter) if use_depth else None
+        if known is not None:
+            self.use_evidence(evidence_of(known, scene), stereo.weight)
+            if fresh and stereo.start:
+                start = start_of(known, scene, train.occupancy_resolution, start, reporter)
+        if start is not None:
+            self.start_from(start, train.lr, run.config.seed, near_surface=known is not None and stereo.start)
         return PixelBank(scene)
 
     def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
@@ -145,8 +159,13 @@ class VolSDF(MethodModule):
         self.known_empty = cells
         self.beta.first_floor, self.beta.last_ceiling = self.config.hull_beta_floor, self.config.hull_beta_ceiling
 
-    def start_from(self, distance: Tensor, lr: float, seed: int) -> None:
-        """Fit the field to a distance on a grid over the cube: a start from the visual hull saves the carving of a sphere.
+    def use_evidence(self, evidence: Evidence, weight: float) -> None:
+        """Let points of stereo take part in the loss. The surface has no far way to go then: beta starts small."""
+        self.evidence, self.evidence_weight = evidence, weight
+        self.beta.first_floor, self.beta.last_ceiling = self.config.hull_beta_floor, self.config.hull_beta_ceiling
+
+    def start_from(self, distance: Tensor, lr: float, seed: int, near_surface: bool = False) -> None:
+        """Fit the field to a distance on a grid over the cube: a start from the visual hull, or from depth, saves the carving of a sphere.
 
         beta starts small then: fog is for a surface that has far to go, and as long as there is fog, its zero set lies too deep.
 
@@ -154,6 +173,7 @@ class VolSDF(MethodModule):
             distance: Signed distance at the cells' centres, scene units. [resolution, resolution, resolution], axes x, y, z
             lr: Learning rate.
             seed: Of the points.
+            near_surface: Draw half of the points in cells within three of the surface: the grid is right to a part of a cell there.
         """
         self.set_progress(0.0)
         if self.config.beta_learnt == "log":
@@ -161,8 +181,13 @@ class VolSDF(MethodModule):
         generator = torch.Generator().manual_seed(seed)
         optimizer = Adam(self.field.parameter_groups())
         volume = distance.permute(2, 1, 0)[None, None]  # grid_sample: coordinates x, y, z for the last, middle and first axis
+        cell = 2.0 / len(distance)
+        close = (distance.abs() < 3.0 * cell).nonzero() if near_surface else torch.empty(0, 3)
         for step in range(HULL_STEPS):
             points = torch.rand(HULL_POINTS, 3, generator=generator) * 2.0 - 1.0
+            if len(close):
+                chosen = close[torch.randint(len(close), (HULL_POINTS // 2,), generator=generator)]
+                points[: len(chosen)] = (chosen + points[: len(chosen)] * 0.5 + 0.5) * cell - 1.0
             wanted = nn.functional.grid_sample(volume, points[None, None, None], align_corners=False, padding_mode="border").flatten()
             found = self.field.values(points)[:, 0]
             (found - wanted).abs().mean().backward()
@@ -201,6 +226,9 @@ class VolSDF(MethodModule):
         weight = self.config.curvature_weight * _curvature_schedule(self.share)
         if weight > 0.0 and count:
             parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
+        if self.evidence is not None and self.evidence_weight > 0.0 and len(self.evidence):
+            said = self.evidence.losses(self.field.values_and_gradient, self.share, generator)
+            parts |= {name: self.evidence_weight * term for name, term in said.items()}
         terms = {name: float(value.detach()) for name, value in parts.items()}
         squared_error = float((difference**2).mean().detach())
         figures = {"beta": self.beta.number(), **drawn.figures}

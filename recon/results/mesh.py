@@ -22,9 +22,10 @@ from recon.geometry import Similarity
 from recon.methods.base import Method, Surface
 from recon.results.evaluation import view_stem
 from recon.runs import Run
+from recon.stereo.ends import Ends, ends_of
 from recon.surface import export as writers
 from recon.surface.extract import extract_mesh
-from recon.surface.mesh import Mesh, MeshReport, check_mesh, largest_component, remove_small_components
+from recon.surface.mesh import Mesh, MeshReport, check_mesh, face_areas, largest_component, remove_small_components
 from recon.surface.normals import with_field_normals
 from recon.surface.photographs import photograph_color
 from recon.surface.reading import read_mesh
@@ -65,26 +66,53 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
         raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
     info = run.scene_info()
     support = support_plane(method, settings, info, reporter)
+    centers = camera_centers(info)
+    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), centers)
+    if ends is None and settings.closed == "no":
+        raise UsageError("an open surface ends where stereo saw nothing, and this run has no stereo", "use --closed yes")
     mesh = surface(method, settings, reporter, support)
+    invented = None if ends is None else ends.invented(mesh)
+    mesh, trimmed = _trimmed(mesh, ends, reporter)
     report = check_mesh(mesh, sphere_radius=SPHERE_RADIUS)
     for problem in report.problems:
-        reporter.warn(f"mesh: {problem.message}; {problem.remedy}")
+        if not (trimmed and problem.kind in ("open", "fragments")):
+            reporter.warn(f"mesh: {problem.message}; {problem.remedy}")
     run.exports.mkdir(parents=True, exist_ok=True)
-    found = {**report.to_json(), "support_plane": None if support is None else _plane_in_world(support, info)}
+    found = {
+        **report.to_json(),
+        "support_plane": None if support is None else _plane_in_world(support, info),
+        "trimmed": trimmed,
+        "invented_area_share": invented,
+    }
     write_text_atomically(run.exports / "mesh.json", json.dumps(found, indent=1))
     if report.faces == 0:
         return report
-    centers = camera_centers(info)
     mesh = color_vertices(mesh, field_color(method, centers))
+    mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
     write_mesh(mesh, run.exports, ("ply", "stl"), info)
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
         del mesh  # before the other one is made
         mesh = surface(method, replace(settings, resolution=enough), reporter, support)
+        mesh = ends.trim(mesh) if ends is not None and trimmed else mesh
+    mesh = replace(mesh, seen=None)
     textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, info))
     write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
     reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
     return report
+
+
+def _trimmed(mesh: Mesh, ends: Ends | None, reporter: Reporter) -> tuple[Mesh, bool]:
+    """The surface trimmed to what was seen, if it is to be, and whether it was."""
+    if ends is None or not ends.open or len(mesh.faces) == 0:
+        return mesh, False
+    trimmed = ends.trim(mesh)
+    if len(trimmed.faces) == 0:
+        reporter.warn("mesh: nothing of the surface is near what stereo saw, so it is left closed; train longer")
+        return mesh, False
+    share = 100.0 * (1.0 - face_areas(trimmed).sum() / face_areas(mesh).sum())
+    reporter.say(f"mesh: open, trimmed to what was seen; {share:.0f} % of its area was not, and --closed yes keeps it")
+    return trimmed, True
 
 
 def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:

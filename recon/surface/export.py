@@ -109,6 +109,8 @@ def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
         fields += [(name, "<f4") for name in ("nx", "ny", "nz")]
     if mesh.colors is not None:
         fields += [(name, "u1") for name in ("red", "green", "blue")]
+    if mesh.seen is not None:
+        fields += [("seen", "u1")]
     names = {"<f4": "float", "<f8": "double", "u1": "uchar"}
     header = [
         "ply",
@@ -120,6 +122,7 @@ def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
     header += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices", "end_header"]
     file.write(("\n".join(header) + "\n").encode("ascii", "replace"))
     columns = [(array, k) for array in (mesh.vertices, mesh.normals, mesh.colors) if array is not None for k in range(3)]
+    columns += [] if mesh.seen is None else [(mesh.seen[:, None], 0)]
     for part in _chunks(len(mesh.vertices)):
         vertices = np.empty(part.stop - part.start, fields)
         for (name, _), (array, k) in zip(fields, columns, strict=True):

@@ -28,6 +28,7 @@ class Mesh:
         uv: Texture coordinates, or None. (0, 0) is the lower left corner of the texture picture, (1, 1) the upper right, as in OBJ.
             Vertices on a seam of the atlas are stored once per chart. [V, 2] float64
         texture: sRGB picture that ``uv`` refers to, or None. Row 0 is the top. [H, W, 3] uint8
+        seen: In how many photographs each vertex was seen, 0 where the surface is made up; or None. [V] uint8
     """
 
     vertices: np.ndarray
@@ -36,6 +37,7 @@ class Mesh:
     colors: np.ndarray | None = None
     uv: np.ndarray | None = None
     texture: np.ndarray | None = None
+    seen: np.ndarray | None = None
 
     @staticmethod
     def empty() -> Mesh:
@@ -129,6 +131,7 @@ def keep_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
         normals=pick(mesh.normals),
         colors=pick(mesh.colors),
         uv=pick(mesh.uv),
+        seen=pick(mesh.seen),
     )
 
 

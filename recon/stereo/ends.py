@@ -1,0 +1,101 @@
+"""Where a surface ends: what stereo saw of it, and what training made up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+import kernels
+from recon.geometry import Similarity
+from recon.rendering.hull import ONE_SIDE
+from recon.runs import Run
+from recon.stereo.known import kept
+from recon.stereo.points import read_ply
+from recon.surface.mesh import Mesh, face_areas, face_components, keep_faces, remove_small_components
+
+REACH, SPACINGS = 0.02, 4.0
+"""A vertex was seen if a point of stereo lies this near, scene units, or so many times as near as points lie to each other."""
+HOLE = 0.01
+"""Holes in what was seen are closed up to this area, scene units squared: panes and plain walls in a facade."""
+SAMPLE = 4096
+"""Points whose distance to the next is measured."""
+LEAST_CONFIDENCE = 0.1
+LEAST_ISLAND = 0.01
+"""Of the area: smaller islands of an open surface are dropped."""
+
+Closed = Literal["auto", "yes", "no"]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What was seen, by the points of stereo; scene units.
+
+    Attributes:
+        index: Points.
+        count: Photographs that agree on each. uint8 [N]
+        reach: A vertex this near to a point was seen.
+        open: The surface is to be trimmed to what was seen.
+    """
+
+    index: kernels.KnnIndex
+    count: np.ndarray
+    reach: float
+    open: bool
+
+    def seen(self, vertices: np.ndarray) -> np.ndarray:
+        """In how many photographs the surface was seen at each vertex; 0: in none, it is made up. [V, 3] -> uint8 [V]"""
+        queries = torch.from_numpy(np.ascontiguousarray(vertices, np.float32))
+        nearest, squared = kernels.knn(self.index, queries, 1)
+        known = squared[:, 0].numpy() < self.reach**2
+        return np.where(known, self.count[nearest[:, 0].numpy().clip(0)], 0).astype(np.uint8)
+
+    def trim(self, mesh: Mesh) -> Mesh:
+        """The faces all of whose vertices were seen, with small holes closed and without small islands."""
+        if len(mesh.faces) == 0:
+            return mesh
+        kept = np.asarray((self.seen(mesh.vertices) > 0)[mesh.faces].all(1))
+        rest = np.flatnonzero(~kept)
+        if kept.any() and len(rest):
+            holes = keep_faces(mesh, ~kept)
+            part = face_components(holes)
+            small = np.bincount(part, face_areas(holes)) < HOLE
+            kept[rest[small[part]]] = True
+        trimmed = keep_faces(mesh, kept)
+        return trimmed if len(trimmed.faces) == 0 else remove_small_components(trimmed, LEAST_ISLAND)
+
+    def invented(self, mesh: Mesh) -> float:
+        """Share of the area that no photograph shows."""
+        if len(mesh.faces) == 0:
+            return 0.0
+        areas = face_areas(mesh)
+        unknown = (self.seen(mesh.vertices) == 0)[mesh.faces].any(1)
+        return float(areas[unknown].sum() / max(areas.sum(), 1e-30))
+
+
+def ends_of(run: Run, closed: Closed, scene_from_world: Similarity, eyes: np.ndarray) -> Ends | None:
+    """What a run's stereo says about where its surface ends; None where there was none.
+
+    Args:
+        run: Its ``exports/points.ply`` is read, if it was made by stereo.
+        closed: auto: open if all cameras stand on one side.
+        scene_from_world: The run's.
+        eyes: Camera centres, scene units. [V, 3]
+    """
+    path = run.exports / "points.ply"
+    if not kept(run) or not path.is_file():
+        return None
+    position, confidence, count = read_ply(path)
+    sure = confidence >= LEAST_CONFIDENCE
+    points = scene_from_world.apply(position[sure]).astype(np.float32)
+    if len(points) == 0:
+        return None
+    away = eyes / np.linalg.norm(eyes, axis=1, keepdims=True)
+    one_sided = float(np.linalg.norm(away.mean(0))) >= ONE_SIDE
+    is_open = one_sided if closed == "auto" else closed == "no"
+    index = kernels.knn_index(torch.from_numpy(points))
+    some = torch.from_numpy(points[:: max(1, len(points) // SAMPLE)])
+    spacing = float(kernels.knn(index, some, 2)[1][:, 1].sqrt().median())  # the first is the point itself
+    return Ends(index, count[sure], max(REACH, SPACINGS * spacing), is_open)
