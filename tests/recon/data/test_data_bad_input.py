@@ -148,7 +148,8 @@ def test_broken_transforms(tmp_path, case):
     [
         (b'{"frames": [,]}', ["transforms.json", "not JSON", "line 1, column 13"]),
         (b"", ["not JSON", "line 1"]),
-        (b"\xff\xfe\x00", ["not UTF-8"]),
+        (b"\xff\xfe\x00", ["not UTF-16"]),
+        (b"{\xff}", ["not UTF-8"]),
         (b"[" * 200000, ["transforms.json"]),
         (b'{"w": ' + b"9" * 5000 + b"}", ["transforms.json"]),
     ],
