@@ -14,6 +14,7 @@ from recon.data.listing import FrameProblem
 from recon.errors import CapabilityError, require_extra
 
 EXIF_ORIENTATION = 274
+HEIC = (".heic", ".heif")
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -82,12 +83,14 @@ def decode(file: Path, upright: bool = False) -> tuple[np.ndarray, tuple[str, ..
             raise FrameProblem(f"is {what}, which is not read: {hint[0].lower()}{hint[1:]}") from error
         if isinstance(error, UnidentifiedImageError) and file.suffix.lower() in (".tif", ".tiff"):
             return _decode_tiff(file)
-        reason = str(error).replace(str(file), "").replace(repr(str(file)), "").strip()
+        reason = str(error).replace(repr(str(file)), "").replace(str(file), "").strip()
+        if file.suffix.lower() in HEIC:
+            raise FrameProblem("this HEIC picture cannot be read: copy it again, or convert it to JPEG or PNG") from error
         raise FrameProblem(f"the image file is truncated or unreadable ({reason or type(error).__name__}): copy it again") from error
 
 
 def _open(file: Path) -> Image.Image:
-    if file.suffix.lower() in (".heic", ".heif"):
+    if file.suffix.lower() in HEIC:
         try:
             require_extra("pillow_heif", "photos", "HEIC").register_heif_opener()
         except CapabilityError as error:
@@ -100,7 +103,7 @@ def _pixels(picture: Image.Image, upright: bool) -> tuple[np.ndarray, tuple[str,
     orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     if orientation in TURNS and not upright:
         remarks.append(
-            f"EXIF (orientation {orientation}) asks for a rotated display; the stored orientation is kept, because poses refer to stored pixels"
+            f"EXIF (orientation {orientation}) asks for a rotated display; the stored one is kept, because poses refer to stored pixels"
         )
     picture.load()
     if orientation in TURNS and upright:

@@ -7,6 +7,7 @@ undistortion, resizing, split and bounds are the same for every format and live 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,17 +173,23 @@ class Findings:
 
     def all_warnings(self) -> tuple[str, ...]:
         """Warnings, with those that repeat over frames folded into one line each."""
-        return (*self.warnings, *grouped(self.mended))
+        return tuple(printable(line) for line in (*self.warnings, *grouped(self.mended)))
 
-    def raise_if_any(self, root: Path) -> None:
-        """Raise one :class:`DataError` with every problem gathered so far, if there is one."""
-        problems = [*self.fatal, *grouped(self.bad)]
+    def all_notes(self) -> tuple[str, ...]:
+        """Notes, safe to show."""
+        return tuple(printable(line) for line in self.notes)
+
+    def raise_if_any(self, root: Path, frames: int | None = None) -> None:
+        """Raise one :class:`DataError` with every problem gathered so far, if there is one; ``frames``: how many were listed."""
+        problems = [printable(line) for line in (*self.fatal, *grouped(self.bad))]
         if not problems:
             return
         if self.fatal:
             hint = "Mend what is listed and load again; `recon inspect` shows what is understood without training."
         else:
             hint = "Mend the frames named, or leave them out with --skip-bad-frames."
+            if frames is not None and len({where for where, _ in self.bad}) >= frames:
+                hint = "Mend what is listed: it holds for all frames, so there is none to go on with."
         raise DataError(f"the dataset {root} cannot be used:", problems, hint)
 
     def skip_bad(self) -> None:
@@ -203,6 +210,11 @@ def grouped(lines: Iterable[tuple[str, str]]) -> list[str]:
         else:
             out.append(f"{len(wheres)} frames ({', '.join(wheres[:3])}, ...): {text}")
     return out
+
+
+def printable(text: str) -> str:
+    """Text with control characters, and those that turn the writing direction, written out: names come from files of others."""
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else ascii(c)[1:-1] for c in text)
 
 
 def natural_key(name: str) -> tuple:

@@ -74,6 +74,7 @@ def load_scene(
     _check_meaning(mask_meaning, axes, unit, scale)
     findings = Findings()
     listing = _converted(read_listing(Path(path), findings), axes, unit, scale, findings)
+    listed = len(listing.frames) + len(findings.bad)
     frames = drop_duplicates(listing.frames, findings)
     if frames:
         frames = drop_missing(_reduced(frames, listing.root, findings), findings, skip_bad_frames)
@@ -90,7 +91,7 @@ def load_scene(
     # With bad frames reported already, "too few views" would only repeat them.
     if not findings.fatal and not findings.bad:
         check_views([frame.world_from_camera for frame, _ in usable], findings)
-    findings.raise_if_any(listing.root)
+    findings.raise_if_any(listing.root, listed)
 
     gather_remarks(usable, findings)
     usable.sort(key=lambda pair: natural_key(pair[0].name))
@@ -113,7 +114,7 @@ def load_scene(
         world_from_scene=similarity,
         background=background,
         unit=listing.unit,
-        notes=tuple(findings.notes),
+        notes=findings.all_notes(),
         warnings=findings.all_warnings(),
         points=None if listing.points is None else listing.points.xyz,
         point_colors=None if listing.points is None else listing.points.rgb,

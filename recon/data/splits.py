@@ -24,7 +24,7 @@ def assign_split(usable: Sequence[tuple[Frame, Picture]], has_split: bool, split
         DataError: None of the images that the dataset trains on can be used.
     """
     names = [frame.name for frame, _ in usable]
-    originals = _originals([picture.image for _, picture in usable])
+    originals = _originals(usable)
     copies = [(name, names[first]) for name, k, first in zip(names, range(len(names)), originals, strict=True) if first != k]
     if copies:
         shown = ", ".join(f"{a} = {b}" for a, b in copies[:3]) + (", ..." if len(copies) > 3 else "")
@@ -55,12 +55,24 @@ def assign_split(usable: Sequence[tuple[Frame, Picture]], has_split: bool, split
     return ["train"] * len(usable)
 
 
-def _originals(images: Sequence[np.ndarray]) -> list[int]:
-    """For each picture the first one that is equal to it, pixel by pixel."""
-    first: dict[bytes, int] = {}
+def _originals(usable: Sequence[tuple[Frame, Picture]]) -> list[int]:
+    """For each picture the first one that is equal to it, pixel by pixel, with an equal pose: of an object that is round or square, views
+    from different places can be equal, too."""
+    alike: dict[bytes, list[int]] = {}
+    poses = np.stack([frame.world_from_camera for frame, _ in usable])
+    tolerance = 1e-6 * max(float(np.linalg.norm(poses[:, :, 3] - poses[:, :, 3].mean(axis=0), axis=1).max()), 1e-300)
     out = []
-    for k, image in enumerate(images):
+    for k, (_, picture) in enumerate(usable):
+        image = picture.image
         digest = hashlib.blake2b(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
-        # One plain colour is no picture of anything: two such are not copies of each other.
-        out.append(first.setdefault(digest, k) if image.size and image.min() != image.max() else k)
+        earlier = alike.setdefault(digest, [])
+        same = (
+            j
+            for j in earlier
+            if np.abs(poses[j, :, 3] - poses[k, :, 3]).max() <= tolerance and np.abs(poses[j, :, :3] - poses[k, :, :3]).max() <= 1e-6
+        )
+        first = next(same, k)
+        if first == k:
+            earlier.append(k)
+        out.append(first)
     return out
