@@ -54,7 +54,7 @@ def reconstruct(command: Reconstruct) -> None:
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
-        scene = open_data(command.data, config)
+        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
         if command.view:
@@ -84,7 +84,7 @@ def train(command: Train) -> None:
 
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
-        scene = open_data(command.data, config)
+        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
         pipeline.fit(run, scene, reporter)
@@ -193,7 +193,8 @@ def render(command: Render) -> None:
 def export(command: Export) -> None:
     from recon import pipeline
     from recon.console import Reporter
-    from recon.results.mesh import export_cameras, export_curves_again, export_mesh
+    from recon.results.cameras import export_cameras
+    from recon.results.mesh import export_curves_again, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
@@ -204,7 +205,7 @@ def export(command: Export) -> None:
         )
     with Reporter() as reporter:
         if command.what == "cameras":
-            print(export_cameras(run))
+            print(export_cameras(run, open_data(run.scene_info()["source"], run.config), reporter))
             return
         if command.what == "curves":
             for path in export_curves_again(run, formats or None, reporter):
@@ -238,7 +239,7 @@ def inspect(command: Inspect) -> None:
 
     config = RunConfig(data=command.images)
     with Reporter(quiet=command.json) as reporter:
-        scene = open_data(command.data, config)
+        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter)
     if command.json:

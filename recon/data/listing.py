@@ -7,7 +7,6 @@ undistortion, resizing, split and bounds are the same for every format and live 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from recon.errors import DataError
 from recon.geometry import Similarity
+from recon.text import printable
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".exr")
 Axes = Literal["opencv", "opengl", "opencv-inverse", "opengl-inverse"]
@@ -210,11 +210,6 @@ def grouped(lines: Iterable[tuple[str, str]]) -> list[str]:
         else:
             out.append(f"{len(wheres)} frames ({', '.join(wheres[:3])}, ...): {text}")
     return out
-
-
-def printable(text: str) -> str:
-    """Text with control characters, and those that turn the writing direction, written out: names come from files of others."""
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else ascii(c)[1:-1] for c in text)
 
 
 def natural_key(name: str) -> tuple:

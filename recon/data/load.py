@@ -90,7 +90,7 @@ def load_scene(
         findings.skip_bad()
     # With bad frames reported already, "too few views" would only repeat them.
     if not findings.fatal and not findings.bad:
-        check_views([frame.world_from_camera for frame, _ in usable], findings)
+        check_views([frame.world_from_camera for frame, _ in usable], findings, listing.axes)
     findings.raise_if_any(listing.root, listed)
 
     gather_remarks(usable, findings)

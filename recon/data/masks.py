@@ -84,7 +84,8 @@ def _options(name: str) -> list[str]:
 
 def _in_folder(folder: Path, frames: Sequence[Frame]) -> dict[str, Path]:
     """Masks by picture: by name, in the same folders or without them; else, all by their last number, if those are all different."""
-    files = [f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()]
+    pictures = {frame.file.resolve() for frame in frames}
+    files = [f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file() and f.resolve() not in pictures]
     by_name = {f.relative_to(folder).as_posix().lower(): f for f in reversed(files)}
     by_base = {f.name.lower(): f for f in reversed(files)}
     found = {}
@@ -94,14 +95,14 @@ def _in_folder(folder: Path, frames: Sequence[Frame]) -> dict[str, Path]:
         options = _options(parts[-1].lower())
         paths = (f"{tail.lower()}/{o}" if tail else o for tail in tails for o in options)
         path = next((by_name[p] for p in paths if p in by_name), None) or next((by_base[o] for o in options if o in by_base), None)
-        if path is not None and path != frame.file:
+        if path is not None:
             found[frame.name] = path
     if found or len({f.suffix for f in files}) != 1:
         return found
-    numbered, pictures = _by_number(files), _by_number([Path(frame.name) for frame in frames])
-    if len(numbered) != len(files) or len(pictures) != len(frames):
+    numbered, numbers = _by_number(files), _by_number([Path(frame.name) for frame in frames])
+    if len(numbered) != len(files) or len(numbers) != len(frames):
         return {}
-    return {pictures[n].as_posix(): mask for n, mask in numbered.items() if n in pictures}
+    return {numbers[n].as_posix(): mask for n, mask in numbered.items() if n in numbers}
 
 
 def _by_number(files: Sequence[Path]) -> dict[int, Path]:
@@ -200,7 +201,7 @@ def _seen(camera: Camera, points: np.ndarray, half: float) -> np.ndarray:
     inside = (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
     out[row[inside], column[inside]] = True
     reach = max(camera.fx, camera.fy) * half / float(np.median(depth[front]))
-    return np.asarray(ndimage.distance_transform_edt(~out) <= reach, dtype=bool) if out.any() else out
+    return np.asarray(ndimage.distance_transform_edt(~out)) <= reach if out.any() else out
 
 
 def complete(views: tuple[View, ...], findings: Findings) -> tuple[View, ...]:
@@ -243,7 +244,7 @@ def automatic(views: tuple[View, ...], findings: Findings) -> tuple[View, ...]:
     plain = [k for k, mask in enumerate(masks) if mask is not None and mask.any()]
     if len(plain) < PLAIN_PICTURES * len(views):
         findings.warnings.append(
-            f"--masks auto: only {len(plain)} of {len(views)} pictures have a plain background, so none is masked; give masks with --masks DIR"
+            f"--masks auto: only {len(plain)} of {len(views)} pictures have a plain background, so none is masked; --masks DIR takes yours"
         )
         return views
     cameras, chosen = [views[k].camera for k in plain], [m for k in plain if (m := masks[k]) is not None]
@@ -270,6 +271,7 @@ LEAST_DISTANCE = 6.0
 def _before_plain(image: np.ndarray) -> np.ndarray | None:
     """The object's mask [H, W] bool, or None if the border is not plain."""
     from skimage.color import rgb2lab
+    from skimage.measure import label
 
     h, w = image.shape[:2]
     ring = max(1, round(RING * min(h, w)))
@@ -286,8 +288,8 @@ def _before_plain(image: np.ndarray) -> np.ndarray | None:
     if float((off <= limit).mean()) < 0.7:
         return None
     differs = np.linalg.norm(lab - middle, axis=2) > limit
-    labels, count = ndimage.label(ndimage.binary_opening(differs, iterations=1))
-    if count == 0:
+    labels = np.asarray(label(ndimage.binary_opening(differs, iterations=1), connectivity=1))
+    if labels.max() == 0:
         return np.zeros((h, w), bool)
     largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     return np.asarray(ndimage.binary_fill_holes(labels == largest), dtype=bool)

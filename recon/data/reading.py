@@ -39,7 +39,7 @@ def chosen_size(frames: Sequence[Frame], downscale: float, max_size: int | None,
         longest = max((max(size) for frame in frames if (size := header_size(frame.file)) is not None), default=0)
         if longest > limit:
             findings.notes.append(
-                f"photographs of {longest} pixels are kept at {limit}, more than a field can use; --max-size {longest} keeps all, --max-size says another"
+                f"photographs of {longest} pixels are kept at {limit}, more than a field can use; --max-size {longest} keeps all of them"
             )
     return lambda width, height: shrunk(width, height, downscale, limit)
 

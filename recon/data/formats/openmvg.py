@@ -93,18 +93,18 @@ def _camera(value: dict, kinds: dict[Any, Any]) -> Intrinsics | str:
     try:
         width, height, f = floats([flat.get("width"), flat.get("height"), flat.get("focal_length")], "width, height, focal_length")
         cx, cy = floats(_list(flat.get("principal_point")), "principal_point", 2) + 0.5
-        k = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         if kind == "pinhole":
             lens = Lens()
         elif kind in ("pinhole_radial_k1", "pinhole_radial_k3"):
             more = floats(_list(flat.get(f"disto_{kind[-2:]}")), "distortion", int(kind[-1])).tolist()
-            lens = Lens(k=(*more, *k[len(more) :]))
+            k1, k2, k3 = (*more, 0.0, 0.0)[:3]
+            lens = Lens(k=(k1, k2, k3, 0.0, 0.0, 0.0))
         elif kind == "pinhole_brown_t2":
             k1, k2, k3, t1, t2 = floats(_list(flat.get("disto_t2")), "distortion", 5).tolist()
             lens = Lens(k=(k1, k2, k3, 0.0, 0.0, 0.0), p=(t1, t2))
         elif kind == "fisheye":
-            more = floats(_list(flat.get("fisheye")), "distortion", 4).tolist()
-            lens = Lens("fisheye", (*more, 0.0, 0.0))
+            k1, k2, k3, k4 = floats(_list(flat.get("fisheye")), "distortion", 4).tolist()
+            lens = Lens("fisheye", (k1, k2, k3, k4, 0.0, 0.0))
         else:
             return f'its camera is of the kind "{kind}", which is not read'
         return Intrinsics(fx=float(f), fy=float(f), cx=float(cx), cy=float(cy), width=int(width), height=int(height), lens=lens)

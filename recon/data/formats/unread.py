@@ -9,25 +9,25 @@ from recon.errors import DataError
 
 VIDEO = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
+_SCAN = ("a laser scan", "Photographs with cameras are needed.")
+_MODEL = ("a model, not photographs of one", "recon scene {path} --out DATA renders photographs of it.")
+_METASHAPE = ("a Metashape project", "In Metashape: File, Export, Export Cameras, as XML; put it beside the photographs.")
+_REALITY = ("a RealityCapture project", "Export its registration (Internal/External camera parameters, a CSV) beside the photographs.")
+_ARCHIVE = ("an archive of a kind that is not opened", "Unpack it, or make a .zip of it.")
+_DATABASE = ("a COLMAP database: features and matches, but no cameras yet", "Run colmap mapper on it.")
 KINDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(VIDEO, ("a video, which has no cameras yet", "Find the cameras first: recon process {path} --out DATA")),
-    **dict.fromkeys((".psx", ".psz"), ("a Metashape project", "In Metashape: File, Export, Export Cameras, as XML; put it beside the photographs.")),
-    **dict.fromkeys(
-        (".rcproj", ".rsproj"),
-        ("a RealityCapture project", "Export its registration as CSV (Internal/External camera parameters) beside the photographs, or as COLMAP."),
-    ),
+    **dict.fromkeys((".psx", ".psz"), _METASHAPE),
+    **dict.fromkeys((".rcproj", ".rsproj"), _REALITY),
     ".sfm": ("a Meshroom scene", "Export it to COLMAP (node ExportColmap), and give that folder."),
     ".abc": ("an Alembic file", "Export the cameras as COLMAP, or as transforms.json."),
-    ".db": ("a COLMAP database: features and matches, but no cameras yet", "Run the mapper (colmap mapper), or: recon process PHOTOS --out DATA"),
-    **dict.fromkeys((".e57", ".las", ".laz"), ("a laser scan", "Photographs with cameras are needed.")),
+    ".db": _DATABASE,
+    **dict.fromkeys((".e57", ".las", ".laz"), _SCAN),
     **dict.fromkeys((".usdz", ".usdc", ".reality"), ("a finished model", "Photographs with cameras are needed.")),
-    **dict.fromkeys(
-        (".ply", ".obj", ".stl", ".glb", ".gltf", ".step", ".stp"),
-        ("a model, not photographs of one", "recon scene {path} --out DATA renders photographs of it."),
-    ),
-    **dict.fromkeys((".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz"), ("an archive of a kind that is not opened", "Unpack it, or make a .zip of it.")),
+    **dict.fromkeys((".ply", ".obj", ".stl", ".glb", ".gltf", ".step", ".stp"), _MODEL),
+    **dict.fromkeys((".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz"), _ARCHIVE),
     **dict.fromkeys(RAW, ("a camera's raw picture", "Develop it to JPEG, PNG or TIFF first.")),
-}  # fmt: skip
+}
 
 
 def refusal(path: Path) -> DataError | None:
