@@ -92,7 +92,7 @@ def transforms(scene: Scene, names: Sequence[str]) -> dict[str, Any]:
         **({"unit": scene.unit} if scene.unit else {}),
         "sphere_center": scene.world_from_scene.translation.tolist(),
         "sphere_radius": scene.world_from_scene.scale,
-        **(split if split["test"] else {}),
+        **(split if split["test_filenames"] else {}),
         "ply_file_path": "sparse/0/points3D.ply",
         "frames": frames,
     }

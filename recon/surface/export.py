@@ -29,6 +29,8 @@ from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, transform_mesh
 
 FORMATS = (".glb", ".obj", ".ply", ".stl")
+STL_COARSE = 1e-4
+"""An .stl whose numbers would be off by more than this share of the part's size is moved to the origin."""
 
 
 def export_mesh(
@@ -100,12 +102,12 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write(file)
 
 
-def _needs_float64(vertices: np.ndarray) -> bool:
-    """Whether float32 would move vertices by more than 1e-5 of the mesh's size, because the mesh is far from the origin."""
+def _needs_float64(vertices: np.ndarray, share: float = 1e-5) -> bool:
+    """Whether float32 would move vertices by more than a share of the mesh's size, because the mesh is far from the origin."""
     if len(vertices) == 0:
         return False
     size = float((vertices.max(0) - vertices.min(0)).max())
-    return float(np.abs(vertices).max()) * 2.0**-24 > 1e-5 * size
+    return float(np.abs(vertices).max()) * 2.0**-24 > share * size
 
 
 def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
@@ -139,7 +141,7 @@ def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
 
 def stl_shift(vertices: np.ndarray) -> np.ndarray:
     """The point, whole world units, that becomes an .stl's origin: the world's own, unless 32-bit coordinates are too coarse there. [3]"""
-    if not _needs_float64(vertices):
+    if not _needs_float64(vertices, STL_COARSE):
         return np.zeros(3)
     size = float((vertices.max(0) - vertices.min(0)).max())
     step = 10.0 ** np.floor(np.log10(size)) if size > 0 else 1.0
