@@ -38,7 +38,7 @@ def write_dxf(wireframe: Wireframe, path: Path) -> None:
         # Programs open a drawing at the place and size that it says, wherever its lines are.
         points = np.concatenate([curve.control_points for curve in wireframe.curves])
         low, high = points.min(0), points.max(0)
-        document.header["$EXTMIN"], document.header["$EXTMAX"] = low.tolist(), high.tolist()
+        space.reset_extents(low.tolist(), high.tolist())
         middle, height = (low + high) / 2, float((high - low)[:2].max())
         document.set_modelspace_vport(1.1 * height if height > 0 else 1.0, (float(middle[0]), float(middle[1])))
     with whole(path) as part:
