@@ -7,6 +7,7 @@ turns it into its exit code; anything else that escapes is a bug (exit code 1).
 from __future__ import annotations
 
 import errno
+import shlex
 
 
 class ReconError(Exception):
@@ -104,6 +105,11 @@ def refused(error: OSError) -> StorageError:
     """What the operating system refused, as an error for the user: path, reason, remedy."""
     where = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return StorageError(": ".join([*where[:1], error.strerror or str(error)]), _REMEDIES.get(error.errno or 0))
+
+
+def recon_command(*words: object) -> str:
+    """A command of this program as it can be pasted into a shell: "recon resume 'runs/my runs/a'"."""
+    return shlex.join(["recon", *map(str, words)])
 
 
 def require_extra(module: str, extra: str, purpose: str):

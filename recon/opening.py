@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 # Torch, and the package of made-up scenes, are imported inside the functions: the command line must answer at once without them.
 
 
-def open_data(source: str, config: RunConfig) -> Scene:
-    """The dataset behind ``DATA``: a path, or ``scenes:NAME``."""
+def open_data(source: str, config: RunConfig, progress: Callable[[float, str], None] | None = None) -> Scene:
+    """The dataset behind ``DATA``: a path, or ``scenes:NAME``; ``progress`` hears the share of its pictures that is read, and a text."""
     d = config.data
     if source.startswith("scenes:"):
         import scenes
@@ -24,6 +25,10 @@ def open_data(source: str, config: RunConfig) -> Scene:
         if not d.use_masks:
             raise UsageError(
                 "the built-in scenes have a transparent background: there is nothing behind the object to learn", "drop --no-masks"
+            )
+        if (d.masks, d.mask_meaning, d.axes, d.unit, d.scale) != (None, None, None, None, 1.0):
+            raise UsageError(
+                "the built-in scenes are in millimetres, with masks and axes of their own", "drop --masks, --axes, --unit, --scale"
             )
         usual = scenes.SceneOptions()
         size = min(round(usual.width / d.downscale), d.max_size or usual.width)
@@ -42,7 +47,13 @@ def open_data(source: str, config: RunConfig) -> Scene:
         downscale=d.downscale,
         max_size=d.max_size,
         holdout=d.holdout,
-        use_masks=d.use_masks,
+        use_masks=d.use_masks and d.masks != "none",
+        mask_source=d.masks,
+        mask_meaning=d.mask_meaning,
+        axes=d.axes,
+        unit=d.unit,
+        scale=d.scale,
+        progress=progress,
         skip_bad_frames=d.skip_bad_frames,
         world_from_scene=bounds,
     )

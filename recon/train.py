@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from recon.checkpoint import Checkpoint, save_checkpoint
-from recon.errors import DivergedError, Interrupted
+from recon.errors import DivergedError, Interrupted, recon_command
 from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
 from recon.runs import Run
@@ -134,7 +134,7 @@ def train(
                 run.set_status("running", step)
             if stopping and step < config.steps:
                 run.set_status("interrupted", step)
-                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", f"recon resume {run.folder}")
+                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", recon_command("resume", run.folder))
 
 
 def _adapted(rays: int, samples: int, wanted_samples: int, most: int) -> int:

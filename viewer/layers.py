@@ -156,12 +156,12 @@ class Layers:
         """The exported .glb itself, as it is; other files with their vertex colours."""
         is_glb = path.suffix.lower() == ".glb"
         data = path.read_bytes() if is_glb else glb_bytes(read_surface(path))
-        s, turned = self._from_world, world_from_gltf(path) if is_glb else np.eye(3)
+        s, file = self._from_world, world_from_gltf(path) if is_glb else Similarity()
         self._scene.add_glb(
             "/mesh/exported",
             data,
-            scale=s.scale,
-            wxyz=quaternion(s.rotation @ turned),
+            scale=s.scale * file.scale,
+            wxyz=quaternion(s.rotation @ file.rotation),
             position=s.translation,
             cast_shadow=False,
             receive_shadow=False,

@@ -13,7 +13,9 @@ from recon import pipeline
 from recon.config.values import CurveFormat
 from recon.errors import DataError
 from recon.model import METHODS
-from recon.results.mesh import export_cameras, export_curves_again, export_mesh
+from recon.opening import open_data
+from recon.results.cameras import export_cameras
+from recon.results.mesh import export_curves_again, export_mesh
 from viewer.jobs import PageReporter
 from viewer.markdown import code, paragraphs
 
@@ -93,7 +95,8 @@ class ExportPanel:
         def work(reporter: PageReporter) -> str:
             try:
                 if what == "cameras":
-                    return f"wrote {export_cameras(self._run)}"
+                    scene = self._viewer.subject.data or open_data(self._run.scene_info()["source"], self._run.config)
+                    return f"wrote {export_cameras(self._run, scene, reporter)}"
                 if what == "curves":
                     return "wrote " + ", ".join(str(p) for p in export_curves_again(self._run, formats, reporter))
                 data = self._viewer.subject.data

@@ -21,6 +21,8 @@ def sparse_points(scene: Scene) -> tuple[np.ndarray, np.ndarray] | None:
     Raises:
         DataError: If the file that should hold them is broken.
     """
+    if scene.points is not None:
+        return _thinned(scene.points, _colors(scene.point_colors, len(scene.points)))
     folder = scene.source if scene.source.is_dir() else scene.source.parent
     named = _named_ply(folder)
     return None if named is None else _thinned(*read_ply(named))

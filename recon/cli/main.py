@@ -54,7 +54,7 @@ def reconstruct(command: Reconstruct) -> None:
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
-        scene = open_data(command.data, config)
+        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
         if command.view:
@@ -84,7 +84,7 @@ def train(command: Train) -> None:
 
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
-        scene = open_data(command.data, config)
+        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, command.data, config, command.train.out)
         pipeline.fit(run, scene, reporter)
@@ -196,7 +196,8 @@ def render(command: Render) -> None:
 def export(command: Export) -> None:
     from recon import pipeline
     from recon.console import Reporter
-    from recon.results.mesh import export_cameras, export_curves_again, export_mesh
+    from recon.results.cameras import export_cameras
+    from recon.results.mesh import export_curves_again, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
@@ -207,7 +208,7 @@ def export(command: Export) -> None:
         )
     with Reporter() as reporter:
         if command.what == "cameras":
-            print(export_cameras(run))
+            print(export_cameras(run, open_data(run.scene_info()["source"], run.config), reporter))
             return
         if command.what == "points":
             from recon.stereo.known import export_points
@@ -246,7 +247,7 @@ def inspect(command: Inspect) -> None:
 
     config = RunConfig(data=command.images)
     with Reporter(quiet=command.json) as reporter:
-        scene = open_data(command.data, config)
+        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         depth = config.stereo if command.depth else None
         facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter, depth)

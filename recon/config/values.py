@@ -16,6 +16,7 @@ FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
 PresetName = Literal["fast", "balanced", "paper"]
 CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
 TextureSource = Literal["field", "photographs"]
+Unit = Literal["mm", "cm", "dm", "m", "km", "um", "in", "ft"]
 Up = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
 
@@ -26,11 +27,21 @@ class DataConfig:
     downscale: float = 1.0
     """Divide the image sizes by this."""
     max_size: int | None = None
-    """Shrink images so that their longer side has at most this many pixels."""
+    """Shrink images so that their longer side has at most this many pixels; None: 2000, if they are not divided by anything."""
     holdout: int = 8
     """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none, as for an edge field."""
     use_masks: Annotated[bool, tyro.conf.arg(name="masks")] = True
     """Whether object masks are used when the dataset has them; alpha always is: there is nothing behind it."""
+    masks: str | None = None
+    """A folder of masks; auto: made from plain backgrounds; none: none; None: the dataset's own, or those found beside the pictures."""
+    mask_meaning: Literal["object", "ignore"] | None = None
+    """object: white is the object. ignore: black is left out of the loss. None: what the dataset says, or what they look like."""
+    axes: Literal["opencv", "opengl", "opencv-inverse", "opengl-inverse"] | None = None
+    """Read the poses' matrices with these camera axes, or as their inverse; None: as their format has them."""
+    unit: Unit | None = None
+    """Unit of the world's lengths, kept in everything that is exported; None: what the dataset says."""
+    scale: float = 1.0
+    """The world's lengths are the dataset's times this: 0.001 turns millimetres into metres."""
     bounds: tuple[float, float, float, float] | None = None
     """Centre x y z and radius, in world units, of the sphere that holds the object; None: found from the images."""
     skip_bad_frames: bool = False

@@ -1,6 +1,6 @@
 """Where the object is: the similarity ``world_from_scene`` whose unit sphere holds it. The rotation is always the identity.
 
-In order: what the caller gives, what the dataset states, the visual hull of the silhouettes, the cameras alone.
+In order: what the caller gives, what the dataset states, the visual hull of the silhouettes, sparse points, the cameras alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from recon.data.listing import Points
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 
@@ -26,6 +27,11 @@ PARALLEL_AXES = 0.01
 # A voxel of the hull is inside the silhouettes of at least this share of the views that the best-seen voxel has.
 SEEN_SHARE = 0.6
 
+FEWEST_POINTS = 20
+"""Sparse points that bounds can be made of."""
+MOST_POINTS = 20_000
+"""More are thinned out: a median needs no more."""
+
 _GRID = 48
 _LEVELS = 3
 _MAX_VIEWS = 40
@@ -33,7 +39,12 @@ _SILHOUETTE_SIZE = 256
 
 
 def point_nearest_axes(cameras: Sequence[Camera]) -> tuple[np.ndarray, float]:
-    """The point nearest to all optical axes, and how well they fix it.
+    """:func:`nearest_point` of the cameras' optical axes."""
+    return nearest_point(np.stack([c.center for c in cameras]), np.stack([c.world_from_camera[:, 2] for c in cameras]))
+
+
+def nearest_point(centers: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, float]:
+    """The point nearest to lines through centres [N, 3] along unit axes [N, 3], and how well they fix it.
 
     Robust least squares: the sum of squared distances is re-weighted ten times by 1 / distance, so that a few cameras that look
     elsewhere do not pull it away.
@@ -41,12 +52,10 @@ def point_nearest_axes(cameras: Sequence[Camera]) -> tuple[np.ndarray, float]:
     Returns:
         The point [3] and the smallest eigenvalue of the mean of I - d d^T (0: all axes parallel, 2/3: spread over all directions).
     """
-    centers = np.stack([c.center for c in cameras])
-    axes = np.stack([c.world_from_camera[:, 2] for c in cameras])
     projectors = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     spread = float(np.linalg.eigvalsh(projectors.mean(axis=0))[0])
     scale = np.linalg.norm(centers - centers.mean(axis=0), axis=1).max() + 1e-30
-    weights = np.ones(len(cameras))
+    weights = np.ones(len(centers))
     point = centers.mean(axis=0)
     for _ in range(10):
         a = (weights[:, None, None] * projectors).sum(axis=0)
@@ -110,6 +119,20 @@ def from_silhouettes(cameras: Sequence[Camera], silhouettes: Sequence[np.ndarray
     Returns:
         ``world_from_scene``, or None if the silhouettes do not bound anything (empty, contradictory, or open towards a side).
     """
+    found = hull_voxels(cameras, silhouettes)
+    if found is None:
+        return None
+    points, _, bounded = found
+    center, radius = enclosing_sphere(points)
+    distances = np.linalg.norm(np.stack([c.center for c in cameras]) - point_nearest_axes(cameras)[0], axis=1)
+    if radius > 0.9 * float(np.median(distances)) or not bounded:
+        return None
+    return Similarity(HULL_MARGIN * radius, np.eye(3), center)
+
+
+def hull_voxels(cameras: Sequence[Camera], silhouettes: Sequence[np.ndarray]) -> tuple[np.ndarray, float, bool] | None:
+    """Centres [N, 3] of the voxels that the silhouettes leave, half a voxel's diagonal, and whether they keep clear of the first box;
+    None if none is left. Arguments and cost as in :func:`from_silhouettes`."""
     if len(cameras) > _MAX_VIEWS:
         chosen = np.unique(np.linspace(0, len(cameras) - 1, _MAX_VIEWS).round().astype(int))
         cameras, silhouettes = [cameras[i] for i in chosen], [silhouettes[i] for i in chosen]
@@ -118,19 +141,51 @@ def from_silhouettes(cameras: Sequence[Camera], silhouettes: Sequence[np.ndarray
     distances = np.linalg.norm(np.stack([c.center for c in cameras]) - start, axis=1)
     low, high = start - distances.max(), start + distances.max()
     first = (low, high)
-    points = np.empty((0, 3))
+    points, half = np.empty((0, 3)), 0.0
     for _ in range(_LEVELS):
         cell = (high - low) / _GRID
+        half = float(np.linalg.norm(cell)) / 2
         axes = [low[i] + (np.arange(_GRID) + 0.5) * cell[i] for i in range(3)]
-        kept = _survives(axes, float(np.linalg.norm(cell)) / 2, cameras, maps)
+        kept = _survives(axes, half, cameras, maps)
         points = np.stack([axis[index] for axis, index in zip(axes, np.nonzero(kept), strict=True)], axis=-1)
         if len(points) == 0:
             return None
         low, high = points.min(axis=0) - cell, points.max(axis=0) + cell
-    center, radius = enclosing_sphere(points)
-    if radius > 0.9 * float(np.median(distances)) or (low <= first[0]).any() or (high >= first[1]).any():
+    return points, half, not ((low <= first[0]).any() or (high >= first[1]).any())
+
+
+def from_points(cameras: Sequence[Camera], points: Points) -> Similarity | None:
+    """Bounds from the sparse points of a reconstruction, the ones that most cameras look at.
+
+    Points found in fewer than three photographs, or two pixels off and more, are left out. Of the rest those count that lie in the pictures
+    of at least 60 % as many cameras as the point in most. The centre is their median; the radius the 95th percentile of their distances
+    from it with 10 % margin, but not more than 0.9 of the nearest camera's distance.
+
+    Returns:
+        ``world_from_scene``, or None: fewer than 20 points count, or they lie around the cameras.
+    """
+    keep = np.isfinite(points.xyz).all(1)
+    if points.track is not None:
+        keep &= points.track >= 3
+    if points.error is not None:
+        keep &= points.error < 2.0
+    xyz = points.xyz[keep]
+    xyz = xyz[:: max(1, len(xyz) // MOST_POINTS)]
+    if len(xyz) < FEWEST_POINTS:
         return None
-    return Similarity(HULL_MARGIN * radius, np.eye(3), center)
+    seen = np.zeros(len(xyz), np.int32)
+    for camera in cameras:
+        uv, depth = camera.project(xyz)
+        seen += (depth > 0) & (uv >= 0).all(1) & (uv[:, 0] <= camera.width) & (uv[:, 1] <= camera.height)
+    xyz = xyz[seen >= np.ceil(SEEN_SHARE * seen.max(initial=1))]
+    if len(xyz) < FEWEST_POINTS:
+        return None
+    center = np.median(xyz, axis=0)
+    radius = HULL_MARGIN * float(np.percentile(np.linalg.norm(xyz - center, axis=1), 95))
+    nearest = float(min(np.linalg.norm(c.center - center) for c in cameras))
+    if not 0 < radius <= NEAREST_CAMERA_SHARE * nearest:
+        return None
+    return Similarity(radius, np.eye(3), center)
 
 
 def enclosing_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,6 +1,7 @@
 """Lens distortion: forward, inverse, and the pinhole camera that a distorted photograph is resampled to.
 
-Source: OpenCV, "Camera Calibration and 3D Reconstruction" (Brown-Conrady and rational models; Kannala-Brandt for fisheye).
+Source: OpenCV, "Camera Calibration and 3D Reconstruction" (Brown-Conrady and rational models; Kannala-Brandt for fisheye);
+Devernay and Faugeras 2001 (fov), Fitzgibbon 2001 (division), Khomutenko et al. 2016 (eucm), Project Aria's fisheye624.
 All functions are vectorised, float64, in normalised coordinates x = X/Z, y = Y/Z.
 """
 
@@ -19,7 +20,10 @@ NEGLIGIBLE_PX = 0.01
 def _radial(lens: Lens, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Radial factor and its derivative with respect to r^2."""
     k1, k2, k3, k4, k5, k6 = lens.k
-    if lens.model == "polynomial":
+    if lens.model == "fisheye624":
+        factor = 1 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * (k4 + r2 * (k5 + r2 * k6)))))
+        return factor, k1 + r2 * (2 * k2 + r2 * (3 * k3 + r2 * (4 * k4 + r2 * (5 * k5 + r2 * 6 * k6))))
+    if lens.model != "rational":
         factor = 1 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * k4)))
         return factor, k1 + r2 * (2 * k2 + r2 * (3 * k3 + r2 * 4 * k4))
     top, d_top = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)), k1 + r2 * (2 * k2 + r2 * 3 * k3)
@@ -29,35 +33,71 @@ def _radial(lens: Lens, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _theta(lens: Lens, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distorted fisheye angle and its derivative."""
-    k1, k2, k3, k4 = lens.k[:4]
-    t2 = theta**2
-    value = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
-    return value, 1 + t2 * (3 * k1 + t2 * (5 * k2 + t2 * (7 * k3 + t2 * 9 * k4)))
+    factor, slope = _radial(lens, theta**2)
+    return theta * factor, factor + 2 * theta**2 * slope
 
 
 def distort(lens: Lens, xy: np.ndarray) -> np.ndarray:
     """Ideal to distorted normalised coordinates. [..., 2] -> [..., 2]"""
     xy = np.asarray(xy, np.float64)
-    x, y = xy[..., 0], xy[..., 1]
-    if lens.model == "fisheye":
-        r = np.hypot(x, y)
-        value, _ = _theta(lens, np.arctan(r))
-        return xy * np.where(r > 1e-12, value / np.maximum(r, 1e-12), 1.0)[..., None]
+    if lens.is_perspective:
+        return _shift(lens, xy)
+    r = np.linalg.norm(xy, axis=-1)
+    if lens.model in ("fisheye", "fisheye624"):
+        q = xy * np.where(r > 1e-12, np.arctan(r) / np.maximum(r, 1e-12), 1.0)[..., None]
+        return _shift(lens, q)
+    k1, k2 = lens.k[:2]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if lens.model == "fov":
+            factor = np.where(r > 1e-9, np.arctan(2 * r * np.tan(k1 / 2)) / (k1 * np.maximum(r, 1e-9)), 2 * np.tan(k1 / 2) / k1)
+        elif lens.model == "division":
+            factor = 2 / (1 + np.sqrt(1 - 4 * k1 * r**2))
+        else:
+            factor = 1 / (k1 * np.sqrt(k2 * r**2 + 1) + 1 - k1)
+    return xy * factor[..., None]
+
+
+def _shift(lens: Lens, q: np.ndarray) -> np.ndarray:
+    """Radial, tangential and prism terms at points of the plane. [..., 2] -> [..., 2]"""
+    x, y = q[..., 0], q[..., 1]
+    factor, _ = _radial(lens, x**2 + y**2)
+    p1, p2 = lens.p
+    s1, s2, s3, s4 = lens.s
+    rx, ry = x * factor, y * factor
+    if lens.model == "fisheye624":
+        x, y = rx, ry
+        p1, p2 = p2, p1  # its p1 goes with x
     r2 = x**2 + y**2
-    factor, _ = _radial(lens, r2)
-    p1, p2 = lens.p
-    return np.stack([x * factor + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * factor + p1 * (r2 + 2 * y**2) + 2 * p2 * x * y], axis=-1)
+    return np.stack(
+        [
+            rx + 2 * p1 * x * y + p2 * (r2 + 2 * x**2) + r2 * (s1 + r2 * s2),
+            ry + p1 * (r2 + 2 * y**2) + 2 * p2 * x * y + r2 * (s3 + r2 * s4),
+        ],
+        axis=-1,
+    )
 
 
-def jacobian(lens: Lens, xy: np.ndarray) -> np.ndarray:
-    """Derivative of :func:`distort` for the perspective models. [..., 2] -> [..., 2, 2]"""
-    x, y = xy[..., 0], xy[..., 1]
+def jacobian(lens: Lens, q: np.ndarray) -> np.ndarray:
+    """Derivative of :func:`distort` for the perspective models, of its second step (on the equidistant plane) for the fisheye ones.
+    [..., 2] -> [..., 2, 2]"""
+    x, y = q[..., 0], q[..., 1]
     factor, slope = _radial(lens, x**2 + y**2)
+    radial = _matrix(factor + 2 * x**2 * slope, 2 * x * y * slope, 2 * x * y * slope, factor + 2 * y**2 * slope)
     p1, p2 = lens.p
-    xx = factor + 2 * x**2 * slope + 2 * p1 * y + 6 * p2 * x
-    yy = factor + 2 * y**2 * slope + 6 * p1 * y + 2 * p2 * x
-    cross = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
-    return np.stack([np.stack([xx, cross], -1), np.stack([cross, yy], -1)], -2)
+    s1, s2, s3, s4 = lens.s
+    if lens.model == "fisheye624":
+        x, y = x * factor, y * factor
+        p1, p2 = p2, p1
+    r2 = x**2 + y**2
+    u, v = 2 * s1 + 4 * s2 * r2, 2 * s3 + 4 * s4 * r2
+    rest = _matrix(
+        2 * p1 * y + 6 * p2 * x + u * x, 2 * p1 * x + 2 * p2 * y + u * y, 2 * p1 * x + 2 * p2 * y + v * x, 6 * p1 * y + 2 * p2 * x + v * y
+    )
+    return radial + rest @ radial if lens.model == "fisheye624" else radial + rest
+
+
+def _matrix(xx: np.ndarray, xy: np.ndarray, yx: np.ndarray, yy: np.ndarray) -> np.ndarray:
+    return np.stack([np.stack([xx, xy], -1), np.stack([yx, yy], -1)], -2)
 
 
 def undistort(lens: Lens, xy: np.ndarray) -> np.ndarray:
@@ -67,11 +107,39 @@ def undistort(lens: Lens, xy: np.ndarray) -> np.ndarray:
     """
     xy = np.asarray(xy, np.float64)
     with np.errstate(all="ignore"):
-        if lens.model == "fisheye":
+        if lens.is_perspective:
+            return _unshift(lens, xy)
+        if lens.model == "fisheye" and not any(lens.p) and not any(lens.s):
             return _undistort_fisheye(lens, xy)
+        r2 = (xy**2).sum(-1)
+        k1, k2 = lens.k[:2]
+        if lens.model in ("fisheye", "fisheye624"):
+            q = _unshift(lens, xy)
+            theta = np.linalg.norm(q, axis=-1)
+            factor = np.where(theta > 1e-12, np.tan(theta) / np.maximum(theta, 1e-12), 1.0)
+            return np.where((theta < np.pi / 2)[..., None], q * factor[..., None], np.nan)
+        if lens.model == "fov":
+            r = np.sqrt(r2)
+            angle = r * k1
+            factor = np.where(r > 1e-9, np.tan(angle) / (2 * np.tan(k1 / 2) * np.maximum(r, 1e-9)), k1 / (2 * np.tan(k1 / 2)))
+            factor = np.where(angle < np.pi / 2, factor, np.nan)
+        elif lens.model == "division":
+            # Beyond r^2 = 1 / |k| the distorted radius turns round (k > 0) or the ray leaves the half-space (k < 0).
+            factor = np.where(np.abs(k1) * r2 < 1, 1 / (1 + k1 * r2), np.nan)
+        else:
+            # z of the point on the unit depth's ellipsoid, from Khomutenko et al. 2016, equation 20.
+            root = 1 - (2 * k1 - 1) * k2 * r2
+            z = (1 - k1**2 * k2 * r2) / (k1 * np.sqrt(root) + 1 - k1)
+            factor = np.where((root >= 0) & (z > 0), 1 / z, np.nan)
+        return xy * factor[..., None]
+
+
+def _unshift(lens: Lens, xy: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`_shift` by Newton's method; NaN where there is none on the centre's branch. [..., 2] -> [..., 2]"""
+    with np.errstate(all="ignore"):
         guess = xy.copy()
         for _ in range(60):
-            residual = distort(lens, guess) - xy
+            residual = _shift(lens, guess) - xy
             j = jacobian(lens, guess)
             det = j[..., 0, 0] * j[..., 1, 1] - j[..., 0, 1] * j[..., 1, 0]
             step = (
@@ -90,7 +158,7 @@ def undistort(lens: Lens, xy: np.ndarray) -> np.ndarray:
             guess = guess - step * np.minimum(1.0, limit / np.maximum(length, 1e-300))
             if np.nanmax(length, initial=0.0) < 1e-15:
                 break
-        off = ~(np.abs(distort(lens, guess) - xy).max(axis=-1) < 1e-9)
+        off = ~(np.abs(_shift(lens, guess) - xy).max(axis=-1) < 1e-9)
         # The branch that holds the image centre has a positive determinant all the way from the centre out.
         folded = np.zeros_like(off)
         for t in np.linspace(0.1, 1.0, 10):
@@ -138,7 +206,7 @@ def pinhole_for(
     )
     y = (edges[..., 1] - cy) / fy
     ideal = undistort(lens, np.stack([(edges[..., 0] - cx - skew * y) / fx, y], -1))
-    if lens.model == "fisheye":
+    if not lens.is_perspective:
         # Border rays that leave the forward half-space, or come close, bound nothing; the rectangle is then cut at the largest angle.
         limit = np.tan(MAX_FISHEYE_ANGLE_RAD) / np.sqrt(2.0)
         ideal = np.where(np.isfinite(ideal), ideal, np.array([[[-limit, -limit]], [[limit, limit]], [[-limit, -limit]], [[limit, limit]]]))
@@ -184,4 +252,5 @@ def is_negligible(lens: Lens, fx: float, fy: float, cx: float, cy: float, skew: 
 
 def _describe(lens: Lens) -> str:
     named = [(f"k{i + 1}", v) for i, v in enumerate(lens.k)] + [("p1", lens.p[0]), ("p2", lens.p[1])]
+    named += [(f"s{i + 1}", v) for i, v in enumerate(lens.s)]
     return f"{lens.model} " + ", ".join(f"{name} {value:g}" for name, value in named if value)

@@ -1,12 +1,12 @@
-"""Pixels: decoding, undistortion and exact resizing of one photograph with its camera.
+"""Pixels: undistortion and exact resizing of one photograph with its camera.
 
 Everything here works on one frame and is safe to call from several threads. While a frame is processed it holds about 60 bytes per
-source pixel (one float32 RGBA copy, its resampled copy and the sampling grid); what stays is 3 or 4 bytes per pixel of the final size.
+source pixel (one float32 RGBA copy, its resampled copy and the sampling grid), of a large photograph that becomes smaller about 13 bytes
+per source pixel beside 60 for each of 4.5 million; what stays is 3 or 4 bytes per pixel of the final size.
 """
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from scipy import sparse
 
+from recon.data.decoding import Header, decode, header
 from recon.data.distortion import distort, is_negligible, pinhole_for
 from recon.data.listing import Frame, FrameProblem, Intrinsics, Lens
 from recon.data.scene import Camera
 
-EXIF_ORIENTATION = 274
 # Focal lengths in image widths: fields of view of 0.06 and 176 degrees. Beyond, the number is in millimetres, or of a normalised image.
 LARGEST_FOCAL, SMALLEST_FOCAL = 1e3, 0.015
 LARGEST_COEFFICIENT = 1e4
+WORKING_PIXELS = 4_500_000
+"""A photograph with more is first reduced to about so many, if it is to become smaller, before its distortion is undone."""
+STRIP_PIXELS = 2_000_000
+"""Source pixels that are resampled at a time."""
+SOFTENED = 0.8
+"""An undistorted picture whose focal length is less than this share of the photograph's has visibly less detail in the middle."""
 _GRID_LOCK = threading.Lock()
 
 
@@ -58,10 +63,16 @@ def read_picture(frame: Frame, target_size: Callable[[int, int], tuple[int, int]
     Raises:
         FrameProblem: Unreadable or truncated file, intrinsics that do not fit the picture, distortion that cannot be undone.
     """
-    image, remarks = decode(frame.file)
+    known = header(frame.file)
+    upright = known is not None and _wants_upright(known, frame.intrinsics)
+    image, remarks = decode(frame.file, upright)
     height, width = image.shape[:2]
     notes: list[str] = []
-    fx, fy, cx, cy, skew, note = resolve(frame.intrinsics, width, height)
+    if upright:
+        notes.append(
+            "photographs turned upright, as their EXIF orientation says: the cameras' width and height are those of the upright ones"
+        )
+    fx, fy, cx, cy, skew, note = resolve(frame.intrinsics, width, height, known is not None and known.quarter_turn)
     if note:
         notes.append(note)
     if not width / -5 <= cx <= width * 1.2 or not height / -5 <= cy <= height * 1.2:
@@ -70,10 +81,20 @@ def read_picture(frame: Frame, target_size: Callable[[int, int], tuple[int, int]
         )
     if not (0 <= cx <= width and 0 <= cy <= height):
         remarks = (*remarks, "the principal point lies outside the image")
+    source_size = width, height
+    new_width, new_height = target_size(width, height)
+    if width * height > WORKING_PIXELS and (new_width, new_height) != (width, height):
+        share = max((WORKING_PIXELS / (width * height)) ** 0.5, new_width / width, new_height / height)
+        width, height = max(new_width, round(width * share)), max(new_height, round(height * share))
+        sx, sy = width / source_size[0], height / source_size[1]
+        fx, fy, cx, cy, skew = fx * sx, fy * sy, cx * sx, cy * sy, skew * sx
+        image = resize_area(image, width, height)
     mask = None
     if frame.mask is not None:
-        mask, extra = decode_mask(frame.mask, width, height)
-        notes += extra
+        mask, extra = decode_mask(frame.mask, width, height, upright)
+        notes += extra if source_size == (width, height) else []
+        if frame.mask_meaning == "ignore":
+            mask = np.where(mask > 0, np.uint8(0), np.uint8(255))
     lens = frame.intrinsics.lens
     if not is_negligible(lens, fx, fy, cx, cy, skew, width, height):
         pinhole = pinhole_for(lens, fx, fy, cx, cy, skew, width, height)
@@ -81,74 +102,47 @@ def read_picture(frame: Frame, target_size: Callable[[int, int], tuple[int, int]
             grid = _sampling_grid(lens, (fx, fy, cx, cy, skew), pinhole, width, height)
         image = _resample(image, grid)
         mask = None if mask is None else _resample(mask[..., None], grid)[..., 0]
+        kept = min(pinhole[0] / fx, pinhole[1] / fy)
         fx, fy, cx, cy = pinhole
-        notes.append(f"lens distortion ({lens.model}) undone once into pinhole images of the same size without empty borders")
+        line = f"lens distortion ({lens.model}) undone once into pinhole images of the same size without empty borders"
+        if kept < SOFTENED:
+            line += f"; the middle keeps {100 * kept:.0f} % of its resolution, as a wide view is flattened"
+        notes.append(line)
     camera = Camera(width, height, fx, fy, cx, cy, frame.world_from_camera)
-    new_width, new_height = target_size(width, height)
     if (new_width, new_height) != (width, height):
         image = resize_area(image, new_width, new_height)
         mask = None if mask is None else resize_area(mask[..., None], new_width, new_height)[..., 0]
         camera = camera.resized(new_width, new_height)
-        line = f"images resampled by area from {width}x{height} to {new_width}x{new_height}"
-        if width % new_width or height % new_height:
-            line += f" (not a whole factor: {width / new_width:.4g} in x, {height / new_height:.4g} in y; intrinsics follow exactly)"
+    w, h = source_size
+    if (new_width, new_height) != (w, h):
+        line = f"images resampled by area from {w}x{h} to {new_width}x{new_height}"
+        if w % new_width or h % new_height:
+            line += f" (not a whole factor: {w / new_width:.4g} in x, {h / new_height:.4g} in y; intrinsics follow exactly)"
         notes.append(line)
-    return Picture(np.ascontiguousarray(image), mask, camera, (width, height), remarks, tuple(notes))
+    return Picture(np.ascontiguousarray(image), mask, camera, source_size, remarks, tuple(notes))
+
+
+def _wants_upright(known: Header, given: Intrinsics) -> bool:
+    """Whether the cameras' width and height prove that they mean the picture turned as EXIF says."""
+    if not known.quarter_turn or given.width is None or given.height is None:
+        return False
+    stored = same_shape(given.width, given.height, known.width, known.height)
+    return not stored and same_shape(given.width, given.height, known.height, known.width)
 
 
 def header_size(file: Path) -> tuple[int, int] | None:
-    """Width and height from the file's header, or None if it cannot be read (decoding will then say why)."""
-    try:
-        with Image.open(file) as picture:
-            return picture.size
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
-        return None
+    """Width and height as stored, from the file's header, or None if it cannot be read (decoding will then say why)."""
+    found = header(file)
+    return None if found is None else (found.width, found.height)
 
 
-def decode(file: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read an image file as 8-bit RGB, or RGBA if it carries transparency.
+def decode_mask(file: Path, width: int, height: int, upright: bool = False) -> tuple[np.ndarray, list[str]]:
+    """Read a mask as [height, width] uint8, 255 inside; a mask of the same shape and another size is resampled by area or repetition.
 
-    The stored orientation is kept: camera poses refer to stored pixels, and an EXIF rotation would silently turn the image under them.
-
-    Returns:
-        Pixels [H, W, 3 or 4] uint8 and remarks on conversions.
-    Raises:
-        FrameProblem: The file is unreadable, truncated, or of a kind without a known brightness range.
+    ``upright``: turn it as its own EXIF says, as its photograph was.
     """
-    remarks: list[str] = []
     try:
-        if file.stat().st_size == 0:
-            raise FrameProblem("the image file is empty (0 bytes): copy it again")
-        with Image.open(file) as picture:
-            if picture.getexif().get(EXIF_ORIENTATION, 1) not in (0, 1):
-                remarks.append("EXIF asks for a rotated display; the stored orientation is kept, because poses refer to stored pixels")
-            picture.load()
-            mode = picture.mode
-            if mode == "F":
-                raise FrameProblem("floating-point images have no known brightness range: convert to 8-bit PNG")
-            if mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-                values = np.asarray(picture, dtype=np.int64)
-                if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-                    raise FrameProblem("32-bit integer images have no known brightness range: convert to 8-bit PNG")
-                remarks.append("16-bit grey image reduced to 8 bits")
-                return np.repeat(((values * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, axis=2), tuple(remarks)
-            if mode == "CMYK":
-                remarks.append("CMYK image converted to RGB without its colour profile")
-            transparent = mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
-            return np.array(picture.convert("RGBA" if transparent else "RGB")), tuple(remarks)
-    except FrameProblem:
-        raise
-    except Image.DecompressionBombError as error:
-        raise FrameProblem(f"the image is too large to be a photograph ({error})") from error
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, struct.error, EOFError) as error:
-        reason = str(error).replace(str(file), file.name).replace(repr(str(file)), file.name)
-        raise FrameProblem(f"the image file is truncated or unreadable ({reason or type(error).__name__}): copy it again") from error
-
-
-def decode_mask(file: Path, width: int, height: int) -> tuple[np.ndarray, list[str]]:
-    """Read a mask as [height, width] uint8, 255 inside; a mask of the same shape and another size is resampled by area or repetition."""
-    try:
-        pixels, _ = decode(file)
+        pixels, _ = decode(file, upright)
     except FrameProblem as problem:
         raise FrameProblem(f"mask {file.name}: {problem}") from problem
     mask = pixels[..., :3].max(axis=2)
@@ -171,7 +165,7 @@ def decode_mask(file: Path, width: int, height: int) -> tuple[np.ndarray, list[s
     return mask, [f"masks resampled from {w}x{h} to {width}x{height}"]
 
 
-def resolve(given: Intrinsics, width: int, height: int) -> tuple[float, float, float, float, float, str]:
+def resolve(given: Intrinsics, width: int, height: int, exif_turns: bool = False) -> tuple[float, float, float, float, float, str]:
     """Complete the intrinsics of a file for the image that was found.
 
     Returns:
@@ -205,6 +199,7 @@ def resolve(given: Intrinsics, width: int, height: int) -> tuple[float, float, f
         return fx, fy, cx, cy, skew, ""
     if not same_shape(w, h, width, height):
         turned = " (it looks rotated by a quarter turn)" if same_shape(h, w, width, height) else ""
+        turned += " (its EXIF orientation asks for a quarter turn)" if exif_turns else ""
         raise FrameProblem(
             f"the image is {width}x{height}{turned} but its intrinsics are for {w}x{h}, another shape: "
             "restore the original images or correct w and h"
@@ -234,11 +229,19 @@ def resize_area(image: np.ndarray, width: int, height: int) -> np.ndarray:
         [height, width, C] uint8
     """
     h, w, channels = image.shape
-    values = _premultiplied(image)
-    values = _area_weights(h, height) @ values.reshape(h, w * channels)
-    values = values.reshape(height, w, channels).transpose(1, 0, 2).reshape(w, height * channels)
-    values = _area_weights(w, width) @ np.ascontiguousarray(values)
-    return _straight(values.reshape(width, height, channels).transpose(1, 0, 2))
+    rows, columns = _area_weights(h, height), _area_weights(w, width)
+    out = np.empty((height, width, channels), np.uint8)
+    strip = max(1, int(STRIP_PIXELS / w * height / h))  # rows of the result at a time, so that the float copy stays small
+    for start in range(0, height, strip):
+        part = rows[start : start + strip]
+        low, high = int(part.indices.min()), int(part.indices.max()) + 1
+        count = part.shape[0]
+        values = _premultiplied(image[low:high])
+        values = part[:, low:high] @ values.reshape(high - low, w * channels)
+        values = values.reshape(count, w, channels).transpose(1, 0, 2).reshape(w, count * channels)
+        values = columns @ np.ascontiguousarray(values)
+        out[start : start + count] = _straight(values.reshape(width, count, channels).transpose(1, 0, 2))
+    return out
 
 
 @lru_cache(maxsize=64)

@@ -16,29 +16,44 @@ import numpy as np
 
 from recon.errors import DataError
 from recon.geometry import Similarity
+from recon.text import printable
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".exr")
+Axes = Literal["opencv", "opengl", "opencv-inverse", "opengl-inverse"]
+MaskMeaning = Literal["object", "ignore"]
 
 
 @dataclass(frozen=True)
 class Lens:
-    """Distortion in normalised camera coordinates (x = X/Z, y = Y/Z), see :mod:`recon.data.distortion`.
+    """Distortion in normalised camera coordinates (x = X/Z, y = Y/Z, r^2 = x^2 + y^2), see :mod:`recon.data.distortion`.
 
     Attributes:
-        model: "polynomial": radial factor 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8; "rational": OpenCV's
-            (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6), both with tangential p1, p2;
-            "fisheye": angle theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8).
+        model: What ``k`` means:
+            "polynomial": radial factor 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8;
+            "rational": OpenCV's (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6);
+            "fisheye": "polynomial" on the equidistant plane, in which a point lies theta (its angle) from the centre, not r;
+            "fisheye624": there a radial factor of six terms k1 .. k6 first, then the tangential and prism terms of its result;
+            "fov": r becomes atan(2 r tan(k1 / 2)) / k1 (Devernay and Faugeras);
+            "division": r_ideal = r / (1 + k1 r^2), r the distorted radius (Fitzgibbon);
+            "eucm": x / (k1 sqrt(k2 r^2 + 1) + 1 - k1) (Khomutenko).
         k: k1 .. k6.
-        p: p1, p2.
+        p: Tangential p1, p2 of the first four models.
+        s: Thin prism s1 r^2 + s2 r^4 in x and s3 r^2 + s4 r^4 in y, of the first four models.
     """
 
-    model: Literal["polynomial", "rational", "fisheye"] = "polynomial"
+    model: Literal["polynomial", "rational", "fisheye", "fisheye624", "fov", "division", "eucm"] = "polynomial"
     k: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     p: tuple[float, float] = (0.0, 0.0)
+    s: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+    @property
+    def is_perspective(self) -> bool:
+        """Whether it is a pinhole with small corrections; the other models see half a sphere and more."""
+        return self.model in ("polynomial", "rational")
 
     @property
     def is_pinhole(self) -> bool:
-        return self.model != "fisheye" and not any(self.k) and not any(self.p)
+        return self.is_perspective and not any(self.k) and not any(self.p) and not any(self.s)
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,7 @@ class Frame:
         intrinsics: Not yet checked.
         split: The dataset's own assignment, if it has one.
         mask: Mask image, if the dataset names one.
+        mask_meaning: "object": white is the object. "ignore": white is to be left out. None: to be found out by its look.
     """
 
     where: str
@@ -87,6 +103,24 @@ class Frame:
     intrinsics: Intrinsics
     split: Literal["train", "test"] | None = None
     mask: Path | None = None
+    mask_meaning: MaskMeaning | None = None
+
+
+@dataclass(frozen=True)
+class Points:
+    """Sparse points of a reconstruction.
+
+    Attributes:
+        xyz: World. [N, 3] float64
+        rgb: Colours. [N, 3] uint8 or None
+        track: In how many photographs each was found. [N] int or None
+        error: Its mean reprojection error, pixels. [N] float or None
+    """
+
+    xyz: np.ndarray
+    rgb: np.ndarray | None = None
+    track: np.ndarray | None = None
+    error: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +135,8 @@ class Listing:
         world_from_scene: Bounds the dataset states, if it does.
         bounds_note: How they are stated, for the user.
         unit: Name of the world unit, or None if unknown.
+        points: Sparse points that come with it.
+        axes: Camera axes that the file was read as having.
     """
 
     root: Path
@@ -110,6 +146,8 @@ class Listing:
     world_from_scene: Similarity | None = None
     bounds_note: str = ""
     unit: str | None = None
+    points: Points | None = None
+    axes: Literal["opencv", "opengl"] = "opencv"
 
 
 class FrameProblem(Exception):
@@ -135,17 +173,23 @@ class Findings:
 
     def all_warnings(self) -> tuple[str, ...]:
         """Warnings, with those that repeat over frames folded into one line each."""
-        return (*self.warnings, *grouped(self.mended))
+        return tuple(printable(line) for line in (*self.warnings, *grouped(self.mended)))
 
-    def raise_if_any(self, root: Path) -> None:
-        """Raise one :class:`DataError` with every problem gathered so far, if there is one."""
-        problems = [*self.fatal, *grouped(self.bad)]
+    def all_notes(self) -> tuple[str, ...]:
+        """Notes, safe to show."""
+        return tuple(printable(line) for line in self.notes)
+
+    def raise_if_any(self, root: Path, frames: int | None = None) -> None:
+        """Raise one :class:`DataError` with every problem gathered so far, if there is one; ``frames``: how many were listed."""
+        problems = [printable(line) for line in (*self.fatal, *grouped(self.bad))]
         if not problems:
             return
         if self.fatal:
             hint = "Mend what is listed and load again; `recon inspect` shows what is understood without training."
         else:
             hint = "Mend the frames named, or leave them out with --skip-bad-frames."
+            if frames is not None and len({where for where, _ in self.bad}) >= frames:
+                hint = "Mend what is listed: it holds for all frames, so there is none to go on with."
         raise DataError(f"the dataset {root} cannot be used:", problems, hint)
 
     def skip_bad(self) -> None:

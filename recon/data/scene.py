@@ -88,6 +88,7 @@ class View:
         camera: Its camera, in world coordinates.
         split: Whether it is trained on or held out.
         mask: Object mask from the dataset, 255 inside. Kept apart from alpha so that it can be ignored. [H, W] uint8 or None
+        ignore: Pixels that are left out of every loss and comparison: a person who walked by, a time stamp. [H, W] bool or None
     """
 
     name: str
@@ -95,6 +96,7 @@ class View:
     camera: Camera
     split: Literal["train", "test"]
     mask: np.ndarray | None = None
+    ignore: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Scene:
         unit: Name of the world unit ("mm"), or None if unknown.
         notes: How bounds and split were found, one line each, for the user.
         warnings: Things that were mended or left out, one line each.
+        points: Sparse points of the reconstruction that the cameras come from, world. [N, 3] float64 or None
+        point_colors: [N, 3] uint8, with ``points``.
     """
 
     name: str
@@ -126,6 +130,8 @@ class Scene:
     unit: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    points: np.ndarray | None = None
+    point_colors: np.ndarray | None = None
 
     def split(self, name: Literal["train", "test"]) -> tuple[View, ...]:
         """The views of one split, in order."""

@@ -39,20 +39,36 @@ def unify_alpha(views: tuple[View, ...], findings: Findings) -> tuple[View, ...]
     )
 
 
+def note_premultiplied(views: Sequence[View], findings: Findings) -> None:
+    """Say so if colours look multiplied by alpha, which PNG does not mean: none exceeds its alpha, and they fade towards the rim."""
+    if views[0].image.shape[2] != 4:
+        return
+    faint, solid, count = [], [], 0
+    for view in views:
+        alpha, brightest = view.image[..., 3], view.image[..., :3].max(axis=2)
+        rim = (alpha > 0) & (alpha < 255)
+        if (brightest[rim] > alpha[rim]).any():
+            return
+        count += int(rim.sum())
+        faint.append(brightest[rim & (alpha < 85)])
+        solid.append(brightest[rim & (alpha > 170)])
+    if count < 100 or not sum(map(len, faint)) or not sum(map(len, solid)):
+        return
+    if float(np.concatenate(faint).mean()) < 0.5 * float(np.concatenate(solid).mean()):
+        findings.notes.append("colours look premultiplied: none is brighter than its alpha; they are read as straight, as PNG has them")
+
+
 def detect_background(views: Sequence[View], use_masks: bool, findings: Findings) -> Background:
     """What is behind the object, see :attr:`recon.data.scene.Scene.background`; adds a note that says so."""
     if views[0].image.shape[2] == 4:
         findings.notes.append("background: transparent (alpha)")
         return "alpha"
     with_mask = sum(view.mask is not None for view in views)
-    if 0 < with_mask < len(views):
-        findings.warnings.append(f"only {with_mask} of {len(views)} views have a mask, so masks are not used")
-    elif with_mask and use_masks:
+    if with_mask == len(views) and use_masks:
         if masks_are_silhouettes(views):
             findings.notes.append("background: everything outside the masks")
             return "masks"
-        findings.warnings.append("the masks reach the images' borders nearly everywhere, so they do not outline an object and are not used")
-    elif with_mask:
+    elif with_mask and not use_masks:
         findings.notes.append("masks are there but not used")
     color = plain_color(views)
     if color is not None:

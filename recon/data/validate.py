@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
+from recon.data.axes import MEANING, better_reading
 from recon.data.listing import Findings, Frame, FrameProblem
 
 # max |R^T R - I|: below the first, rounding of float32 files; up to the second, mended with a warning; beyond, refused.
@@ -96,11 +98,13 @@ def drop_missing(frames: Sequence[Frame], findings: Findings, skip_bad_frames: b
     return kept
 
 
-def check_views(poses: Sequence[np.ndarray], findings: Findings) -> None:
+def check_views(poses: Sequence[np.ndarray], findings: Findings, read_as: Literal["opencv", "opengl"]) -> None:
     """Whether there are enough views and whether they see the object from different places.
 
     Args:
         poses: ``world_from_camera`` of the usable frames, each [3, 4].
+        findings: What is wrong goes there.
+        read_as: Camera axes that the matrices were read with; where another reading gives different places, that is said.
     """
     if len(poses) < MIN_VIEWS:
         what = {0: "no usable image is left", 1: "only one view is usable"}.get(len(poses), f"only {len(poses)} views are usable")
@@ -113,4 +117,8 @@ def check_views(poses: Sequence[np.ndarray], findings: Findings) -> None:
         if np.abs(stacked[:, :, :3] - stacked[0, :, :3]).max() < 1e-9:
             findings.fatal.append("all cameras are equal: the poses were not estimated, or were not written")
         else:
-            findings.fatal.append("all cameras stand at the same point and only turn: there is no parallax, so no depth can be found")
+            line = "all cameras stand at the same point and only turn: there is no parallax, so no depth can be found"
+            reading = better_reading(poses, read_as)
+            if reading is not None:
+                line += f"; but they look at one place from all around if their matrices are read as {MEANING[reading]}: --axes {reading}"
+            findings.fatal.append(line)

@@ -28,7 +28,7 @@ def silhouette(mesh_world: Mesh | RayScene, camera: Camera) -> np.ndarray:
 
 def object_mask(view: View) -> np.ndarray | None:
     """The mask that came with a view, or where its alpha is above one half; None without either. [H, W] bool"""
-    if view.mask is not None:
+    if view.mask is not None and view.ignore is None:  # a mask with pixels to ignore was completed, and is no truth
         return view.mask > 127
     if view.image.shape[2] == 4:
         return view.image[..., 3] > 127

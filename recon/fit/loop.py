@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recon.checkpoint import Checkpoint, save_checkpoint
 from recon.console import Reporter, duration
-from recon.errors import DivergedError, Interrupted
+from recon.errors import DivergedError, Interrupted, recon_command
 from recon.fields.base import Field, FieldModule
 from recon.fit.config import FitConfig, LossName
 from recon.fit.run import FitRun
@@ -163,7 +163,7 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
                 run.set_status("running", step)
             if stop() and step < config.steps:
                 run.set_status("interrupted", step)
-                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", f"recon resume {run.folder}")
+                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", recon_command("resume", run.folder))
 
 
 def rate(config: FitConfig, step: int) -> float:

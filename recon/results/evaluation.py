@@ -119,7 +119,10 @@ def _images(run: Run, method: Method, scene: Scene, views: Sequence[View], repor
     per_view, began = [], time.perf_counter()
     for i, view in enumerate(views):
         rendered = render_view(method, view.camera, scene.scene_from_world)
-        scores = image_metrics(rendered.rgb, photograph(view, scene), object_mask(view))
+        shown = photograph(view, scene)
+        if view.ignore is not None:
+            shown = np.where(view.ignore[..., None], rendered.rgb, shown)  # what masks ignore counts as right
+        scores = image_metrics(rendered.rgb, shown, object_mask(view))
         per_view.append({"view": view.name, **vars(scores)})
         write_picture(run.eval / f"{view_stem(view.name)}.png", Image.fromarray(to_uint8(rendered.rgb)))
         reporter.progress("evaluate", (i + 1) / len(views), f"view {i + 1}/{len(views)}  PSNR {scores.psnr:.2f} dB")

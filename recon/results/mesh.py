@@ -89,6 +89,10 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
         return report
     mesh = color_vertices(mesh, field_color(method, centers))
     mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
+    shift = writers.stl_shift(Similarity.from_json(info["world_from_scene"]).apply(mesh.vertices))
+    if shift.any():
+        where = ", ".join(f"{x:.10g}" for x in shift)
+        reporter.warn(f"mesh.stl: too far from the origin for its 32-bit numbers, so ({where}) in the world is its origin; the others stay")
     write_mesh(mesh, run.exports, ("ply", "stl"), info)
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
@@ -310,30 +314,3 @@ def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporte
     for line in left_out:
         reporter.say(line)
     return written
-
-
-def export_cameras(run: Run) -> Path:
-    """Write the run's cameras as ``exports/transforms.json`` (nerfstudio's format: OpenGL axes, pixel centres at +0.5, world units)."""
-    frames = []
-    for view in run.scene_info()["views"]:
-        camera = Camera.from_json(view["camera"])
-        pose = np.eye(4)
-        pose[:3] = camera.world_from_camera
-        pose[:3, 1:3] *= -1.0
-        frames.append(
-            {
-                "file_path": view["name"],
-                "split": view["split"],
-                "w": camera.width,
-                "h": camera.height,
-                "fl_x": camera.fx,
-                "fl_y": camera.fy,
-                "cx": camera.cx,
-                "cy": camera.cy,
-                "transform_matrix": pose.tolist(),
-            }
-        )
-    run.exports.mkdir(parents=True, exist_ok=True)
-    path = run.exports / "transforms.json"
-    write_text_atomically(path, json.dumps({"camera_model": "PINHOLE", "frames": frames}, indent=1))
-    return path

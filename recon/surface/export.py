@@ -3,8 +3,11 @@
 Each file is written under a temporary name in the same folder, flushed and renamed, so that a reader never sees half of one.
 
 World axes are kept as they are in every format. glTF says that y is up; a world with another axis up lies on its side in a viewer, unless
-``up`` names that axis. The axes and the unit are recorded in the file: ``asset.extras`` of a .glb, comments of an .obj or .ply. glTF's unit
-is the metre; lengths are **not** converted to it.
+``up`` names that axis. The axes and the unit are recorded in the file: ``asset.extras`` of a .glb, comments of an .obj or .ply, the header
+of an .stl. Where the world's unit is known, a .glb is in metres, as glTF wants it, and an .stl in millimetres, as everybody takes it; the
+others, and all where it is not known, are in world units.
+
+An .stl has 32-bit coordinates: a part so far from the origin that they would spoil it is moved to the origin by :func:`stl_shift`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from recon.config.values import Up
+from recon.data.units import factor
 from recon.errors import UsageError
 from recon.files import whole
 from recon.geometry import Similarity
@@ -25,6 +29,8 @@ from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, transform_mesh
 
 FORMATS = (".glb", ".obj", ".ply", ".stl")
+STL_COARSE = 1e-4
+"""An .stl whose numbers would be off by more than this share of the part's size is moved to the origin."""
 
 
 def export_mesh(
@@ -62,12 +68,14 @@ def export_mesh(
     if suffix == ".glb":
         rotation = np.eye(3) if up is None else _gltf_from_world(up)
         turned = transform_mesh(mesh, Similarity(rotation=rotation))
+        metres = factor("m", unit)
         extras = {"unit": unit, "world_up": up, "gltf_from_world_rotation": rotation.tolist(), "axes": "world" if up is None else "turned"}
-        _write(path, lambda f: f.write(glb_bytes(turned, extras, unlit=unlit)))
+        extras["gltf_from_world_scale"] = metres
+        _write(path, lambda f: f.write(glb_bytes(turned, extras, unlit=unlit, scale=metres)))
         return [path]
     if suffix == ".obj":
         return _write_obj(mesh, path, unit)
-    _write(path, lambda f: _write_ply(mesh, f, unit) if suffix == ".ply" else _write_stl(mesh, f))
+    _write(path, lambda f: _write_ply(mesh, f, unit) if suffix == ".ply" else _write_stl(mesh, f, unit))
     return [path]
 
 
@@ -94,12 +102,12 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write(file)
 
 
-def _needs_float64(vertices: np.ndarray) -> bool:
-    """Whether float32 would move vertices by more than 1e-5 of the mesh's size, because the mesh is far from the origin."""
+def _needs_float64(vertices: np.ndarray, share: float = 1e-5) -> bool:
+    """Whether float32 would move vertices by more than a share of the mesh's size, because the mesh is far from the origin."""
     if len(vertices) == 0:
         return False
     size = float((vertices.max(0) - vertices.min(0)).max())
-    return float(np.abs(vertices).max()) * 2.0**-24 > 1e-5 * size
+    return float(np.abs(vertices).max()) * 2.0**-24 > share * size
 
 
 def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
@@ -134,10 +142,23 @@ def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
         file.write(faces.tobytes())
 
 
-def _write_stl(mesh: Mesh, file: BinaryIO) -> None:
-    file.write(b"formfield".ljust(80, b" ") + np.uint32(len(mesh.faces)).tobytes())
+def stl_shift(vertices: np.ndarray) -> np.ndarray:
+    """The point, whole world units, that becomes an .stl's origin: the world's own, unless 32-bit coordinates are too coarse there. [3]"""
+    if not _needs_float64(vertices, STL_COARSE):
+        return np.zeros(3)
+    size = float((vertices.max(0) - vertices.min(0)).max())
+    step = 10.0 ** np.floor(np.log10(size)) if size > 0 else 1.0
+    return np.round((vertices.min(0) + vertices.max(0)) / 2 / step) * step
+
+
+def _write_stl(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
+    shift, millimetres = stl_shift(mesh.vertices), factor("mm", unit)
+    head = f"formfield {'mm' if unit else 'unit unknown'}"
+    if shift.any():
+        head += " origin " + " ".join(f"{x:.10g}" for x in shift * millimetres)
+    file.write(head[:80].encode("ascii", "replace").ljust(80, b" ") + np.uint32(len(mesh.faces)).tobytes())
     for part in _chunks(len(mesh.faces)):
-        corners = mesh.vertices[mesh.faces[part]]
+        corners = (mesh.vertices[mesh.faces[part]] - shift) * millimetres
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         records = np.zeros(len(corners), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
         records["normal"] = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
@@ -163,19 +184,35 @@ def _write_obj(mesh: Mesh, path: Path, unit: str | None) -> list[Path]:
         written += [mtl, png]
     with _atomic(path) as file:
         file.write(("\n".join(head) + "\n").encode())
+        # Positions are shared across the texture's seams: v and vt have indices of their own, so the surface stays closed.
+        first, place = _shared(mesh.vertices)
+        digits = 15 if _needs_float64(mesh.vertices) else 9
+        line = "v " + " ".join([f"%.{digits}g"] * 3)
         if mesh.colors is not None and mesh.texture is None:
-            _rows(file, "v %.9g %.9g %.9g %.4f %.4f %.4f\n", np.concatenate([mesh.vertices, mesh.colors / 255.0], axis=1))
+            _rows(file, line + " %.4f %.4f %.4f\n", np.concatenate([mesh.vertices, mesh.colors / 255.0], axis=1)[first])
         else:
-            _rows(file, "v %.9g %.9g %.9g\n", mesh.vertices)
+            _rows(file, line + "\n", mesh.vertices[first])
+        indices = [place[mesh.faces] + 1]
         if mesh.uv is not None:
             _rows(file, "vt %.7g %.7g\n", mesh.uv)
+            indices.append(mesh.faces + 1)
         if mesh.normals is not None:
             _rows(file, "vn %.5f %.5f %.5f\n", mesh.normals)
+            indices.append(mesh.faces + 1)
         has_uv, has_normals = mesh.uv is not None, mesh.normals is not None
         corner = {(False, False): "%d", (True, False): "%d/%d", (False, True): "%d//%d", (True, True): "%d/%d/%d"}[has_uv, has_normals]
-        repeat = 1 + has_uv + has_normals
-        _rows(file, f"f {corner} {corner} {corner}\n", np.repeat(mesh.faces + 1, repeat, axis=1))
+        _rows(file, f"f {corner} {corner} {corner}\n", np.stack(indices, axis=2).reshape(len(mesh.faces), -1))
     return written
+
+
+def _shared(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that hold each position first, in their order, and for every vertex which of those it is. [P], [V]"""
+    rows = np.ascontiguousarray(vertices).view([("", vertices.dtype)] * 3).reshape(-1)
+    _, first, place = np.unique(rows, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[place.reshape(-1)]
 
 
 def _rows(file: BinaryIO, line: str, values: np.ndarray, chunk: int = 2**16) -> None:

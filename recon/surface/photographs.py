@@ -91,6 +91,8 @@ def _sample(view: View, points: np.ndarray, use_masks: bool) -> tuple[np.ndarray
             inside &= pixel[:, 3] == 255
         if use_masks and view.mask is not None:
             inside &= view.mask[row, column] > 127
+        if view.ignore is not None:
+            inside &= ~view.ignore[row, column]
     return inside, color / 255.0
 
 

@@ -65,13 +65,14 @@ def read_surface(path: Path) -> Mesh:
             normals = np.asarray(part.vertex_normals, np.float64) @ pose[:3, :3].T
             normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
             mesh = replace(mesh, colors=None, uv=uv, normals=normals, texture=texture)
-    return transform_mesh(mesh, Similarity(rotation=world_from_gltf(path)))
+    return transform_mesh(mesh, world_from_gltf(path))
 
 
-def world_from_gltf(path: Path) -> np.ndarray:
-    """The rotation from a .glb's axes to the world's, as its ``asset.extras`` tell it; none for other programs' files. [3, 3]"""
+def world_from_gltf(path: Path) -> Similarity:
+    """From a .glb's axes and unit to the world's, as its ``asset.extras`` tell it; the identity for other programs' files."""
     with open(path, "rb") as file:
         header = file.read(20)
         tree = json.loads(file.read(int.from_bytes(header[12:16], "little")))
     extras = tree["asset"].get("extras") or {}
-    return np.array(extras.get("gltf_from_world_rotation", np.eye(3)), np.float64).T
+    rotation = np.array(extras.get("gltf_from_world_rotation", np.eye(3)), np.float64).T
+    return Similarity(1.0 / float(extras.get("gltf_from_world_scale", 1.0)), rotation)

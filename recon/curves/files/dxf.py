@@ -14,7 +14,7 @@ from recon.curves.files.wireframe import Wireframe
 from recon.errors import require_extra
 from recon.files import whole
 
-UNIT_CODES = {"in": 1, "ft": 2, "mm": 4, "cm": 5, "m": 6, "um": 13, "dm": 14}
+UNIT_CODES = {"in": 1, "ft": 2, "mm": 4, "cm": 5, "m": 6, "um": 13, "dm": 14, "km": 7}
 """DXF's ``$INSUNITS``; 0 where the unit is not known."""
 
 
@@ -34,6 +34,13 @@ def write_dxf(wireframe: Wireframe, path: Path) -> None:
     space = document.modelspace()
     for curve in wireframe.curves:
         _add(space, curve, ezdxf)
+    if wireframe.curves:
+        # Programs open a drawing at the place and size that it says, wherever its lines are.
+        points = np.concatenate([curve.control_points for curve in wireframe.curves])
+        low, high = points.min(0), points.max(0)
+        space.reset_extents(low.tolist(), high.tolist())
+        middle, height = (low + high) / 2, float((high - low)[:2].max())
+        document.set_modelspace_vport(1.1 * height if height > 0 else 1.0, (float(middle[0]), float(middle[1])))
     with whole(path) as part:
         document.saveas(part)
 

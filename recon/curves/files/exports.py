@@ -10,7 +10,7 @@ from typing import get_args
 from recon.config.values import CurveFormat
 from recon.curves.files.dxf import write_dxf
 from recon.curves.files.polylines import write_obj, write_parametric_edges, write_ply
-from recon.curves.files.step import write_step_curves
+from recon.curves.files.step import step_shift, write_step_curves
 from recon.curves.files.svg import write_svg
 from recon.curves.files.wireframe import Wireframe, save
 from recon.data.scene import Camera
@@ -76,6 +76,13 @@ def export_curves(
         path = folder / _FILES[name]
         _WRITERS[name](wireframe, path)
         written.append(path)
+    if "step" in formats and wireframe.curves:
+        if wireframe.unit is None:
+            notes.append("curves.step: the world's unit is not known, so one counts as a millimetre; --unit says which it is")
+        shift = step_shift(wireframe)
+        if shift.any():
+            where = ", ".join(f"{x:.10g}" for x in shift)
+            notes.append(f"curves.step: far from the origin, so ({where}) in the world is its origin; the other files are not moved")
     return written, notes
 
 

@@ -14,8 +14,23 @@ from recon.curves.files.wireframe import END_TOLERANCE, Wireframe
 from recon.files import whole
 from recon.geometry import Similarity
 
-MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "dm": 100.0, "um": 1e-3, "in": 25.4, "ft": 304.8}
+MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "dm": 100.0, "um": 1e-3, "in": 25.4, "ft": 304.8, "km": 1e6}
 """STEP files are written in millimetres; a unit that is not known counts as one millimetre."""
+
+
+FAR = 1e4
+"""A part farther from the origin than this many times its size is moved there: CAD programs work with an absolute tolerance."""
+
+
+def step_shift(wireframe: Wireframe) -> np.ndarray:
+    """The point, world units, that becomes a STEP file's origin: the world's own, unless the part is far from it. [3]"""
+    points = np.concatenate([c.control_points for c in wireframe.curves]) if wireframe.curves else np.zeros((1, 3))
+    low, high = points.min(0), points.max(0)
+    size = float((high - low).max())
+    if size == 0 or float(np.abs(points).max()) <= FAR * size:
+        return np.zeros(3)
+    step = 10.0 ** np.floor(np.log10(size))
+    return np.round((low + high) / 2 / step) * step
 
 
 def write_step_curves(wireframe: Wireframe, path: Path) -> None:
@@ -26,7 +41,8 @@ def write_step_curves(wireframe: Wireframe, path: Path) -> None:
         ValueError: If OpenCASCADE refuses a curve.
         DataError: If the file cannot be written.
     """
-    scaled = wireframe.transformed(Similarity(MILLIMETRES.get(wireframe.unit or "", 1.0)))
+    factor = MILLIMETRES.get(wireframe.unit or "", 1.0)
+    scaled = wireframe.transformed(Similarity(factor, translation=-factor * step_shift(wireframe)))
     builder = occ("BRep").BRep_Builder()
     compound = occ("TopoDS").TopoDS_Compound()
     builder.MakeCompound(compound)

@@ -9,29 +9,48 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from recon.data.formats.transforms import frame_list, intrinsics, locate, pose, read_json
+from recon.data.formats.base import Claim
+from recon.data.formats.files import Files
+from recon.data.formats.transforms import frame_list, intrinsics, pose, read_json
 from recon.data.listing import Findings, Frame, FrameProblem, Listing
 
 FORMAT = "blender"
 
 
-def recognises(root: Path) -> bool:
-    return (root / "transforms_train.json").is_file()
+FILES = "transforms_train.json (Blender)"
 
 
-def read(root: Path, findings: Findings) -> Listing:
+def owns(path: Path) -> Claim | None:
+    if path.name in ("transforms_train.json", "transforms_test.json", "transforms_val.json") and path.is_file():
+        path = path.parent
+    file = path / "transforms_train.json"
+    return Claim(path, file) if file.is_file() else None
+
+
+def read(claim: Claim, findings: Findings) -> Listing:
     """List a Blender scene. ``test`` is held out; ``val`` only if there is no ``test``; other files are not read."""
-    frames = list(_read_split(root, "train", findings))
-    held_out = next((name for name in ("test", "val") if (root / f"transforms_{name}.json").is_file()), None)
-    if held_out is not None:
-        frames += [replace(frame, split="test") for frame in _read_split(root, held_out, findings)]
-        findings.notes.append(f"split: kept from transforms_train.json and transforms_{held_out}.json")
-    else:
+    files = Files(claim.root)
+    frames = _read_split(files, "train", findings)
+    held_out = None
+    for name in ("test", "val"):
+        if not (claim.root / f"transforms_{name}.json").is_file():
+            continue
+        others = _read_split(files, name, findings)
+        if others and not any(frame.file.is_file() for frame in others):
+            findings.warnings.append(f"transforms_{name}.json lists {len(others)} images, none of which exists: it is left aside")
+            continue
+        held_out = name
+        frames += [replace(frame, split="test") for frame in others]
+        findings.notes.append(f"split: kept from transforms_train.json and transforms_{name}.json")
+        break
+    files.remark(findings)
+    if held_out is None:
         frames = [replace(frame, split=None) for frame in frames]
-    return Listing(root, FORMAT, tuple(frames), has_split=held_out is not None)
+    return Listing(claim.root, FORMAT, tuple(frames), has_split=held_out is not None, axes="opengl")
 
 
-def _read_split(root: Path, split: str, findings: Findings) -> list[Frame]:
+def _read_split(files: Files, split: str, findings: Findings) -> list[Frame]:
+    root = files.root
     file = root / f"transforms_{split}.json"
     data = read_json(file, findings)
     if data is None:
@@ -42,13 +61,15 @@ def _read_split(root: Path, split: str, findings: Findings) -> list[Frame]:
         if not isinstance(entry, dict):
             findings.bad.append((where, "is not an object {...}"))
             continue
+        if isinstance(entry.get("file_path"), str):
+            where = f"{where} ({entry['file_path']})"
         try:
-            name, path = locate(root, entry.get("file_path"), "file_path")
+            name, path = files.locate(entry.get("file_path"), "file_path")
             folder, _, rest = name.partition("/")
             if "camera_intrinsics" in entry and rest and (root / f"{folder}_img").is_dir():
-                name, path = locate(root, f"{folder}_img/{rest}", "file_path")
+                name, path = files.locate(f"{folder}_img/{rest}", "file_path")
                 beside = True
-            where = f"{where} ({name})"
+            where = f"{file.name} frame {index} ({name})"
             matrix = pose(entry.get("transform_matrix"), "transform_matrix", opengl=True)
             frames.append(Frame(where, name, path, matrix, intrinsics(data, entry, "PINHOLE"), split="train"))
         except FrameProblem as problem:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import rq
 
+from recon.data.formats.base import Claim
 from recon.data.listing import IMAGE_SUFFIXES, Findings, Frame, FrameProblem, Intrinsics, Listing, natural_key
 from recon.geometry import Similarity
 
@@ -21,15 +22,23 @@ FORMAT = "dtu"
 CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 IMAGE_FOLDERS = ("image", "images", "rgb")
 MASK_FOLDERS = ("mask", "masks")
+DTU_DISTANCE = (450.0, 1000.0)
+"""Of DTU's cameras from the middle of what they see, mm (measured on its scans: 600 to 700)."""
 
 
-def recognises(root: Path) -> bool:
-    return any((root / name).is_file() for name in CAMERA_FILES)
+FILES = "cameras_sphere.npz (DTU, IDR, NeuS)"
 
 
-def read(root: Path, findings: Findings, file_name: str | None = None) -> Listing:
-    """List a DTU/NeuS dataset. Its ``scale_mat`` gives the bounds; the world unit is mm if the folder's name says DTU or scan."""
-    file = root / (file_name or next(name for name in CAMERA_FILES if (root / name).is_file()))
+def owns(path: Path) -> Claim | None:
+    if path.name in CAMERA_FILES and path.is_file():
+        return Claim(path.parent, path)
+    name = next((name for name in CAMERA_FILES if (path / name).is_file()), None)
+    return None if name is None else Claim(path, path / name)
+
+
+def read(claim: Claim, findings: Findings) -> Listing:
+    """List a DTU/NeuS dataset. Its ``scale_mat`` gives the bounds; the world unit is mm if the cameras stand as DTU's do."""
+    root, file = claim.root, claim.source
     arrays = _read_npz(file, findings)
     indices = sorted(int(match[1]) for key in arrays if (match := re.fullmatch(r"world_mat_(\d+)", key)))
     if not indices:
@@ -54,12 +63,24 @@ def read(root: Path, findings: Findings, file_name: str | None = None) -> Listin
         # Integer pixel centres become +0.5.
         intrinsics = Intrinsics(fx=k[0, 0], fy=k[1, 1], cx=k[0, 2] + 0.5, cy=k[1, 2] + 0.5, skew=k[0, 1])
         mask = None if masks is None else masks[index]
-        frames.append(Frame(where, name, path, world_from_camera, intrinsics, None, mask if mask is not None and mask.is_file() else None))
+        frames.append(
+            Frame(where, name, path, world_from_camera, intrinsics, None, mask if mask is not None and mask.is_file() else None, "object")
+        )
     bounds, note = _scale_mat(arrays, indices, file, findings)
-    unit = "mm" if re.search(r"dtu|(^|[^a-z])scan_?\d", f"{root.parent.name}/{root.name}".lower()) else None
-    if unit:
-        findings.notes.append('unit: mm, because the folder\'s name says DTU ("dtu" or "scan..")')
+    unit = _unit(root, frames, bounds, findings)
     return Listing(root, FORMAT, tuple(frames), world_from_scene=bounds, bounds_note=note, unit=unit)
+
+
+def _unit(root: Path, frames: list[Frame], bounds: Similarity | None, findings: Findings) -> str | None:
+    """ "mm" for DTU's scans. A folder's name proves nothing by itself: DTU's cameras also stand half a metre and more from what they
+    see."""
+    if bounds is None or not frames or not re.search(r"dtu|(^|[^a-z])scan_?\d", f"{root.parent.name}/{root.name}".lower()):
+        return None
+    distance = float(np.median([np.linalg.norm(f.world_from_camera[:, 3] - bounds.translation) for f in frames]))
+    if not DTU_DISTANCE[0] <= distance <= DTU_DISTANCE[1]:
+        return None
+    findings.notes.append(f"unit: mm, because the folder's name says DTU and the cameras stand {distance:.0f} away, as DTU's do")
+    return "mm"
 
 
 def decompose_projection(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,44 +1,74 @@
-"""nerfstudio and instant-ngp: ``transforms.json``, OpenGL camera axes, pixel centres at +0.5, lens distortion."""
+"""``transforms.json``: nerfstudio, instant-ngp, NeuS2, Neuralangelo, NeRFCapture and this program. OpenGL camera axes, pixel centres at
++0.5, lens distortion.
+
+What dialects add: ``from_na`` (NeuS2: OpenCV axes), ``intrinsic_matrix``, ``x_fov`` in degrees, ``applied_transform`` and
+``applied_scale``, ``sphere_center`` and ``sphere_radius`` (Neuralangelo: bounds), ``ply_file_path`` (sparse points), split lists, ``unit``
+(this program's).
+"""
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from recon.data.formats.transforms import frame_list, intrinsics, is_file, locate, pose, read_json
-from recon.data.listing import Findings, Frame, FrameProblem, Listing
+from recon.data.formats.base import Claim
+from recon.data.formats.files import Files, is_file
+from recon.data.formats.transforms import frame_list, intrinsics, pose, read_json
+from recon.data.listing import Findings, Frame, FrameProblem, Listing, Points
+from recon.data.ply import read_points
+from recon.data.units import METRES
+from recon.errors import DataError
 from recon.geometry import Similarity
 
 FORMAT = "nerfstudio"
+FILES = "transforms.json (nerfstudio, instant-ngp, NeuS2, Neuralangelo, NeRFCapture)"
+FILE_NAMES = ("transforms.json", "transform.json")
 
 
-def recognises(root: Path) -> bool:
-    return (root / "transforms.json").is_file()
+def owns(path: Path) -> Claim | None:
+    if path.is_file():
+        # Any other .json is believed to be one if nobody else claims it: the table asks this module last for files.
+        return Claim(path.parent, path) if path.suffix.lower() == ".json" else None
+    name = next((name for name in FILE_NAMES if (path / name).is_file()), None)
+    return None if name is None else Claim(path, path / name)
 
 
-def read(root: Path, findings: Findings, file_name: str = "transforms.json") -> Listing:
+def read(claim: Claim, findings: Findings) -> Listing:
     """List a ``transforms.json`` dataset.
 
     The world is the one before ``applied_transform`` and ``applied_scale``, if the file records them, so that exports fit the
     reconstruction that the poses came from.
     """
-    file = root / file_name
+    root, file = claim.root, claim.source
     data = read_json(file, findings)
     if data is None:
         return Listing(root, FORMAT, ())
+    entries = frame_list(data, file, findings)
+    if _beside(root, entries):
+        findings.notes.append(f"{file.name} names pictures that lie beside its folder, in {root.parent.name}/")
+        root = root.parent
+    files = Files(root)
     world_from_file = _undo_applied(data, file, findings)
-    assign = _split_lists(root, data, findings)
+    assign = _split_lists(files, claim.root, data, findings)
+    opengl = data.get("from_na") is not True
+    if not opengl:
+        findings.notes.append(f"camera axes: OpenCV's, because {file.name} says from_na (NeuS2)")
     frames, unlisted, unmasked = [], 0, 0
-    for index, entry in enumerate(frame_list(data, file, findings)):
+    for index, entry in enumerate(entries):
         where = f"{file.name} frame {index}"
         if not isinstance(entry, dict):
             findings.bad.append((where, "is not an object {...}"))
             continue
+        raw = entry.get("file_path")
+        if isinstance(raw, str):
+            where = f"{where} ({raw})"
+            raw = posixpath.normpath(posixpath.join(claim.root.name, raw.replace("\\", "/"))) if root != claim.root else raw
         try:
-            name, path = locate(root, entry.get("file_path"), "file_path", ".jpg")
-            where = f"{where} ({name})"
+            name, path = files.locate(raw, "file_path", ".jpg")
+            where = f"{file.name} frame {index} ({name})"
             # Some tools list bare file names although the images lie in a folder.
             split = assign.get(name) or assign.get(path.name)
             if assign and split is None:
@@ -46,11 +76,14 @@ def read(root: Path, findings: Findings, file_name: str = "transforms.json") -> 
                 continue
             mask = None
             if entry.get("mask_path") is not None:
-                _, mask = locate(root, entry["mask_path"], "mask_path")
+                mask_raw = entry["mask_path"]
+                if root != claim.root and isinstance(mask_raw, str):
+                    mask_raw = posixpath.normpath(posixpath.join(claim.root.name, mask_raw.replace("\\", "/")))
+                _, mask = files.locate(mask_raw, "mask_path")
                 if not mask.is_file():
                     unmasked, mask = unmasked + 1, None
             with np.errstate(invalid="ignore"):  # NaN and infinity are reported later, for every format in the same way
-                matrix = world_from_file.apply_to_pose(pose(entry.get("transform_matrix"), "transform_matrix", opengl=True))
+                matrix = world_from_file.apply_to_pose(pose(entry.get("transform_matrix"), "transform_matrix", opengl=opengl))
             frames.append(Frame(where, name, path, matrix, intrinsics(data, entry), split, mask))
         except FrameProblem as problem:
             findings.bad.append((where, str(problem)))
@@ -60,10 +93,71 @@ def read(root: Path, findings: Findings, file_name: str = "transforms.json") -> 
         findings.warnings.append(f"{unmasked} mask files named by {file.name} do not exist")
     if assign:
         findings.notes.append("split: kept from the dataset's own lists")
-    return Listing(root, FORMAT, tuple(frames), has_split=bool(assign))
+    files.remark(findings)
+    return Listing(
+        root,
+        FORMAT,
+        tuple(frames),
+        has_split=bool(assign),
+        world_from_scene=_sphere(data, world_from_file, file, findings),
+        bounds_note=f"sphere_center and sphere_radius of {file.name}",
+        unit=_unit(data, file, findings),
+        points=_points(files, data, world_from_file, findings),
+        axes="opengl" if opengl else "opencv",
+    )
 
 
-def _split_lists(root: Path, data: dict, findings: Findings) -> dict[str, Literal["train", "test"]]:
+def _beside(root: Path, entries: list) -> bool:
+    """Whether every picture is named ``../folder/...``, as instant-ngp's own script does: then the dataset's folder is the one above."""
+    raws = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
+    names = [posixpath.normpath(raw.replace("\\", "/")) for raw in raws if isinstance(raw, str) and "\0" not in raw]
+    return (
+        bool(names)
+        and len(names) == len(entries)
+        and all(n.startswith("../") and not n.startswith("../../") and n.count("/") > 1 for n in names)
+    )
+
+
+def _sphere(data: dict, world_from_file: Similarity, file: Path, findings: Findings) -> Similarity | None:
+    """Bounds that the file states, world."""
+    if data.get("sphere_center") is None or data.get("sphere_radius") is None:
+        return None
+    try:
+        center, radius = np.array(data["sphere_center"], np.float64), float(data["sphere_radius"])
+    except (TypeError, ValueError, OverflowError):
+        center, radius = np.zeros(0), 0.0
+    if center.shape != (3,) or not (np.abs(center) < 1e12).all() or not 1e-12 < radius < 1e12:
+        findings.warnings.append(
+            f'{file.name}: "sphere_center" and "sphere_radius" are no sphere, and not used; bounds are found otherwise'
+        )
+        return None
+    return Similarity(world_from_file.scale * radius, np.eye(3), world_from_file.apply(center))
+
+
+def _unit(data: dict, file: Path, findings: Findings) -> str | None:
+    unit = data.get("unit")
+    if unit is None or unit in METRES:
+        return unit
+    findings.warnings.append(f'{file.name}: "unit" is {unit!r}, none of {", ".join(METRES)}, and not used')
+    return None
+
+
+def _points(files: Files, data: dict, world_from_file: Similarity, findings: Findings) -> Points | None:
+    if data.get("ply_file_path") is None:
+        return None
+    try:
+        _, path = files.locate(data["ply_file_path"], "ply_file_path")
+        path = path if path.is_file() else path.with_suffix("")
+        if not path.is_file():
+            return None
+        xyz, rgb = read_points(path)
+    except (FrameProblem, DataError) as problem:
+        findings.warnings.append(f"sparse points are not used: {problem}")
+        return None
+    return Points(world_from_file.apply(xyz), rgb)
+
+
+def _split_lists(files: Files, root: Path, data: dict, findings: Findings) -> dict[str, Literal["train", "test"]]:
     """File name -> split, from train_filenames/test_filenames/val_filenames, train_test_lists.json, or train.txt and test.txt."""
     lists: dict[str, Any] = {key: data[f"{key}_filenames"] for key in ("train", "test", "val") if data.get(f"{key}_filenames")}
     if not lists and (root / "train_test_lists.json").is_file():
@@ -82,9 +176,9 @@ def _split_lists(root: Path, data: dict, findings: Findings) -> dict[str, Litera
             if not name:
                 continue
             try:
-                found, _ = locate(root, name, f"{key} list", ".jpg")
+                found, _ = files.locate(name, f"{key} list", ".jpg")
             except FrameProblem as problem:
-                findings.fatal.append(f'split list "{key}": {problem}')
+                findings.fatal.append(f'split list "{key}" ({name}): {problem}')
                 continue
             if assign.get(found, split) != split:
                 findings.fatal.append(f"{found} is in the training list and in the held-out list")
@@ -108,6 +202,12 @@ def _undo_applied(data: dict, file: Path, findings: Findings) -> Similarity:
         findings.fatal.append(f'{file.name}: "applied_transform" must be a 3x4 matrix and "applied_scale" a positive number')
         return Similarity()
     determinant = np.linalg.det(matrix[:, :3])
+    size = float(np.cbrt(abs(determinant)))
+    if determinant < 0 and np.allclose(matrix[:, :3].T @ matrix[:, :3], size**2 * np.eye(3), atol=1e-4 * size**2):
+        findings.warnings.append(
+            f"{file.name}: its applied_transform is a mirror image and is not undone; exports are in the file's own frame"
+        )
+        return Similarity()
     scale = float(np.cbrt(determinant)) if determinant > 0 else 0.0
     if scale <= 0 or not np.allclose(matrix[:, :3].T @ matrix[:, :3], scale**2 * np.eye(3), atol=1e-4 * scale**2):
         findings.fatal.append(f'{file.name}: "applied_transform" is not a rotation with a scale and a shift, so it cannot be undone')

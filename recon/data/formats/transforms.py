@@ -1,35 +1,39 @@
-"""What every ``transforms*.json`` dialect shares: strict JSON, safe paths, poses, intrinsics."""
+"""What every ``transforms*.json`` dialect shares: strict JSON, poses, intrinsics."""
 
 from __future__ import annotations
 
 import json
-import posixpath
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recon.data.listing import IMAGE_SUFFIXES, Findings, FrameProblem, Intrinsics, Lens
+from recon.data.formats.files import read_text
+from recon.data.listing import Findings, FrameProblem, Intrinsics, Lens
 
+FOCAL_KEYS = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "x_fov", "y_fov")
+# instant-ngp's ways to say that a picture is no perspective one.
+NOT_PERSPECTIVE = ("equirectangular", "latlong", "ftheta_p0")
 SUPPORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE")
 
 
-def read_json(file: Path, findings: Findings) -> dict | None:
-    """Parse a JSON file whose top level is an object; what is wrong goes to ``findings.fatal`` and gives None."""
+def read_json(file: Path, findings: Findings, kind: type[Any] = dict) -> Any:
+    """Parse a JSON file whose top level is an object (or a list: ``kind``); what is wrong goes to ``findings.fatal`` and gives None."""
+    text = read_text(file, findings)
+    if text is None:
+        return None
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        findings.fatal.append(f"{file.name}: cannot be read ({error.strerror or error})")
-    except UnicodeDecodeError as error:
-        findings.fatal.append(f"{file.name}: is not JSON text (byte {error.start} is not UTF-8)")
+        data = json.loads(text)
     except json.JSONDecodeError as error:
         findings.fatal.append(f"{file.name}: is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
     except (RecursionError, ValueError) as error:
         findings.fatal.append(f"{file.name}: is not usable JSON ({type(error).__name__}: nested too deeply or a number too long)")
     else:
-        if isinstance(data, dict):
+        if isinstance(data, kind):
             return data
-        findings.fatal.append(f"{file.name}: the top level must be an object {{...}}, found {type(data).__name__}")
+        expected = "an object {...}" if kind is dict else "a list [...]"
+        findings.fatal.append(f"{file.name}: the top level must be {expected}, found {type(data).__name__}")
     return None
 
 
@@ -44,52 +48,9 @@ def frame_list(data: dict, file: Path, findings: Findings) -> list:
     return frames
 
 
-def locate(root: Path, raw: Any, key: str, default_suffix: str = ".png") -> tuple[str, Path]:
-    """Find the file that a dataset names, without ever leaving the dataset's folder.
-
-    A name without an image suffix gets the first one that exists; a difference in letter case is forgiven. The path is checked as
-    written, so a folder of images that the user has linked from elsewhere works.
-
-    Returns:
-        The name relative to ``root`` with forward slashes, and the path, which need not exist.
-    Raises:
-        FrameProblem: The name is no string, is empty, or points outside ``root``.
-    """
-    if not isinstance(raw, str) or not raw.strip() or "\0" in raw:
-        raise FrameProblem(f'"{key}" must name an image file, found {raw!r}')
-    text = raw.replace("\\", "/")
-    if posixpath.isabs(text) or (len(text) > 1 and text[1] == ":"):
-        base = posixpath.normpath(root.as_posix()) + "/"
-        if not posixpath.normpath(text).startswith(base):
-            raise FrameProblem(f'"{key}" is {raw!r}, an absolute path outside the dataset: write it relative to the dataset\'s folder')
-        text = posixpath.normpath(text)[len(base) :]
-    name = posixpath.normpath(text)
-    if name == "." or name == ".." or name.startswith("../"):
-        raise FrameProblem(f'"{key}" is {raw!r}, which leaves the dataset\'s folder: move the image inside it')
-    candidates = [name] if name.lower().endswith(IMAGE_SUFFIXES) else [name, *(name + suffix for suffix in IMAGE_SUFFIXES)]
-    for candidate in candidates:
-        if is_file(root / candidate):
-            return candidate, root / candidate
-    wanted = {posixpath.basename(c).lower() for c in candidates[-len(IMAGE_SUFFIXES) :]}
-    folder = root / posixpath.dirname(name)
-    if folder.is_dir():
-        found = [entry for entry in sorted(folder.iterdir()) if entry.name.lower() in wanted and entry.is_file()]
-        if found:
-            return posixpath.normpath(posixpath.join(posixpath.dirname(name), found[0].name)), found[0]
-    missing = name if name.lower().endswith(IMAGE_SUFFIXES) else name + default_suffix
-    return missing, root / missing
-
-
-def is_file(path: Path) -> bool:
-    """Like ``Path.is_file``, but False for names that the file system rejects."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def pose(raw: Any, key: str, opengl: bool) -> np.ndarray:
-    """A camera-to-world matrix, 3x4 or 4x4, as ``world_from_camera`` with OpenCV axes. [3, 4] float64; may hold NaN.
+    """A camera-to-world matrix, 3x4 or 4x4, or its numbers in a row, as ``world_from_camera`` with OpenCV axes. [3, 4] float64; may hold
+    NaN.
 
     Raises:
         FrameProblem: Not a matrix of numbers, or a last row other than 0 0 0 1.
@@ -98,6 +59,8 @@ def pose(raw: Any, key: str, opengl: bool) -> np.ndarray:
         matrix = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise FrameProblem(f'"{key}" must be a 4x4 matrix of numbers') from error
+    if matrix.shape in ((12,), (16,)):
+        matrix = matrix.reshape(-1, 4)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise FrameProblem(f'"{key}" must be a 4x4 matrix, found ' + (f"shape {matrix.shape}" if raw is not None else "none"))
     if matrix.shape == (4, 4) and np.isfinite(matrix).all() and not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
@@ -113,7 +76,7 @@ def intrinsics(shared: dict, frame: dict, model: str | None = None) -> Intrinsic
     """Intrinsics of one frame: its own numbers, and the shared ones where it has none.
 
     ``camera_intrinsics`` (a 3x3 matrix per frame, as NEF writes it) has pixel centres at integers and is shifted by half a pixel; the
-    scalar keys (COLMAP's convention) have them at +0.5 already.
+    scalar keys (COLMAP's convention) and NeuS2's ``intrinsic_matrix`` have them at +0.5 already. ``x_fov`` is in degrees.
 
     Raises:
         FrameProblem: A value is no number, a size no positive integer, or the camera model is unknown.
@@ -122,8 +85,17 @@ def intrinsics(shared: dict, frame: dict, model: str | None = None) -> Intrinsic
     width, height = _size(frame, shared, "w"), _size(frame, shared, "h")
     if matrix is not None:
         return from_matrix(matrix, "camera_intrinsics", width, height)
+    matrix = frame.get("intrinsic_matrix", shared.get("intrinsic_matrix"))
+    if matrix is not None:
+        return from_matrix(matrix, "intrinsic_matrix", width, height, center=0.0)
+    wrong = next((key for key in NOT_PERSPECTIVE if frame.get(key, shared.get(key))), None)
+    if wrong is not None:
+        raise FrameProblem(
+            f'"{wrong}" says that these are no perspective pictures, which are not read: cut them into perspective ones first'
+        )
     # A frame with its own focal length must not inherit the other kind from the shared ones.
-    source = frame if any(key in frame for key in ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")) else shared
+    source = frame if any(key in frame for key in FOCAL_KEYS) else shared
+    angle_x, angle_y = (_number(source, {}, f"camera_angle_{axis}") or _radians(_number(source, {}, f"{axis}_fov")) for axis in "xy")
     model = str(frame.get("camera_model", shared.get("camera_model", model or "OPENCV")))
     if frame.get("is_fisheye", shared.get("is_fisheye", False)):
         model = "OPENCV_FISHEYE"
@@ -136,14 +108,14 @@ def intrinsics(shared: dict, frame: dict, model: str | None = None) -> Intrinsic
         cy=_number(frame, shared, "cy"),
         width=width,
         height=height,
-        angle_x=_number(source, {}, "camera_angle_x"),
-        angle_y=_number(source, {}, "camera_angle_y"),
+        angle_x=angle_x,
+        angle_y=angle_y,
         lens=_lens(model, k, p),
     )
 
 
-def from_matrix(raw: Any, key: str, width: int | None, height: int | None) -> Intrinsics:
-    """Intrinsics from a 3x3 (or larger) matrix whose pixel centres are integers: half a pixel is added to the principal point."""
+def from_matrix(raw: Any, key: str, width: int | None, height: int | None, center: float = 0.5) -> Intrinsics:
+    """Intrinsics from a 3x3 (or larger) matrix; ``center`` is added to the principal point: half a pixel if pixel centres are integers."""
     try:
         k = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -153,8 +125,8 @@ def from_matrix(raw: Any, key: str, width: int | None, height: int | None) -> In
     return Intrinsics(
         fx=float(k[0, 0]),
         fy=float(k[1, 1]),
-        cx=float(k[0, 2]) + 0.5,
-        cy=float(k[1, 2]) + 0.5,
+        cx=float(k[0, 2]) + center,
+        cy=float(k[1, 2]) + center,
         width=width,
         height=height,
         skew=float(k[0, 1]),
@@ -181,12 +153,18 @@ def _number(frame: dict, shared: dict, key: str) -> float | None:
     value = frame.get(key, shared.get(key))
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise FrameProblem(f'"{key}" must be a number, found {value!r}')
     try:
         return float(value)
+    except ValueError as error:
+        raise FrameProblem(f'"{key}" must be a number, found {value!r}') from error
     except OverflowError as error:
         raise FrameProblem(f'"{key}" is too large a number') from error
+
+
+def _radians(degrees: float | None) -> float | None:
+    return None if degrees is None else math.radians(degrees)
 
 
 def _size(frame: dict, shared: dict, key: str) -> int | None:

@@ -261,7 +261,7 @@ def test_all_formats_at_once_and_again(tmp_path):
     wireframe, mesh = box()
     views = {f"train_{k}": camera((9.0, 8.0 - k, 7.0), (2.0, 1.5, 1.0)) for k in range(3)}
     written, notes = export_curves(tmp_path / "exports", wireframe, views, mesh)
-    assert not notes
+    assert [note for note in notes if "--unit" not in note] == []
     assert len(written) == len(FORMATS)
     assert all(p.exists() for p in written)
     assert load(tmp_path / "exports" / "curves.json").length == pytest.approx(36.0)
@@ -290,3 +290,30 @@ def test_a_missing_extra_is_said(tmp_path, monkeypatch, name, module):
     written, notes = export_curves(tmp_path, mixed(), {})
     assert [name in n and "formfield[cad]" in n for n in notes] == [True]
     assert all(name not in p.name.split(".") for p in written)
+
+
+def test_a_part_far_from_the_origin(tmp_path):
+    """0.1 m in UTM coordinates: the STEP file is moved to the origin and that is said, the others are not; the DXF opens at its content."""
+    ezdxf = pytest.importorskip("ezdxf")
+    pytest.importorskip("OCP")
+    shift = np.array([448262.5, 5411930.25, 112.75])
+    near = box()[0].transformed(Similarity(0.1 / extent(box()[0])), "m")
+    far = near.transformed(Similarity(translation=shift), "m")
+    _, notes = export_curves(tmp_path, far, {}, formats=["step", "dxf", "json"])
+    assert any("curves.step: far from the origin" in note for note in notes)
+    text = (tmp_path / "curves.step").read_text()
+    points = np.array([[float(x) for x in m.split(",")] for m in re.findall(r"CARTESIAN_POINT\('[^']*',\(([^)]*)\)\)", text)])
+    assert np.abs(points).max() < 200  # millimetres
+    assert float(re.findall(r"UNCERTAINTY_MEASURE_WITH_UNIT\(LENGTH_MEASURE\(([^)]*)\)", text)[0]) < 1e-3
+    np.testing.assert_allclose(load(tmp_path / "curves.json").vertices, far.vertices, atol=1e-8)
+    document = ezdxf.readfile(tmp_path / "curves.dxf")
+    np.testing.assert_allclose(document.header["$EXTMIN"], far.vertices.min(0), atol=1e-6)
+    view = document.viewports.get("*Active")[0]
+    np.testing.assert_allclose([*view.dxf.center][:2], (far.vertices.min(0) + far.vertices.max(0))[:2] / 2, atol=1e-3)
+    assert 0.05 < view.dxf.height < 0.3
+
+
+def test_a_step_of_an_unknown_unit_is_said(tmp_path):
+    pytest.importorskip("OCP")
+    assert any("--unit" in note for note in export_curves(tmp_path, box()[0], {}, formats=["step"])[1])
+    assert export_curves(tmp_path, box()[0].transformed(Similarity(), "mm"), {}, formats=["step"])[1] == []

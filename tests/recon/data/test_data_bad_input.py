@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon.data import load
+from recon.data import reading
 from recon.data.load import load_scene
 from recon.errors import DataError, MemoryLimitError, ReconError, UsageError
 from recon.geometry import Similarity
@@ -148,7 +148,8 @@ def test_broken_transforms(tmp_path, case):
     [
         (b'{"frames": [,]}', ["transforms.json", "not JSON", "line 1, column 13"]),
         (b"", ["not JSON", "line 1"]),
-        (b"\xff\xfe\x00", ["not UTF-8"]),
+        (b"\xff\xfe\x00", ["not UTF-16"]),
+        (b"{\xff}", ["not UTF-8"]),
         (b"[" * 200000, ["transforms.json"]),
         (b'{"w": ' + b"9" * 5000 + b"}", ["transforms.json"]),
     ],
@@ -322,7 +323,7 @@ def test_arguments_out_of_range(tmp_path, options):
 def test_images_that_cannot_fit_into_memory_are_refused_before_decoding(tmp_path, monkeypatch):
     write_nerfstudio(tmp_path, cameras())
     known = {"SC_AVPHYS_PAGES": 10, "SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(load.os, "sysconf", known.__getitem__)
+    monkeypatch.setattr(reading.os, "sysconf", known.__getitem__)
     with pytest.raises(MemoryLimitError, match="--downscale") as caught:
         load_scene(tmp_path)
     assert caught.value.exit_code == 5

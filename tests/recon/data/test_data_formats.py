@@ -124,7 +124,7 @@ def test_dtu_bounds_are_the_scale_mat(tmp_path):
     scale_mat = write_dtu(root, cameras(), masks=True)
     scene = load_scene(root)
     np.testing.assert_allclose(scene.world_from_scene.matrix(), scale_mat, atol=1e-12)
-    assert (scene.unit, scene.background) == ("mm", "masks")
+    assert (scene.unit, scene.background) == (None, "masks")  # the folder's name proves no unit
     assert load_scene(root, use_masks=False).background == (0.0, 0.0, 0.0)
     assert all(view.mask is not None and (view.mask >= 128).any() for view in scene.views)
 

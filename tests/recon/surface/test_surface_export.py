@@ -16,6 +16,7 @@ from recon.geometry import Similarity
 from recon.surface.atlas import unwrap
 from recon.surface.export import export_mesh
 from recon.surface.mesh import Mesh, vertex_normals
+from recon.surface.reading import read_surface
 from recon.surface.texture import bake_texture, sample_texture
 
 WORLD_FROM_SCENE = Similarity(231.0, Rotation.from_euler("xyz", [30, -70, 110], degrees=True).as_matrix(), np.array([1e5, -40.0, 700.0]))
@@ -41,6 +42,8 @@ def test_world_units_and_winding(tmp_path, suffix):
     files = export_mesh(mesh, tmp_path / f"new/folder/mesh{suffix}", WORLD_FROM_SCENE, unit="mm")
     assert sorted(tmp_path.rglob("*.*")) == sorted(files)  # no temporary file is left
     back = load(files[0])
+    if suffix == ".glb":
+        back.apply_scale(1000.0)  # it is in metres
     expected = WORLD_FROM_SCENE.apply(mesh.vertices)
     tolerance = 0.01 if suffix == ".stl" else 1e-3  # float32 at 1e5 has steps of 0.008; the others store more, or relative to a centre
     np.testing.assert_allclose(back.bounds, [expected.min(0), expected.max(0)], atol=tolerance)
@@ -95,6 +98,7 @@ def test_up_axis(tmp_path, up, axis):
     mesh = scene_mesh()
     (path,) = export_mesh(mesh, tmp_path / "mesh.glb", up=up, unit="mm")
     back = load(path)
+    back.apply_scale(1000.0)  # it is in metres
     sign = 1 if up[0] == "+" else -1
     np.testing.assert_allclose(back.vertices[:, 1], sign * mesh.vertices[:, axis], atol=1e-6)
     assert back.volume == pytest.approx(0.2 * 0.4 * 0.8, rel=1e-5)
@@ -140,3 +144,51 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_errors(tmp_path, name, up):
     with pytest.raises(UsageError):
         export_mesh(scene_mesh(), tmp_path / name, up=up)
+
+
+@pytest.mark.parametrize(("unit", "glb", "stl"), [("m", 1.0, 1000.0), ("cm", 0.01, 10.0), ("in", 0.0254, 25.4), (None, 1.0, 1.0)])
+def test_units_reach_every_format(tmp_path, unit, glb, stl):
+    """A .glb is in metres and an .stl in millimetres; .obj and .ply keep the world's numbers and name its unit."""
+    mesh = scene_mesh()
+    size = np.ptp(mesh.vertices, axis=0)
+    for suffix, factor in ((".glb", glb), (".stl", stl), (".obj", 1.0), (".ply", 1.0)):
+        (path, *_) = export_mesh(mesh, tmp_path / f"mesh{suffix}", unit=unit)
+        np.testing.assert_allclose(np.ptp(load(path).bounds, axis=0), factor * size, rtol=1e-5)
+    np.testing.assert_allclose(read_surface(tmp_path / "mesh.glb").vertices, mesh.vertices, atol=1e-5)  # back in the world's unit
+    assert (unit or "unknown").encode() in (tmp_path / "mesh.ply").read_bytes()[:200]
+    assert (b"mm" if unit else b"unknown") in (tmp_path / "mesh.stl").read_bytes()[:80]
+
+
+FAR = np.array([448262.5, 5411930.25, 112.75])
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+def test_a_small_part_far_from_the_origin_keeps_its_shape(tmp_path, suffix):
+    """0.1 m in UTM coordinates: to a ten-thousandth of its size in every format; an .stl says where its origin lies."""
+    mesh = replace(scene_mesh(), vertices=0.1 * scene_mesh().vertices + FAR)
+    (path, *_) = export_mesh(mesh, tmp_path / f"mesh{suffix}", unit="m")
+    back, shift = load(path), np.zeros(3)
+    assert (back.area_faces > 0).all()
+    vertices = np.asarray(back.vertices, np.float64)
+    if suffix == ".stl":
+        head = path.read_bytes()[:80].decode()
+        shift = np.array([float(word) for word in head.split("origin")[1].split()])
+        vertices = (vertices + shift) / 1000.0
+        expected = mesh.vertices[mesh.faces].reshape(-1, 3)
+        np.testing.assert_allclose(vertices.reshape(-1, 3)[: len(expected)].mean(0), expected.mean(0), atol=1e-5)
+        np.testing.assert_allclose(np.ptp(vertices, axis=0), np.ptp(expected, axis=0), atol=1e-5)
+    else:
+        np.testing.assert_allclose(vertices, mesh.vertices, atol=1e-5)
+
+
+def test_an_obj_is_closed_across_its_texture_seams(tmp_path):
+    mesh = bake_texture(unwrap(replace(scene_mesh(), colors=None), 256), lambda p, n: np.clip(0.5 + p, 0, 1), resolution=64)
+    (path, *_) = export_mesh(mesh, tmp_path / "mesh.obj")
+    lines = [line.split() for line in path.read_text().splitlines()]
+    positions = [tuple(words[1:4]) for words in lines if words[0] == "v"]
+    assert len(set(positions)) == len(positions) == len(np.unique(mesh.vertices, axis=0)) < len(mesh.vertices)
+    faces = np.array([[[int(k) for k in corner.split("/")] for corner in words[1:]] for words in lines if words[0] == "f"])
+    closed = trimesh.Trimesh(np.array(positions, float), faces[:, :, 0] - 1, process=False)
+    assert closed.is_watertight
+    assert closed.volume == pytest.approx(0.2 * 0.4 * 0.8)
+    assert faces[:, :, 1].max() == sum(words[0] == "vt" for words in lines) == len(mesh.vertices)
