@@ -11,6 +11,7 @@ from typing import Any
 
 from recon.console import Reporter, duration
 from recon.errors import DataError, Interrupted, UsageError
+from recon.locks import locked
 from recon.photos.cameras import Group, groups_of
 from recon.photos.gates import Finding
 from recon.photos.gather import gather
@@ -125,32 +126,8 @@ def kept_work(out: Path) -> Iterator[Path]:
     if out.is_dir() and not work.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out}: holds other files", "give a new folder with --out")
     work.mkdir(parents=True, exist_ok=True)
-    lock = work / "process.pid"
-    while True:
-        try:
-            handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            owner = _owner(lock)
-            if owner is not None:
-                raise UsageError(f"{out}: process {owner} is at work in it", "wait for it, or stop it first") from None
-            lock.unlink(missing_ok=True)
-    try:
-        os.write(handle, str(os.getpid()).encode())
-        os.close(handle)
+    with locked(work / "process.lock", UsageError(f"{out}: another process is at work in it", "wait for it, or stop it first")):
         yield work
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _owner(lock: Path) -> int | None:
-    """The living process that a lock names."""
-    try:
-        pid = int(lock.read_text())
-        os.kill(pid, 0)
-    except (OSError, ValueError):
-        return None
-    return pid if pid != os.getpid() else None
 
 
 def announce(given: Input, groups: Sequence[Group], reporter: Reporter) -> None:
@@ -159,7 +136,8 @@ def announce(given: Input, groups: Sequence[Group], reporter: Reporter) -> None:
     pairs = n * (n - 1) / 2 if n <= 60 else 35 * n
     seconds = (0.9 * n + 0.025 * pairs + 0.3 * n) / (os.cpu_count() or 1)
     reporter.say(
-        f"{n} photographs of {given.given} by {len(groups)} camera{'s' * (len(groups) > 1)}; finding cameras takes about {duration(seconds)}"
+        f"{n} of {given.given} photographs, {len(groups)} camera{'s' * (len(groups) > 1)}; finding where they were taken takes about "
+        f"{duration(seconds)}"
     )
     for note in given.notes:
         reporter.say(note)

@@ -90,9 +90,6 @@ def up_of_cameras(world_from_camera: np.ndarray) -> np.ndarray:
         up = mean_up - (mean_up @ side) * side
     else:
         up = vectors[:, 0] * (1.0 if vectors[:, 0] @ mean_up >= 0 else -1.0)
-        # Cameras on a ring about a lying axis, as a drone flies about a tower on its side, have no such direction near their own up.
-        if up @ mean_up < 0.3 * np.linalg.norm(mean_up):
-            up = mean_up
     return up / np.linalg.norm(up)
 
 
@@ -108,8 +105,8 @@ def support_plane(model: SparseModel, up: np.ndarray, seed: int) -> tuple[np.nda
     points = model.points[good]
     if len(points) < 2 * PLANE_LEAST:
         return None
-    distance = float(np.median(np.linalg.norm(model.centers - np.median(points, axis=0), axis=1)))
-    points = points[np.linalg.norm(points - np.median(points, axis=0), axis=1) < 2 * distance]
+    distance = float(np.median(np.linalg.norm(model.centers - geometric_median(points), axis=1)))
+    points = points[np.linalg.norm(points - geometric_median(points), axis=1) < 2 * distance]
     if len(points) < 2 * PLANE_LEAST:
         return None
     generator = np.random.default_rng(seed)
@@ -151,7 +148,7 @@ def region(model: SparseModel, inside_masks: np.ndarray | None = None) -> Region
     """The sphere around what most cameras look at.
 
     Of the points that three photographs see well, those in the frame of at least 60 % as many cameras as the one in most: centre their
-    median, radius the 95th percentile of their distance and 10 % more, at most 0.9 of the nearest camera's distance. With fewer than 20
+    geometric median, radius the 95th percentile of their distance and 10 % more, at most 0.9 of the nearest camera's distance. With fewer than 20
     such points: from the cameras alone.
 
     Args:
@@ -168,7 +165,7 @@ def region(model: SparseModel, inside_masks: np.ndarray | None = None) -> Region
             uv, depth = model.project(photograph, points)
             holders += (depth > 0) & ((uv >= 0) & (uv <= model.sizes[model.camera[photograph]])).all(axis=1)
         common = points[holders >= COMMON_SHARE * holders.max()]
-        center = np.median(common, axis=0)
+        center = geometric_median(common)
         radius = MARGIN * float(np.quantile(np.linalg.norm(common - center, axis=1), RADIUS_QUANTILE))
         nearest = float(np.linalg.norm(model.centers - center, axis=1).min())
         if len(common) >= LEAST_POINTS and radius > 0:
@@ -179,6 +176,20 @@ def region(model: SparseModel, inside_masks: np.ndarray | None = None) -> Region
                 return Region(center, NEAREST_SHARE * nearest, f"{held}, but no farther than the nearest camera allows")
     similarity, _, _ = from_cameras(plain_cameras(model))
     return Region(similarity.translation, similarity.scale, "the cameras alone, for want of points")
+
+
+def geometric_median(points: np.ndarray) -> np.ndarray:
+    """The point with the least sum of distances, by Weiszfeld's iteration; it turns with the frame, which medians of axes do not.
+
+    Args:
+        points: At least one. [P, 3]
+    """
+    center = points.mean(axis=0)
+    for _ in range(50):
+        distances = np.linalg.norm(points - center, axis=1)
+        weights = 1.0 / np.maximum(distances, 1e-9 * distances.max() + 1e-300)
+        center = weights @ points / weights.sum()
+    return center
 
 
 def plain_cameras(model: SparseModel) -> list[Camera]:
