@@ -100,17 +100,21 @@ def lens_of(model: SparseModel, row: int, photo: Photo) -> dict[str, float]:
 
 
 def _places(photos: Sequence[Photo]) -> dict[str, str]:
-    """Where each photograph's picture goes: its own name below images/, .jpg where it has to be written anew."""
+    """Where each photograph's picture goes: its own name below images/, .jpg where it has to be written anew.
+
+    Blanks become "_": COLMAP's text format ends a name at a blank. Names that would meet get the other suffix, or a number.
+    """
     places: dict[str, str] = {}
     taken: set[str] = set()
-    for photo in sorted(photos, key=lambda p: _must_convert(p)):
-        path = PurePosixPath(photo.name)
+    for photo in sorted(photos, key=_must_convert):
+        path = PurePosixPath("_".join(photo.name.split()))
+        options = [path]
         if _must_convert(photo) and path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-            path = path.with_suffix(".jpg")
-            if str(path).lower() in taken:
-                path = PurePosixPath(f"{photo.name}.jpg")
-        taken.add(str(path).lower())
-        places[photo.name] = f"images/{path}"
+            options = [path.with_suffix(".jpg"), PurePosixPath(f"{path}.jpg")]
+        options += [options[0].with_stem(f"{options[0].stem}_{number}") for number in range(2, len(photos) + 2)]
+        free = next(option for option in options if str(option).lower() not in taken)
+        taken.add(str(free).lower())
+        places[photo.name] = f"images/{free}"
     return places
 
 
