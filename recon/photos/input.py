@@ -113,5 +113,5 @@ def input_findings(given: Input) -> list[Finding]:
         text = f"{len(given.photos)} photograph{'s' * (len(given.photos) != 1)} of {given.given} can be used; a shape needs at least three"
         if copies:
             text += f" ({copies} are copies of another one: seen from one place, nothing has depth)"
-        findings.append(Finding("count", True, text, f"take 20 to 60: {OVERLAP}"))
+        findings.append(Finding("count", True, text, f"take 20 to 60 photographs; {OVERLAP}"))
     return findings

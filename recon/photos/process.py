@@ -20,7 +20,7 @@ from recon.photos.masks import alpha_masks
 from recon.photos.options import PhotoOptions, Unit
 from recon.photos.picture import draw_cameras
 from recon.photos.placing import place
-from recon.photos.report import left_out_reasons, report_of, summary_lines
+from recon.photos.report import folded, left_out_reasons, report_of, summary_lines
 from recon.photos.scale import check_options
 from recon.photos.search import Clock, require_photos
 from recon.photos.storing import write_json
@@ -167,8 +167,7 @@ def refuse(
     }
     write_json(out / "report.json", report)
     refusing = [finding for finding in findings if finding.refuses]
-    problems = [finding.text for finding in refusing] + [f"left out: {name}: {reason}" for name, reason in list(reasons.items())[:12]]
-    if len(reasons) > 12:
-        problems.append(f"left out: {len(reasons) - 12} more, all in {out / 'report.json'}")
+    alone = any(finding.code in ("few", "nothing") for finding in refusing)  # else the finding itself says it of all
+    problems = [finding.text for finding in refusing] + [f"left out: {line}" for line in folded(reasons if alone else given.left_out)]
     forced = "" if best is None or not best.models else ". --force-cameras goes on with what there is"
     raise DataError(f"{source}: no cameras that can be believed", problems, "; ".join(dict.fromkeys(f.advice for f in refusing)) + forced)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recon.photos.placing import Placed
 
 SHOWN = 12
-"""Photographs that the summary names one by one; the report names all."""
+"""Reasons that the summary names; the report names all."""
 
 
 def left_out_reasons(attempt: Attempt, photos: Sequence[Photo], weak: dict[str, str]) -> dict[str, str]:
@@ -85,6 +85,18 @@ def report_of(
     }
 
 
+def folded(reasons: dict[str, str]) -> list[str]:
+    """Reasons by name as lines: one line for a reason that many share, and at most twelve."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in by_reason.items():
+        shown = ", ".join(names) if len(names) <= 3 else f"{len(names)} photographs ({', '.join(names[:3])}, ...)"
+        lines.append(f"{shown}: {reason}")
+    return lines if len(lines) <= SHOWN else [*lines[:SHOWN], f"and {len(lines) - SHOWN} reasons more, all in report.json"]
+
+
 def summary_lines(report: dict[str, Any]) -> list[str]:
     """The report as text."""
     counts, unit = report["photographs"], report["scale"]["unit"] or "units"
@@ -95,9 +107,6 @@ def summary_lines(report: dict[str, Any]) -> list[str]:
         f"region: a sphere of radius {radius:.4g} {unit}, found by {report['region']['how']}; up: {report['up']['how']}",
         f"scale: {report['scale']['how']}",
     ]
-    left = list(report["left_out"].items())
-    lines += [f"left out: {name}: {reason}" for name, reason in left[:SHOWN]]
-    if len(left) > SHOWN:
-        lines.append(f"left out: {len(left) - SHOWN} more, all in report.json")
+    lines += [f"left out: {line}" for line in folded(report["left_out"])]
     lines.append(f"time: {duration(report['seconds'])}")
     return lines

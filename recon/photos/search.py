@@ -105,11 +105,11 @@ def _follow(child: subprocess.Popen, job: dict[str, Any], progress: Progress) ->
             said = json.loads(line)
             if said["stage"] == "done":
                 return said
-            progress(said["stage"], said["done"], said["total"])
             if "pairs" in said:
                 stage, pairs = "matches", said["pairs"]
-            elif said["stage"] == "cameras":
-                stage = "cameras"
+                continue
+            progress(said["stage"], said["done"], said["total"])
+            stage = "cameras" if said["stage"] == "cameras" else stage
 
 
 def count_rows(database: str, table: str) -> int:
@@ -143,7 +143,7 @@ class Clock:
 
     def __init__(self, show: Callable[[str, float, str], None], describe: dict[str, str]):
         self.show, self.describe = show, describe
-        self.stage, self.start, self.first = "", 0.0, 0
+        self.stage, self.start, self.first, self.last = "", 0.0, 0, -1
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         from recon.console import duration
@@ -151,6 +151,9 @@ class Clock:
         now = time.monotonic()
         if stage != self.stage:
             self.stage, self.start, self.first = stage, now, done
+        elif done == self.last:
+            return
+        self.last = done
         text = f"{done} of {total}"
         gained = done - self.first
         if gained > 0 and done < total:

@@ -130,14 +130,15 @@ class Ladder:
         if still and self.masks is not None:
             more(replace(Settings(size=1600, features=3000), masked=True), "the background stands still")
         elif not still:
-            if best().registered < n:
+            if best().registered < n and best().facts["verified_pairs"]:
                 more(replace(best().settings, relaxed=True), f"{best().registered} of {n} photographs have a camera")
             if any(finding.code == "lens" for finding in best().findings) and any(group.trusted for group in self.groups):
                 more(replace(best().settings, fixed_lens=True), "the focal length is not believable")
             if best().refused or best().registered < GOOD_SHARE * n:
                 rich = Settings(size=1600, features=3000, first_octave=-1)
                 more(rich, "not good enough")
-                if best().registered < n:
+                apart = any(finding.code == "groups" for finding in best().findings)  # more matches of one kind will not join them
+                if best().registered < n and best().facts["verified_pairs"] and not apart:
                     more(replace(rich, guided=True, relaxed=True), f"{best().registered} of {n} photographs have a camera")
         return best(), made
 

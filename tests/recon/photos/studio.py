@@ -93,7 +93,14 @@ def photograph(paper: Paper, camera: Camera, cutout: np.ndarray | None = None, s
 
 
 def around(
-    center: Sequence[float], distance: float, elevations_deg: Sequence[float], count: int, width: int, height: int, fov_deg: float, turn_deg: float = 360.0
+    center: Sequence[float],
+    distance: float,
+    elevations_deg: Sequence[float],
+    count: int,
+    width: int,
+    height: int,
+    fov_deg: float,
+    turn_deg: float = 360.0,
 ) -> list[Camera]:
     """Cameras on circles (or parts of them) that look at a point, taken in turns of elevation."""
     focal = width / 2 / np.tan(np.deg2rad(fov_deg) / 2)

@@ -97,7 +97,9 @@ def test_small_copies_and_what_is_kept_of_them(tmp_path):
     assert changed[0].work != photos_[0].work
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"no picture at all", "unreadable"), ("cut", "unreadable"), ("tiny", "too small")])
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "empty"), (b"no picture at all", "unreadable"), ("cut", "unreadable"), ("tiny", "too small")]
+)
 def test_files_that_cannot_be_used(content, words, tmp_path):
     path = tmp_path / "x.jpg"
     if content == "tiny":
@@ -124,7 +126,19 @@ def test_copies_and_blur_are_left_out_and_neighbours_are_not(tmp_path):
 
 
 def test_what_is_no_photograph_is_set_aside(tmp_path):
-    names = ["a10.jpg", "a9.JPG", "sub/c.png", "masks/a9.png", "images_4/a9.jpg", "depth/d.png", "a9.mask.png", "a9.jpg.png", ".b.jpg", "t.txt", "v.mov"]
+    names = [
+        "a10.jpg",
+        "a9.JPG",
+        "sub/c.png",
+        "masks/a9.png",
+        "images_4/a9.jpg",
+        "depth/d.png",
+        "a9.mask.png",
+        "a9.jpg.png",
+        ".b.jpg",
+        "t.txt",
+        "v.mov",
+    ]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")

@@ -138,5 +138,3 @@ def test_distances_that_cannot_be(tmp_path):
         find_scale(PhotoOptions(distance=("00.jpg", "12.jpg", "1m")), None, model, photos(13), tmp_path, print)
     with pytest.raises(DataError, match="one place"):
         find_scale(PhotoOptions(distance=("00.jpg", "00.jpg", "1m")), None, model, photos(12), tmp_path, print)
-
-
