@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from recon.data.images import decode as decode_whole
 from recon.data.listing import FrameProblem
 from recon.errors import require_extra
+from recon.files import write_picture
 from recon.photos.exif import CameraTag, read_tag
 from recon.photos.storing import read_json, write_json
 
@@ -142,9 +143,7 @@ def prepare(file: Path, name: str, folder: Path, longest: int, time_s: float | N
     picture, tag, (width, height) = upright(file, at_least=longest)
     alpha = picture.mode == "RGBA" and picture.getextrema()[3][0] < 255  # type: ignore[index]
     small = shrink(picture, longest)
-    temporary = folder / f"{work}.tmp"
-    small.save(temporary, format="JPEG", quality=95, subsampling=0)
-    os.replace(temporary, folder / work)
+    write_picture(folder / work, small, format="JPEG", quality=95, subsampling=0)
     grey = shrink(small, SHARPNESS_SIZE).convert("L")
     return Photo(
         name=name,

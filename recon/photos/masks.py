@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from recon.files import write_picture
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
 
@@ -59,9 +59,7 @@ class Masks:
                 with Image.open(work / str(size) / photo.work) as copy:
                     inside = self.read(photo, copy.size)
                 assert inside is not None
-                temporary = target.with_name(f"{target.name}.tmp")
-                Image.fromarray(inside.astype(np.uint8) * 255).save(temporary, format="PNG")
-                os.replace(temporary, target)
+                write_picture(target, Image.fromarray(inside.astype(np.uint8) * 255))
             return folder
 
         return made

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from recon.files import whole
 from recon.geometry import Similarity
-from recon.photos.storing import write_bytes_atomically
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,9 @@ class SparseModel:
 
 def save_model(model: SparseModel, path: Path) -> None:
     """Write as .npz without pickle, atomically."""
-    buffer = io.BytesIO()
     arrays = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "names"}
-    np.savez_compressed(buffer, names=np.frombuffer(json.dumps(model.names).encode(), np.uint8), **arrays)
-    write_bytes_atomically(path, buffer.getvalue())
+    with whole(path) as part:
+        np.savez_compressed(part, names=np.frombuffer(json.dumps(model.names).encode(), np.uint8), **arrays)
 
 
 def load_model(path: Path) -> SparseModel:

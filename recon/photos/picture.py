@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from recon.data.inspect import sphere_outline
+from recon.files import write_picture
 from recon.photos.model import SparseModel
 from recon.photos.region import plain_cameras
 
@@ -50,9 +51,7 @@ def draw_cameras(model: SparseModel, radius: float, copies: Sequence[Path], line
     for column, (title, axes) in enumerate(SIDES):
         whole.paste(_side(model, radius, axes, title, font), (column * PANEL, head.height))
     whole.paste(strip, (0, head.height + PANEL))
-    temporary = path.with_name(f"{path.name}.tmp")
-    whole.save(temporary, format="PNG")
-    temporary.replace(path)
+    write_picture(path, whole)
 
 
 def _side(model: SparseModel, radius: float, axes: np.ndarray, title: str, font) -> Image.Image:

@@ -148,8 +148,8 @@ def region(model: SparseModel, inside_masks: np.ndarray | None = None) -> Region
     """The sphere around what most cameras look at.
 
     Of the points that three photographs see well, those in the frame of at least 60 % as many cameras as the one in most: centre their
-    geometric median, radius the 95th percentile of their distance and 10 % more, at most 0.9 of the nearest camera's distance. With fewer than 20
-    such points: from the cameras alone.
+    geometric median, radius the 95th percentile of their distance and 10 % more, at most 0.9 of the nearest camera's distance. With
+    fewer than 20 such points: from the cameras alone.
 
     Args:
         model: In any frame.

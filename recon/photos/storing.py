@@ -1,26 +1,17 @@
-"""Files that appear whole or not at all. Nothing here imports torch: the child that searches for cameras must start at once."""
+"""Small facts kept as JSON. Nothing here imports torch: the child that searches for cameras must start at once."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-
-def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name beside the file, flush, rename."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with open(temporary, "wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
+from recon.files import write_text_atomically
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Plain values as JSON, atomically."""
-    write_bytes_atomically(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
+    """Plain values as JSON, whole or not at all."""
+    write_text_atomically(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def read_json(path: Path) -> Any | None:

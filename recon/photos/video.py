@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from recon.errors import DataError, require_extra
+from recon.files import write_picture
 from recon.photos.decode import sharpness
 from recon.photos.storing import read_json, write_json
 
@@ -165,9 +165,7 @@ def _write(file: Path, folder: Path, wanted: np.ndarray, look: Look, progress: C
             if turn:
                 picture = picture.rotate(turn, expand=True)
             name = f"frame_{number:06d}.jpg"
-            temporary = folder / f"{name}.tmp"
-            picture.save(temporary, format="JPEG", quality=QUALITY, subsampling=0)
-            os.replace(temporary, folder / name)
+            write_picture(folder / name, picture, quality=QUALITY, subsampling=0)
             rows.append({"name": name, "time_s": float(look.times[number])})
             progress("frames", len(rows), len(chosen))
             if len(rows) == len(chosen):

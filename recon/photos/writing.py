@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from recon.data.listing import IMAGE_SUFFIXES
+from recon.files import whole, write_picture, write_text_atomically
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
-from recon.photos.storing import write_bytes_atomically, write_json
+from recon.photos.storing import write_json
 
 QUALITY = 97
 """Of pictures that have to be written anew, because they lie on their side or are of a kind that other programs do not read."""
@@ -129,17 +130,14 @@ def _put_picture(photo: Photo, target: Path) -> None:
     if target.is_file() and target.stat().st_mtime_ns == mark:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.tmp")
-    if _must_convert(photo):
-        picture, _, _ = upright(source)
-        if target.suffix.lower() == ".png":
-            picture.save(temporary, format="PNG")
+    with whole(target) as part:
+        if not _must_convert(photo):
+            shutil.copyfile(source, part)
+        elif target.suffix.lower() == ".png":
+            upright(source)[0].save(part, format="PNG")
         else:
-            picture.convert("RGB").save(temporary, format="JPEG", quality=QUALITY, subsampling=0)
-    else:
-        shutil.copyfile(source, temporary)
-    os.utime(temporary, ns=(mark, mark))
-    os.replace(temporary, target)
+            upright(source)[0].convert("RGB").save(part, format="JPEG", quality=QUALITY, subsampling=0)
+        os.utime(part, ns=(mark, mark))
 
 
 def _put_mask(mask: Path, photo: Photo, target: Path) -> None:
@@ -147,7 +145,6 @@ def _put_mask(mask: Path, photo: Photo, target: Path) -> None:
     from PIL import Image, ImageOps
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.tmp")
     with Image.open(mask) as picture:
         picture.load()
         pixels = picture.convert("L")
@@ -155,8 +152,7 @@ def _put_mask(mask: Path, photo: Photo, target: Path) -> None:
     if photo.orientation != 1 and not (photo.orientation >= 5 and same_way):
         pixels.getexif()[0x0112] = photo.orientation
         pixels = ImageOps.exif_transpose(pixels)
-    pixels.save(temporary, format="PNG")
-    os.replace(temporary, target)
+    write_picture(target, pixels)
 
 
 def _names(photos: Sequence[Photo], places: dict[str, str]) -> dict[str, Any]:
@@ -177,7 +173,8 @@ def write_ply(path: Path, points: np.ndarray, colors: np.ndarray) -> None:
     rows["xyz"], rows["rgb"] = points, colors
     names = [f"property float {axis}" for axis in "xyz"] + [f"property uchar {name}" for name in ("red", "green", "blue")]
     head = "\n".join(["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", *names, "end_header\n"])
-    write_bytes_atomically(path, head.encode() + rows.tobytes())
+    with whole(path) as part:
+        part.write_bytes(head.encode() + rows.tobytes())
 
 
 def write_colmap(folder: Path, dataset: Dataset, places: dict[str, str]) -> None:
@@ -213,7 +210,7 @@ def write_colmap(folder: Path, dataset: Dataset, places: dict[str, str]) -> None
         xyz, rgb = (" ".join(map(repr, row[index].tolist())) for row in (model.points, model.colors))
         points.append(f"{index + 1} {xyz} {rgb} {model.errors[index]:.4f} {seen}")
     for name, lines in (("cameras", cameras), ("images", images), ("points3D", points)):
-        write_bytes_atomically(folder / f"{name}.txt", ("\n".join(lines) + "\n").encode())
+        write_text_atomically(folder / f"{name}.txt", "\n".join(lines) + "\n")
 
 
 def quaternion(rotation: np.ndarray) -> np.ndarray:

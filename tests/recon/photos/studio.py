@@ -1,4 +1,4 @@
-"""A small studio: an object on printed paper, with a printed marker beside it, photographed by known cameras. Exact, and quick to render."""
+"""A small studio: an object on printed paper, a printed marker beside it, known cameras. Exact, and quick to render."""
 
 from __future__ import annotations
 
