@@ -105,7 +105,7 @@ class SparseModel:
 
 
 def save_model(model: SparseModel, path: Path) -> None:
-    """Write as .npz without pickle, atomically."""
+    """Write as .npz of plain arrays, whole or not at all."""
     arrays = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "names"}
     with whole(path) as part:
         np.savez_compressed(part, names=np.frombuffer(json.dumps(model.names).encode(), np.uint8), **arrays)

@@ -28,6 +28,10 @@ class PhotoOptions:
     """Go on with cameras that failed a check (use what there is of them)."""
 
 
+USUAL = PhotoOptions()
+"""Nothing asked for."""
+
+
 @dataclass(frozen=True)
 class Length:
     """A length with its unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,3 +111,9 @@ def summary_lines(report: dict[str, Any]) -> list[str]:
     lines += [f"left out: {line}" for line in folded(report["left_out"])]
     lines.append(f"time: {duration(report['seconds'])}")
     return lines
+
+
+def next_command(report: dict[str, Any]) -> str:
+    """What to do with the dataset."""
+    folder = Path(report["dataset"])
+    return f"dataset: {folder} (picture: {folder / 'cameras.png'})\nnext: recon reconstruct {shlex.quote(str(folder))}"
