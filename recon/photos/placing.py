@@ -58,7 +58,7 @@ def place(
     by_work = {photo.work: photo for photo in photos}
     used = tuple(by_work[name] for name in model.names)
     up = upward(model) if options.up_from == "auto" else Upward(up_of_cameras(model.world_from_camera), "from the cameras, as asked for")
-    where = region(model, inside_masks(model, used, masks))
+    where = region(model, inside_masks(model, used, masks), up.plane)
     scale = find_scale(options, unit, model, photos, work, lambda done, total: clock("markers", done, total))
     if factor is not None:
         known = 1.0 / where.radius if scale.factor is None else scale.factor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.data.bounds import from_cameras
+from recon.data.bounds import enclosing_sphere, from_cameras
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.photos.model import SparseModel
@@ -23,6 +23,7 @@ PLANE_TILT_DEG = 25.0
 PLANE_SHARE, PLANE_LEAST, PLANE_BELOW = 0.10, 40, 0.02
 PLANE_TOLERANCE = 0.008
 """Of the cameras' median distance."""
+RISING_QUANTILE, RISING_MARGIN, LEAST_DISTANCE_SHARE = 0.97, 1.2, 0.25
 PLANE_TRIALS = 2000
 
 
@@ -144,27 +145,27 @@ def support_plane(model: SparseModel, up: np.ndarray, seed: int) -> tuple[np.nda
     return (point, normal, count) if believable else None
 
 
-def region(model: SparseModel, inside_masks: np.ndarray | None = None) -> Region:
+def region(model: SparseModel, inside_masks: np.ndarray | None = None, plane: tuple[np.ndarray, np.ndarray] | None = None) -> Region:
     """The sphere around what most cameras look at.
 
     Of the points that three photographs see well, those in the frame of at least 60 % as many cameras as the one in most: centre their
-    geometric median, radius the 95th percentile of their distance and 10 % more, at most 0.9 of the nearest camera's distance. With
-    fewer than 20 such points: from the cameras alone.
+    geometric median, radius the 95th percentile of their distance and 10 % more, at most 0.9 of the nearest camera's distance. With a
+    support, only what rises above it counts, and where that stands on it: a sheet of paper is not the object. With fewer than 20 points:
+    from the cameras alone.
 
     Args:
         model: In any frame.
         inside_masks: Points that lie in the object's masks. [M] bool or None
+        plane: Point and upward normal of the support, if there is one.
     """
     good = (model.tracks >= LEAST_TRACK) & (model.errors < MOST_ERROR_PX * max(1.0, float(model.sizes.max()) / 1000))
     if inside_masks is not None:
         good &= inside_masks
     points = model.points[good]
     if len(points) >= LEAST_POINTS:
-        holders = np.zeros(len(points), np.int64)
-        for photograph in range(len(model.names)):
-            uv, depth = model.project(photograph, points)
-            holders += (depth > 0) & ((uv >= 0) & (uv <= model.sizes[model.camera[photograph]])).all(axis=1)
-        common = points[holders >= COMMON_SHARE * holders.max()]
+        common = points[in_most_frames(model, points)]
+        if plane is not None and (found := on_support(model, common, plane)) is not None:
+            return found
         center = geometric_median(common)
         radius = MARGIN * float(np.quantile(np.linalg.norm(common - center, axis=1), RADIUS_QUANTILE))
         nearest = float(np.linalg.norm(model.centers - center, axis=1).min())
@@ -176,6 +177,40 @@ def region(model: SparseModel, inside_masks: np.ndarray | None = None) -> Region
                 return Region(center, NEAREST_SHARE * nearest, f"{held}, but no farther than the nearest camera allows")
     similarity, _, _ = from_cameras(plain_cameras(model))
     return Region(similarity.translation, similarity.scale, "the cameras alone, for want of points")
+
+
+def in_most_frames(model: SparseModel, points: np.ndarray) -> np.ndarray:
+    """Points that lie in the frame of at least 60 % as many cameras as the point in most. [P, 3] -> [P] bool"""
+    holders = np.zeros(len(points), np.int64)
+    for photograph in range(len(model.names)):
+        uv, depth = model.project(photograph, points)
+        holders += (depth > 0) & ((uv >= 0) & (uv <= model.sizes[model.camera[photograph]])).all(axis=1)
+    return holders >= COMMON_SHARE * holders.max()
+
+
+def on_support(model: SparseModel, points: np.ndarray, plane: tuple[np.ndarray, np.ndarray]) -> Region | None:
+    """The region around what rises above a support; None if too little does.
+
+    An object has fewer points than printed paper and some of its parts have none, so the margin is wider, and the radius is at least a
+    quarter of the cameras' median distance, which an object that fills the pictures has.
+    """
+    origin, normal = plane
+    distance = float(np.median(np.linalg.norm(model.centers - geometric_median(points), axis=1)))
+    height = (points - origin) @ normal
+    above = height > 3 * PLANE_TOLERANCE * distance
+    if above.sum() < PLANE_LEAST:
+        return None
+    rising = points[above]
+    middle = geometric_median(rising)
+    near = np.linalg.norm(rising - middle, axis=1)
+    rising = rising[near <= np.quantile(near, RISING_QUANTILE)]
+    feet = rising - ((rising - origin) @ normal)[:, None] * normal
+    center, radius = enclosing_sphere(np.concatenate([rising, feet]))
+    radius = max(RISING_MARGIN * radius, LEAST_DISTANCE_SHARE * distance)
+    nearest = float(np.linalg.norm(model.centers - center, axis=1).min())
+    if radius > NEAREST_SHARE * nearest:
+        return None
+    return Region(center, radius, f"the {int(above.sum())} points that rise above what the object stands on")
 
 
 def geometric_median(points: np.ndarray) -> np.ndarray:

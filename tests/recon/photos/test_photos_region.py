@@ -83,6 +83,20 @@ def test_region_holds_the_object_and_not_what_is_behind_it():
     assert np.linalg.norm(model.centers - found.center, axis=1).min() > found.radius / 0.91
 
 
+def test_what_rises_above_a_support_is_the_object():
+    """Ten times as many points on a wide sheet of paper, off to one side, as on the object."""
+    generator = np.random.default_rng(1)
+    sheet = np.concatenate([generator.uniform(-3, 2, (3000, 2)), np.zeros((3000, 1))], axis=1)
+    thing = generator.uniform((-0.5, -0.3, 0.0), (0.5, 0.3, 0.8), (300, 3))
+    frame = some_similarity()
+    model = seen_from(around((0, 0, 0.3), 5.0, (20, 45), 14, *SIZE, 60.0), np.concatenate([sheet, thing])).transformed(frame)
+    up = upward(model)
+    found = region(model, None, up.plane)
+    corners = frame.apply(np.stack(np.meshgrid([-0.5, 0.5], [-0.3, 0.3], [0.0, 0.8]), -1).reshape(-1, 3))
+    assert np.linalg.norm(corners - found.center, axis=1).max() < found.radius < 1.3 * frame.scale
+    assert region(model).radius > 1.5 * found.radius
+
+
 def test_region_moves_with_the_frame():
     frame, model = some_similarity(), usual_model()
     here, there = region(model), region(model.transformed(frame))
