@@ -83,6 +83,18 @@ class SparseModel:
             pixels=self.pixels[observed],
         )
 
+    def reordered(self, order: np.ndarray) -> SparseModel:
+        """The same photographs in another order: row i is what was row ``order[i]``. [N] int"""
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in order),
+            world_from_camera=self.world_from_camera[order],
+            camera=self.camera[order],
+            seen_by=place[self.seen_by],
+        )
+
     def project(self, photograph: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World points [P, 3] to pixels [P, 2] of a photograph, lens included, and their depth along the axis [P]."""
         pose = self.world_from_camera[photograph]

@@ -56,6 +56,8 @@ def place(
     """Take weak cameras away, find up, region and scale, and go to the world."""
     model, weak = without_weak(attempt.models[0])
     by_work = {photo.work: photo for photo in photos}
+    number = {photo.work: i for i, photo in enumerate(photos)}
+    model = model.reordered(np.argsort([number[name] for name in model.names]))
     used = tuple(by_work[name] for name in model.names)
     up = upward(model) if options.up_from == "auto" else Upward(up_of_cameras(model.world_from_camera), "from the cameras, as asked for")
     where = region(model, inside_masks(model, used, masks), up.plane)

@@ -45,6 +45,15 @@ def test_keeping_some_photographs_keeps_their_points_and_drops_lonely_ones():
     assert len(model.keep(np.array([True] + [False] * 5)).points) == 0
 
 
+def test_another_order_changes_no_pixel():
+    model = usual_model(6)
+    order = np.array([3, 5, 0, 1, 4, 2])
+    other = model.reordered(order)
+    assert other.residuals().max() < 1e-9
+    assert other.names == tuple(model.names[i] for i in order)
+    np.testing.assert_array_equal(np.bincount(other.seen_by), np.bincount(model.seen_by)[order])
+
+
 def test_files_hold_everything(tmp_path):
     model = usual_model().transformed(some_similarity())
     save_model(model, tmp_path / "m.npz")
