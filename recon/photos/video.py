@@ -50,7 +50,7 @@ class Look:
 def pick(look: Look, most: int) -> np.ndarray:
     """Indices of the frames to use: the way is cut into equal parts, and the sharpest frame of each is taken.
 
-    The parts are as long as an eighth of the picture's width, or longer where there would be more than ``most``; frames are taken from
+    The parts are as long as a twelfth of the picture's width, or longer where there would be more than ``most``; frames are taken from
     the middle two thirds of a part so that neighbours stay apart.
 
     Args:
