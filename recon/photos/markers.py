@@ -13,6 +13,7 @@ import numpy as np
 from recon.data.distortion import undistort
 from recon.data.listing import Lens
 from recon.errors import DataError, UsageError, require_extra
+from recon.photos.corners import refine
 from recon.photos.decode import Photo, shrink, upright
 from recon.photos.model import SparseModel
 from recon.photos.storing import read_json, write_json
@@ -72,7 +73,7 @@ def find(photo: Photo, dictionary: str) -> list[Sighting]:
         return []
     scale = np.array([width / small.width, height / small.height])
     return [
-        Sighting(photo.work, int(marker), (np.asarray(four, np.float64).reshape(4, 2) + 0.5) * scale)
+        Sighting(photo.work, int(marker), (refine(grey, np.asarray(four, np.float64).reshape(4, 2)) + 0.5) * scale)
         for four, marker in zip(corners, np.asarray(ids).ravel(), strict=True)
     ]
 
@@ -84,7 +85,7 @@ def find_all(photos: Sequence[Photo], dictionary: str, work: Path, progress: Cal
         DataError: In none; the dictionary that is in the pictures is named if it is a usual one.
     """
     detector(dictionary)
-    kept = work / f"{dictionary}.json"
+    kept = work / f"markers-{dictionary}.json"
     known: dict[str, list] = read_json(kept) or {}
 
     def one(photo: Photo) -> list[Sighting]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.data.bounds import enclosing_sphere, from_cameras
+from recon.data.bounds import PARALLEL_AXES, from_cameras, point_nearest_axes
 from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.photos.model import SparseModel
@@ -23,7 +23,7 @@ PLANE_TILT_DEG = 25.0
 PLANE_SHARE, PLANE_LEAST, PLANE_BELOW = 0.10, 40, 0.02
 PLANE_TOLERANCE = 0.008
 """Of the cameras' median distance."""
-RISING_QUANTILE, RISING_MARGIN, LEAST_DISTANCE_SHARE = 0.97, 1.2, 0.25
+RISING_QUANTILE, RISING_MARGIN, FRAME_MARGIN = 0.97, 1.2, 1.15
 PLANE_TRIALS = 2000
 
 
@@ -191,26 +191,27 @@ def in_most_frames(model: SparseModel, points: np.ndarray) -> np.ndarray:
 def on_support(model: SparseModel, points: np.ndarray, plane: tuple[np.ndarray, np.ndarray]) -> Region | None:
     """The region around what rises above a support; None if too little does.
 
-    An object has fewer points than printed paper and some of its parts have none, so the margin is wider, and the radius is at least a
-    quarter of the cameras' median distance, which an object that fills the pictures has.
+    An object has fewer points than printed paper, and parts of it have none. So the centre is where the cameras look, which are aimed at
+    the object; the sphere holds what rises and where that stands, with a wide margin; and it is never smaller than the largest thing
+    that the pictures can hold.
     """
     origin, normal = plane
-    distance = float(np.median(np.linalg.norm(model.centers - geometric_median(points), axis=1)))
+    cameras = plain_cameras(model)
+    center, spread = point_nearest_axes(cameras)
+    distance = np.linalg.norm(model.centers - center, axis=1)
     height = (points - origin) @ normal
-    above = height > 3 * PLANE_TOLERANCE * distance
-    if above.sum() < PLANE_LEAST:
+    above = height > 3 * PLANE_TOLERANCE * float(np.median(distance))
+    if above.sum() < PLANE_LEAST or spread < PARALLEL_AXES:
         return None
     rising = points[above]
-    middle = geometric_median(rising)
-    near = np.linalg.norm(rising - middle, axis=1)
-    rising = rising[near <= np.quantile(near, RISING_QUANTILE)]
-    feet = rising - ((rising - origin) @ normal)[:, None] * normal
-    center, radius = enclosing_sphere(np.concatenate([rising, feet]))
-    radius = max(RISING_MARGIN * radius, LEAST_DISTANCE_SHARE * distance)
-    nearest = float(np.linalg.norm(model.centers - center, axis=1).min())
-    if radius > NEAREST_SHARE * nearest:
+    center = center + max(0.0, -float((center - origin) @ normal)) * normal
+    feet = rising - height[above, None] * normal
+    needed = float(np.quantile(np.linalg.norm(np.concatenate([rising, feet]) - center, axis=1), RISING_QUANTILE))
+    held = np.array([np.sin(np.arctan(min(c.width, c.height) / 2 / c.fx)) for c in cameras])
+    radius = max(RISING_MARGIN * needed, FRAME_MARGIN * float(np.median(held * distance)))
+    if radius > NEAREST_SHARE * float(np.linalg.norm(model.centers - center, axis=1).min()):
         return None
-    return Region(center, radius, f"the {int(above.sum())} points that rise above what the object stands on")
+    return Region(center, radius, f"the {int(above.sum())} points that rise above what the object stands on, and the size of the pictures")
 
 
 def geometric_median(points: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def folded(reasons: dict[str, str]) -> list[str]:
 
 def summary_lines(report: dict[str, Any]) -> list[str]:
     """The report as text."""
-    counts, unit = report["photographs"], report["scale"]["unit"] or "units"
+    counts, unit = report["photographs"], report["scale"]["unit"] or "(in a unit of its own)"
     radius = report["region"]["radius"]
     lines = [
         f"photographs: {counts['used']} of {counts['given']} have a camera; {report['points']} points, each seen "
