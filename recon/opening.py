@@ -49,7 +49,7 @@ def with_cameras(source: str, options: PhotoOptions, out: Path, reporter: Report
 
     path = Path(source).resolve()
     key = hashlib.sha1(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:6]
-    folder = out / "datasets" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem)}-{key}"
+    folder = out.resolve() / "datasets" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem)}-{key}"
     reporter.say(f"{source} has no cameras: finding them first; the dataset goes to {folder}")
     for line in summary_lines(process(path, folder, options, reporter, seed=seed)):
         reporter.say(line)

@@ -55,12 +55,17 @@ def detector(dictionary: str):
         require_extra("cv2.aruco", "photos", "--marker")
     number = getattr(cv2.aruco, dictionary, None)
     if number is None:
-        known = sorted(name for name in dir(cv2.aruco) if name.startswith("DICT_"))
-        names = [name[5:].lower() if name.startswith(("DICT_APRIL", "DICT_ARUCO")) else f"aruco_{name[5:].lower()}" for name in known]
-        raise UsageError(f"--marker: there is no dictionary {dictionary[5:].lower()}", f"one of {', '.join(names)}")
+        known = sorted(name_of(name) for name in dir(cv2.aruco) if name.startswith("DICT_"))
+        raise UsageError(f"--marker: there is no dictionary {name_of(dictionary)}", f"one of {', '.join(known)}")
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
     return cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(number), parameters)
+
+
+def name_of(dictionary: str) -> str:
+    """A dictionary as users write it: DICT_4X4_50 is aruco_4x4_50."""
+    plain = dictionary.removeprefix("DICT_").lower()
+    return plain if plain.startswith(("aruco", "apriltag")) else f"aruco_{plain}"
 
 
 def find(photo: Photo, dictionary: str) -> list[Sighting]:
@@ -103,9 +108,9 @@ def find_all(photos: Sequence[Photo], dictionary: str, work: Path, progress: Cal
         return found
     some = list(photos)[:: max(1, len(photos) // 5)][:5]
     others = [name for name in USUAL_DICTIONARIES if name != dictionary and any(len(find(photo, name)) > 0 for photo in some)]
-    hint = f"the photographs show {', '.join(name[5:].lower() for name in others)}: give that one" if others else None
+    hint = f"the photographs show {', '.join(name_of(name) for name in others)}: give that one" if others else None
     raise DataError(
-        f"no marker of {dictionary[5:].lower()} is in any of the {len(photos)} photographs",
+        f"no marker of {name_of(dictionary)} is in any of the {len(photos)} photographs",
         hint=hint or "a marker must be flat, sharp, and have its white margin; its side at least 30 pixels long in the photographs",
     )
 

@@ -129,7 +129,7 @@ def test_photographs_are_taken_where_a_dataset_is_expected(done, studio: Path, m
     monkeypatch.setattr("recon.photos.process.process", lambda source, folder, *_, **__: seen.append((source, folder)) or dict(REPORT))
     folder = with_cameras(str(studio / "in"), USUAL, studio / "runs", QUIET)
     assert seen == [((studio / "in").resolve(), Path(folder))]
-    assert Path(folder).parent == studio / "runs" / "datasets"
+    assert Path(folder).parent == (studio / "runs" / "datasets").resolve()
 
 
 REPORT = {

@@ -110,6 +110,19 @@ def test_photographs_of_two_cameras_carry_their_own(dataset: Dataset, tmp_path: 
     assert [round(frame["fl_x"]) for frame in written["frames"]] == [360, 360, 360, 320]
 
 
+def test_masks_are_turned_with_their_photographs(dataset: Dataset, tmp_path: Path):
+    stored, upright = np.zeros((400, 300), np.uint8), np.zeros((300, 400), np.uint8)
+    stored[:100, :50] = upright[:50, :100] = 255
+    save(np.stack([upright] * 3, -1), tmp_path / "m" / "a.png")
+    save(np.stack([stored] * 3, -1), tmp_path / "m" / "lying.png")
+    masks = {"a.jpg": tmp_path / "m" / "a.png", "lying.jpg": tmp_path / "m" / "lying.png"}
+    write_dataset(tmp_path / "out", replace(dataset, masks=masks), lambda done, total: None)
+    frames = json.loads((tmp_path / "out/transforms.json").read_text())["frames"]
+    assert [frame.get("mask_path") for frame in frames] == ["masks/a.jpg.png", None, "masks/lying.jpg.png", None]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/masks/a.jpg.png")), upright)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/masks/lying.jpg.png")), np.rot90(stored, -1))
+
+
 def test_square_pixels_of_a_copy_whose_size_was_rounded():
     model = replace(usual_model(2), sizes=np.array([[1000, 751]]))
     lens = lens_of(model, 0, photo("a.jpg", width=2832, height=2128))
