@@ -57,7 +57,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
 		{ echo "Cannot create a virtual environment with $(PYTHON). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,gpu,cad,viewer]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,gpu,cad,viewer,photos]'
 	touch $@
 
 clean:

@@ -20,7 +20,7 @@ from recon.runs import processor
 IMPORT_NAMES = ("recon", "kernels", "scenes", "viewer")
 EXTRAS = {
     "viewer": ("viser", "pyvista", "imageio_ffmpeg"),
-    "photos": ("pycolmap",),
+    "photos": ("pycolmap", "pillow_heif", "av", "cv2"),
     "cad": ("OCP", "ezdxf"),
     "gpu": ("triton", "cuda.core"),
 }

@@ -1,4 +1,4 @@
-"""The one door for data: from what a user names, a path or ``scenes:NAME``, to a scene and to what is known of its object."""
+"""The one door for data: from what a user names, photographs, a dataset, ``scenes:NAME``, to a scene and what is known of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,66 @@ from recon.config.values import RunConfig
 from recon.errors import UsageError
 
 if TYPE_CHECKING:
+    from recon.console import Reporter
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
+    from recon.photos.options import PhotoOptions
 
 # Torch, and the package of made-up scenes, are imported inside the functions: the command line must answer at once without them.
+
+
+def with_cameras(source: str, options: PhotoOptions, out: Path, reporter: Reporter, seed: int = 0) -> str:
+    """``DATA`` as it is if it has cameras; of photographs or a video, the dataset that is made of them, or was made before.
+
+    Args:
+        source: What the user names.
+        options: How cameras are found.
+        out: Datasets are kept in ``out/datasets``, one for each folder of photographs, so that a second run need not search again.
+        reporter: Told what is done.
+        seed: Of everything random in the search.
+    Returns:
+        The dataset's folder, or ``source``.
+    Raises:
+        UsageError: Options for photographs, and data that have cameras.
+        DataError: No cameras that can be believed.
+    """
+    from recon.photos.options import USUAL
+
+    lacking = not source.startswith("scenes:") and lacks_cameras(Path(source))
+    if not lacking:
+        if options != USUAL:
+            raise UsageError(
+                f"{source} has cameras, so that --marker, --distance and the like change nothing", "give its lengths with --scale"
+            )
+        return source
+    import hashlib
+    import re
+
+    from recon.photos.process import process
+    from recon.photos.report import summary_lines
+
+    path = Path(source).resolve()
+    key = hashlib.sha1(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    folder = out.resolve() / "datasets" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem)}-{key}"
+    reporter.say(f"{source} has no cameras: finding them first; the dataset goes to {folder}")
+    for line in summary_lines(process(path, folder, options, reporter, seed=seed)):
+        reporter.say(line)
+    return str(folder)
+
+
+def lacks_cameras(path: Path) -> bool:
+    """Whether a path is a video, or a folder of photographs and of nothing that says where they were taken from."""
+    from recon.data.formats.table import has_dataset
+    from recon.data.formats.unread import refusal
+    from recon.photos.gather import VIDEO_SUFFIXES, gather
+
+    if path.is_file():
+        return path.suffix.lower() in VIDEO_SUFFIXES
+    if not path.is_dir() or has_dataset(path):
+        return False
+    found = gather(path)
+    # A project of another program beside them is a choice of the user's, which the reader of data explains.
+    return bool(found.photographs and refusal(path) is None or found.videos)
 
 
 def open_data(source: str, config: RunConfig, progress: Callable[[float, str], None] | None = None) -> Scene:

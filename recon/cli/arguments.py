@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName
+from recon.photos.options import USUAL, PhotoOptions, Unit
 
 T = TypeVar("T")
 
@@ -66,13 +67,33 @@ class PageOptions:
 
 
 @dataclass(frozen=True)
+class Process:
+    """Photographs or a video in; a dataset with cameras out, that `reconstruct` and other programs read (needs the extra [photos])."""
+
+    photographs: tyro.conf.Positional[Path]
+    """A folder of photographs, or a video."""
+    out: Path
+    """Folder of the dataset. What took time is kept in it: the same command again, with other options or after Ctrl-C, goes on from it."""
+    photos: tyro.conf.OmitArgPrefixes[PhotoOptions] = USUAL
+    unit: Unit | None = None
+    """Unit of the dataset's lengths; default: that of the length given with --marker or --distance."""
+    scale: float | None = None
+    """Multiply the dataset's lengths by this; without --marker or --distance the region's radius is 1."""
+    seed: int = 0
+    """Everything random follows from it."""
+    json: bool = False
+    """Print the report as JSON."""
+
+
+@dataclass(frozen=True)
 class Reconstruct:
     """Images in; trained model, closed mesh with colour, test renders, figures and pictures out."""
 
     data: tyro.conf.Positional[str]
-    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    """Photographs or a video; a folder or file of images with cameras; or scenes:NAME for a built-in scene."""
     train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
     images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
+    photos: tyro.conf.OmitArgPrefixes[PhotoOptions] = USUAL
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
@@ -88,9 +109,10 @@ class Train:
     """Train only; evaluate, render and export the run afterwards."""
 
     data: tyro.conf.Positional[str]
-    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    """Photographs or a video; a folder or file of images with cameras; or scenes:NAME for a built-in scene."""
     train: tyro.conf.OmitArgPrefixes[TrainOptions] = TrainOptions()
     images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
+    photos: tyro.conf.OmitArgPrefixes[PhotoOptions] = USUAL
 
 
 @dataclass(frozen=True)
@@ -119,8 +141,9 @@ class Inspect:
     """Say what a dataset was understood to be, and draw its cameras and bounds."""
 
     data: tyro.conf.Positional[str]
-    """A folder or file of posed images, or scenes:NAME for a built-in scene."""
+    """Photographs or a video; a folder or file of images with cameras; or scenes:NAME for a built-in scene."""
     images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
+    photos: tyro.conf.OmitArgPrefixes[PhotoOptions] = USUAL
     edges: str | None = None
     """Find 2D edges too and draw them: auto, given, given:FOLDER or surface:RUN."""
     depth: bool = False
@@ -286,7 +309,8 @@ class Benchmark:
 
 
 Command = (
-    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    Annotated[Process, tyro.conf.subcommand("process")]
+    | Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]

@@ -17,6 +17,7 @@ from recon.cli.arguments import (
     Fit,
     Inspect,
     MakeScene,
+    Process,
     Reconstruct,
     Render,
     Resume,
@@ -29,7 +30,7 @@ from recon.cli.configuration import completed, parsed, run_config
 from recon.cli.exit_codes import errors_as_exit_codes
 from recon.config.values import CurveFormat, RunConfig
 from recon.errors import ReconError, UsageError
-from recon.opening import open_data, open_truth
+from recon.opening import open_data, open_truth, with_cameras
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -38,6 +39,18 @@ if TYPE_CHECKING:
     from recon.runs import Run
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
+
+
+def process(command: Process) -> None:
+    from recon.console import Reporter
+    from recon.photos.process import process as find_cameras
+    from recon.photos.report import next_command, summary_lines
+
+    with Reporter(quiet=command.json) as reporter:
+        report = find_cameras(
+            command.photographs, command.out, command.photos, reporter, unit=command.unit, factor=command.scale, seed=command.seed
+        )
+    print(json.dumps(report, indent=1) if command.json else "\n".join([*summary_lines(report), next_command(report)]))
 
 
 def reconstruct(command: Reconstruct) -> None:
@@ -54,9 +67,10 @@ def reconstruct(command: Reconstruct) -> None:
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
-        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
+        data = with_cameras(command.data, command.photos, command.train.out, reporter, command.train.seed)
+        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, command.data, config, command.train.out)
+        run = pipeline.start(scene, data, config, command.train.out)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
@@ -71,7 +85,7 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
     from viewer.subject import data_subject
 
     page = command.page
-    with opened(data_subject(scene, command.data, run), page.host, page.port, page.token, reporter) as viewer:
+    with opened(data_subject(scene, run.scene_info()["source"], run), page.host, page.port, page.token, reporter) as viewer:
         results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views or None)
         print_results(run.folder, results)
         wait(reporter)
@@ -84,9 +98,10 @@ def train(command: Train) -> None:
 
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
-        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
+        data = with_cameras(command.data, command.photos, command.train.out, reporter, command.train.seed)
+        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, command.data, config, command.train.out)
+        run = pipeline.start(scene, data, config, command.train.out)
         pipeline.fit(run, scene, reporter)
     print(run.folder)
 
@@ -247,7 +262,8 @@ def inspect(command: Inspect) -> None:
 
     config = RunConfig(data=command.images)
     with Reporter(quiet=command.json) as reporter:
-        scene = open_data(command.data, config, lambda share, text: reporter.progress("read", share, text))
+        data = with_cameras(command.data, command.photos, command.out or Path("runs"), reporter)
+        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         depth = config.stereo if command.depth else None
         facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter, depth)
@@ -354,6 +370,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 ACTIONS: dict[type, Callable[..., None]] = {
+    Process: process,
     Reconstruct: reconstruct,
     Inspect: inspect,
     Train: train,

@@ -80,6 +80,14 @@ def claims(path: Path, formats: tuple[Format, ...] = FORMATS) -> list[tuple[Form
     return [(f, claim) for f in formats if (claim := f.owns(path)) is not None]
 
 
+def has_dataset(folder: Path) -> bool:
+    """Whether :func:`read_listing` would find cameras in a folder or below it, readable or not, one dataset or several."""
+    try:
+        return bool(claims(folder) or _deeper(folder, Findings()))
+    except DataError:
+        return True
+
+
 def pictures(path: Path) -> int:
     """How many pictures there are in a folder and below."""
     return sum(1 for _, _, names in os.walk(path) for name in names if name.lower().endswith(IMAGE_SUFFIXES))
