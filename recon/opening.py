@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recon.config.values import RunConfig
 from recon.errors import UsageError
+from recon.foreign import reading
 
 if TYPE_CHECKING:
     from recon.data.scene import Scene
@@ -37,15 +38,16 @@ def open_data(source: str, config: RunConfig) -> Scene:
     if d.bounds is not None:
         *center, radius = d.bounds
         bounds = Similarity(radius, translation=np.array(center))
-    return load_scene(
-        Path(source),
-        downscale=d.downscale,
-        max_size=d.max_size,
-        holdout=d.holdout,
-        use_masks=d.use_masks,
-        skip_bad_frames=d.skip_bad_frames,
-        world_from_scene=bounds,
-    )
+    with reading(source, "a dataset"):
+        return load_scene(
+            Path(source),
+            downscale=d.downscale,
+            max_size=d.max_size,
+            holdout=d.holdout,
+            use_masks=d.use_masks,
+            skip_bad_frames=d.skip_bad_frames,
+            world_from_scene=bounds,
+        )
 
 
 def open_truth(source: str, given: Path | None, scan: int | None = None) -> GroundTruth:
@@ -54,7 +56,8 @@ def open_truth(source: str, given: Path | None, scan: int | None = None) -> Grou
     from recon.evaluation.truth.known import GroundTruth, read_truth
 
     if given is not None:
-        return read_truth(given, scan_number(source) if scan is None else scan)
+        with reading(given, "a file of truth"):
+            return read_truth(given, scan_number(source) if scan is None else scan)
     if not source.startswith("scenes:"):
         return GroundTruth()
     import scenes

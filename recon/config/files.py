@@ -15,6 +15,7 @@ import yaml
 from recon.config.values import RunConfig
 from recon.errors import UsageError
 from recon.files import write_text_atomically
+from recon.foreign import reading
 
 T = typing.TypeVar("T")
 EDGE_METHOD = "nef"
@@ -123,10 +124,8 @@ def read_config(cls: type[T], path: Path) -> T:
     Raises:
         UsageError: If the file cannot be read, is of a later schema, or holds an unknown key or a value of the wrong type.
     """
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as a configuration ({error})") from error
+    with reading(path, "a configuration"):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     schema = data.pop("schema", 0) if isinstance(data, dict) else 0
     if not isinstance(schema, int) or isinstance(schema, bool) or not 0 <= schema <= SCHEMA:
         raise UsageError(
