@@ -121,12 +121,12 @@ def read_parametric_edges(path: Path) -> Wireframe:
         data = read_json(path, "a file of parametric edges")
         cubics = np.array(data["curves_ctl_pts"], np.float64).reshape(-1, 4, 3)
         ends = np.array(data["lines_end_pts"], np.float64).reshape(-1, 2, 3)
-    if not (np.isfinite(cubics).all() and np.isfinite(ends).all()):
-        raise DataError(f"{path}: some of its points are not finite")
-    open_ended = (0, 0)  # renumbered below
-    curves = [line(a, b, vertices=open_ended) for a, b in ends]
-    curves += [Curve("bezier", c, np.ones(4), None if np.array_equal(c[0], c[3]) else open_ended) for c in cubics]
-    return from_curves(curves)
+        if not (np.isfinite(cubics).all() and np.isfinite(ends).all()):
+            raise DataError(f"{path}: some of its points are not finite")
+        open_ended = (0, 0)  # renumbered below
+        curves = [line(a, b, vertices=open_ended) for a, b in ends]
+        curves += [Curve("bezier", c, np.ones(4), None if np.array_equal(c[0], c[3]) else open_ended) for c in cubics]
+        return from_curves(curves)
 
 
 def read_curves(path: Path) -> Wireframe:
