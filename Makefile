@@ -1,5 +1,5 @@
 # make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|nef|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
-# make test | lint | bench | bench-readme | sanitize | pictures | docs
+# make test | lint | bench | bench-readme | sanitize | fuzz | crashes | pictures | docs
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ OUT ?= runs
 ARGS ?=
 NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 
-.PHONY: reconstruct test lint bench bench-readme sanitize pictures docs setup clean
+.PHONY: reconstruct test lint bench bench-readme sanitize fuzz crashes pictures docs setup clean
 
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -33,6 +33,14 @@ bench-readme: setup
 # The kernels' tests once under AddressSanitizer and UBSan.
 sanitize: setup
 	kernels/native/sanitize.sh
+
+# 1000 mutants of each kind of file that is read: none may end in a traceback, take 10 s or much memory.
+fuzz: setup
+	$(PY) -m tests.fuzz --each 1000 $(ARGS)
+
+# A run goes on from every state that a crash can leave.
+crashes: setup
+	FORMFIELD_ALL_CRASHES=1 $(PY) -m pytest tests/recon/test_crash_points.py
 
 # The API reference, from the docstrings: build/docs/index.html.
 docs: setup

@@ -84,18 +84,25 @@ def drop_records(path: Path, after: int) -> None:
     """Of a text with a JSON record in each line, keep the whole ones whose "step" is not ``after`` a step."""
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    kept = [line for line in lines if (step := _step(line)) is not None and step <= after]
-    if kept != lines:
-        write_text_atomically(path, "".join(line + "\n" for line in kept))
+    kept = [record for record in read_records(path) if record["step"] <= after]
+    text = "".join(json.dumps(record) + "\n" for record in kept)
+    if text != path.read_text(encoding="utf-8", errors="replace"):
+        write_text_atomically(path, text)
 
 
-def _step(line: str) -> int | None:
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The JSON records, one a line, that have a "step"; a line that a kill cut is none. Nothing if there is no such file."""
+    if not path.is_file():
+        return []
+    return [record for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if (record := _record(line)) is not None]
+
+
+def _record(line: str) -> dict[str, Any] | None:
     try:
-        step = json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        record = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return step if isinstance(step, int) else None
+    return record if isinstance(record, dict) and type(record.get("step")) is int else None
 
 
 def sync(path: Path) -> None:

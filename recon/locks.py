@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,8 @@ RUN_LOCK = "run.lock"
 
 
 @contextmanager
-def locked(path: Path, refusal: UsageError, nested: bool = False) -> Iterator[None]:
-    """Hold a lock while the context lasts.
+def locked(path: Path, refusal: UsageError, nested: bool = False) -> Iterator[bool]:
+    """Hold a lock while the context lasts; yields whether it was free, and not held by this process already.
 
     Args:
         path: The lock's file, in a folder that exists; works on Windows, macOS and Linux.
@@ -34,7 +33,7 @@ def locked(path: Path, refusal: UsageError, nested: bool = False) -> Iterator[No
     except Timeout as error:
         raise refusal from error
     try:
-        yield
+        yield lock.lock_counter == 1
     finally:
         lock.release()
 
@@ -52,9 +51,10 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """
     last = _last_writer(folder)
     who = "another process" if last is None else f"process {last}"
-    with locked(folder / RUN_LOCK, UsageError(f"{folder}: {who} is writing to this run", "wait for it, or stop it first"), nested=True):
-        if last != os.getpid():
-            remove_parts(folder, last)  # who holds the lock knows that the last writer is gone
+    refusal = UsageError(f"{folder}: {who} is writing to this run", "wait for it, or stop it first")
+    with locked(folder / RUN_LOCK, refusal, nested=True) as first:
+        if first:  # the last writer is gone, whatever its number (which may be this process's: in a container numbers come again)
+            remove_parts(folder, last)
         yield
 
 

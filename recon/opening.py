@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from recon.config.values import RunConfig
 from recon.errors import UsageError
+from recon.foreign import reading
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -98,21 +99,22 @@ def open_data(source: str, config: RunConfig, progress: Callable[[float, str], N
     if d.bounds is not None:
         *center, radius = d.bounds
         bounds = Similarity(radius, translation=np.array(center))
-    return load_scene(
-        Path(source),
-        downscale=d.downscale,
-        max_size=d.max_size,
-        holdout=d.holdout,
-        use_masks=d.use_masks and d.masks != "none",
-        mask_source=d.masks,
-        mask_meaning=d.mask_meaning,
-        axes=d.axes,
-        unit=d.unit,
-        scale=d.scale,
-        progress=progress,
-        skip_bad_frames=d.skip_bad_frames,
-        world_from_scene=bounds,
-    )
+    with reading(source, "a dataset"):
+        return load_scene(
+            Path(source),
+            downscale=d.downscale,
+            max_size=d.max_size,
+            holdout=d.holdout,
+            use_masks=d.use_masks and d.masks != "none",
+            mask_source=d.masks,
+            mask_meaning=d.mask_meaning,
+            axes=d.axes,
+            unit=d.unit,
+            scale=d.scale,
+            progress=progress,
+            skip_bad_frames=d.skip_bad_frames,
+            world_from_scene=bounds,
+        )
 
 
 def open_truth(source: str, given: Path | None, scan: int | None = None) -> GroundTruth:
@@ -121,7 +123,8 @@ def open_truth(source: str, given: Path | None, scan: int | None = None) -> Grou
     from recon.evaluation.truth.known import GroundTruth, read_truth
 
     if given is not None:
-        return read_truth(given, scan_number(source) if scan is None else scan)
+        with reading(given, "a file of truth"):
+            return read_truth(given, scan_number(source) if scan is None else scan)
     if not source.startswith("scenes:"):
         return GroundTruth()
     import scenes

@@ -13,10 +13,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
+from recon.data.scene import Camera
 from recon.errors import DataError
 from recon.files import append_line, drop_records, new_folder, write_text_atomically
+from recon.foreign import read_object, reading
+from recon.geometry import Similarity
 from recon.locks import sole_writer
 
 State = Literal["running", "done", "failed", "interrupted"]
@@ -47,10 +52,7 @@ class Run:
 
     def scene_info(self) -> dict[str, Any]:
         """What ``scene.json`` says about the data."""
-        try:
-            return json.loads((self.folder / "scene.json").read_text())
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder / 'scene.json'}: cannot be read ({error})") from error
+        return read_scene_info(self.folder / "scene.json")
 
     def log_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
@@ -73,6 +75,49 @@ class Run:
     def writing(self) -> AbstractContextManager[None]:
         """Be the one process that trains this run and makes its results, while the context lasts (:func:`recon.locks.sole_writer`)."""
         return sole_writer(self.folder)
+
+
+SCENE_KEYS = {
+    "name": str, "source": str, "format": str, "background": (str, list), "unit": (str, type(None)), "world_from_scene": dict, "views": list
+}  # fmt: skip
+STATUS_KEYS = {"state": str, "step": int}
+
+
+def read_scene_info(path: Path) -> dict[str, Any]:
+    """What a run's ``scene.json`` says about its data.
+
+    Raises:
+        DataError: If it is missing or of another shape; every problem is named.
+    """
+    what, hint = "a run's scene.json", "restore it, or start a new run"
+    info = read_object(path, what, SCENE_KEYS, hint)
+    problems = [] if info["views"] else ["it has no views"]
+    with reading(path, f"{what}: world_from_scene", hint):
+        similarity = Similarity.from_json(info["world_from_scene"])
+        parts = (similarity.scale, similarity.rotation.reshape(3, 3), similarity.translation.reshape(3))
+        if not (all(np.isfinite(p).all() for p in parts) and similarity.scale > 0):
+            problems.append("world_from_scene is not a similarity")
+    for number, view in enumerate(info["views"]):
+        with reading(path, f"{what}: views[{number}]", hint):
+            camera = Camera.from_json(view["camera"])
+            numbers = (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
+            finite = np.isfinite(np.array(numbers, np.float64)).all() and np.isfinite(camera.world_from_camera.reshape(3, 4)).all()
+            if not (finite and camera.width >= 1 and camera.height >= 1 and camera.fx > 0 and camera.fy > 0):
+                problems.append(f"views[{number}]: its camera is not one")
+            if not isinstance(view["name"], str) or view["split"] not in ("train", "test"):
+                problems.append(f"views[{number}]: a view has a name and a split, train or test")
+    if problems:
+        raise DataError(f"{path}: not {what}", problems, hint)
+    return info
+
+
+def read_status(folder: Path) -> tuple[str, int]:
+    """What a run's status.json says: state and step; "unknown" and 0 where it says nothing that can be read."""
+    try:
+        status = read_object(folder / "status.json", "a status", STATUS_KEYS)
+    except DataError:
+        return "unknown", 0
+    return status["state"], status["step"]
 
 
 def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any]) -> Run:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import DataError, UsageError
+from recon.foreign import load_trimesh
 from scenes.export import FORMATS, Progress, write_truth
 from scenes.library import SceneOptions, Truth
 from scenes.making.materials import Material
@@ -75,14 +76,7 @@ def write_file(
 
 
 def _mesh_solid(path: Path, allow_open: bool) -> Solid:
-    import trimesh
-
-    try:
-        loaded = trimesh.load_mesh(str(path), process=False)
-    except Exception as error:  # the readers of each format raise their own types
-        raise DataError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error})", hint="Export it again.") from error
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_geometry()
+    loaded = load_trimesh(path, "Export it again.")
     faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3), int)))
     vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float64)
     if len(faces) == 0:

@@ -17,6 +17,7 @@ from recon.curves.files import curve as curve_files
 from recon.curves.files.curve import Curve
 from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError, UsageError
+from recon.foreign import load_npz
 from recon.geometry import Similarity
 from scenes.catalog import CATALOG, Entry
 from scenes.making import organic
@@ -238,8 +239,7 @@ def _cached(known: Truth, options: SceneOptions) -> tuple[View, ...]:
     shape = (options.train + options.test, options.height, options.width, 4)
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as data:
-                pictures = data["pictures"]
+            pictures = load_npz(path, "rendered pictures")["pictures"]
             if pictures.shape != shape or pictures.dtype != np.uint8:
                 raise DataError(f"pictures {pictures.shape} instead of {shape}")
             return _views(list(pictures), train, test)

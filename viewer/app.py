@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -17,8 +16,10 @@ from recon.console import Reporter
 from recon.curves import Wireframe
 from recon.curves import load as load_curves
 from recon.data.scene import Camera
+from recon.foreign import read_object
 from recon.methods.base import Method
 from recon.model import METHODS
+from recon.runs import read_status
 from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs
@@ -120,7 +121,7 @@ class Viewer:
         """Whether this process has trained the run and is writing its results."""
         if self.subject.run is None or not self._trained_here or self.gate.training:
             return False
-        return json.loads((self.subject.run.folder / "status.json").read_text())["state"] == "running"
+        return read_status(self.subject.run.folder)[0] == "running"
 
     def set_look(self, look: Look) -> None:
         """Show the field another way, to everybody."""
@@ -298,7 +299,7 @@ class Viewer:
         if surface is not None:
             self._when_new("mesh", surface, self._mesh_came)
         self._when_new("curves", run.exports / "curves.json", lambda path: self._curves_came(load_curves(path)))
-        self._when_new("results", run.eval / "results.json", lambda path: self.panels.results(json.loads(path.read_text())))
+        self._when_new("results", run.eval / "results.json", self._results_came)
         self._when_new("metrics", run.folder / "metrics.jsonl", self.panels.history)
 
     def _mesh_came(self, path: Path) -> None:
@@ -308,6 +309,9 @@ class Viewer:
     def _curves_came(self, wireframe: Wireframe) -> None:
         self.layers.curves(wireframe)
         self.panels.curves_changed()
+
+    def _results_came(self, path: Path) -> None:
+        self.panels.results(read_object(path, "results of an evaluation", {}))
 
     def _load_model(self) -> None:
         assert self.subject.run is not None

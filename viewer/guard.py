@@ -100,7 +100,7 @@ def make_access(host: str, port: int, token: str | None) -> Access:
     if token is None and not loopback:
         raise UsageError(
             f"--host {host} lets other machines connect; that needs a token of your own",
-            "add --token with at least 16 characters, or leave --host out and use: ssh -L 8080:127.0.0.1:8080 THIS-MACHINE",
+            "put one in FORMFIELD_TOKEN or a --token-file, or leave --host out and use: ssh -L 8080:127.0.0.1:8080 THIS-MACHINE",
         )
     if token is not None and (len(token) < LEAST_TOKEN or not re.fullmatch(r"[A-Za-z0-9_-]+", token)):
         raise UsageError(f"the token must have at least {LEAST_TOKEN} characters, of A-Z a-z 0-9 _ -")

@@ -20,6 +20,7 @@ from recon.curves import Wireframe
 from recon.curves.files.curve import Curve
 from recon.data.scene import Camera
 from recon.files import write_text_atomically
+from recon.foreign import reading
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.orbit import common_up
@@ -175,4 +176,7 @@ def _facts(run: Run) -> list[str]:
     from recon.results.evaluation import summary_lines
 
     path = run.eval / "results.json"
-    return summary_lines(json.loads(path.read_text())) if path.is_file() else []
+    if not path.is_file():
+        return []
+    with reading(path, "results of an evaluation", "evaluate the run again: recon evaluate RUN"):
+        return summary_lines(json.loads(path.read_text(encoding="utf-8")))

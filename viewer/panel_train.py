@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,9 @@ import numpy as np
 import viser.uplot
 
 from recon.console import duration
+from recon.files import read_records
 from recon.results.evaluation import summary_lines
+from recon.runs import read_status
 from recon.train import Progress
 from viewer.markdown import plain
 
@@ -66,15 +67,15 @@ class TrainPanel:
         step = self._viewer.step
         state = "paused" if gate.paused and gate.training else "training" if gate.training else None
         if state is None:
-            status = _status(run.folder / "status.json")
-            state, step = status.get("state", "unknown"), step if step >= 0 else int(status.get("step", 0))
+            state, known = read_status(run.folder)
+            step = step if step >= 0 else known
         text = plain(f"step {step} of {run.config.train.steps}, {state}")
         if self._step.content != text:
             self._step.content = text
 
     def history(self, path: Path) -> None:
         """Plots from ``metrics.jsonl``."""
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        rows = read_records(path)
         if not rows:
             return
         rows = rows[:: max(1, len(rows) // MOST_POINTS)]
@@ -118,10 +119,6 @@ class MetricsPanel:
 
 def _number(value: Any, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else plain(value)
-
-
-def _status(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def _plot(gui: Any, label: str, color: str) -> Any:

@@ -23,6 +23,7 @@ from scipy.spatial.transform import Rotation
 from recon.data.scene import Camera
 from recon.errors import DataError, UsageError
 from recon.files import write_text_atomically
+from recon.foreign import read_json, reading
 
 FORMAT = "formfield camera path"
 VERSION = 1
@@ -219,23 +220,16 @@ def load_path(file: Path) -> CameraPath:
     Raises:
         DataError: If the file is missing, of another format, or not a path of perspective cameras.
     """
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{file}: there is no such camera path", hint="make one in the viewer: recon view RUN, panel Camera path"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{file}: not JSON ({error})", hint="make a camera path in the viewer: recon view RUN") from error
-    try:
-        if isinstance(data, dict) and data.get("format") == FORMAT:
-            return _own(data)
-        if isinstance(data, dict) and "camera_path" in data:
-            return _nerfstudio(data, file)
-    except DataError as error:
-        raise DataError(f"{file}: {error.message}", hint=error.hint) from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{file}: a camera path that is not whole ({type(error).__name__}: {error})") from error
+    hint = "make one in the viewer: recon view RUN, panel Path"
+    data = read_json(file, "a camera path", hint)
+    with reading(file, "a whole camera path", hint):
+        try:
+            if isinstance(data, dict) and data.get("format") == FORMAT:
+                return _own(data)
+            if isinstance(data, dict) and "camera_path" in data:
+                return _nerfstudio(data, file)
+        except DataError as error:
+            raise DataError(f"{file}: {error.message}", hint=error.hint) from error
     raise DataError(f"{file}: neither a camera path of this program nor of nerfstudio", hint='it should have "format" and "keyframes"')
 
 

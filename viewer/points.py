@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import trimesh
 
 from recon.data.scene import Scene
-from recon.errors import DataError
+from recon.foreign import load_trimesh, read_json, reading
 
 MOST_POINTS = 200_000
 """More are thinned out evenly."""
@@ -32,8 +31,9 @@ def _named_ply(folder: Path) -> Path | None:
     file = folder / "transforms.json"
     if not file.is_file():
         return None
-    name = json.loads(file.read_text(encoding="utf-8")).get("ply_file_path")
-    if not isinstance(name, str):
+    data = read_json(file, "a transforms.json")
+    name = data.get("ply_file_path") if isinstance(data, dict) else None
+    if not isinstance(name, str) or "\0" in name:
         return None
     path = (folder / name).resolve()
     return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
@@ -41,12 +41,10 @@ def _named_ply(folder: Path) -> Path | None:
 
 def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Points and colours of a .ply; grey where it has none."""
-    try:
-        cloud = trimesh.load(path, process=False)
+    with reading(path, "a point cloud"):
+        cloud: Any = load_trimesh(path)
         points = np.asarray(cloud.vertices, np.float64)  # pyright: ignore[reportAttributeAccessIssue]
         colors = np.asarray(cloud.visual.vertex_colors)[:, :3] if hasattr(cloud, "visual") else None  # pyright: ignore[reportAttributeAccessIssue]
-    except (ValueError, IndexError, AttributeError, KeyError) as error:
-        raise DataError(f"{path}: not a point cloud ({error})") from error
     return points, _colors(colors, len(points))
 
 

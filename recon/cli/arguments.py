@@ -3,6 +3,7 @@ once."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -10,9 +11,11 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName
+from recon.errors import UsageError
 from recon.photos.options import USUAL, PhotoOptions, Unit
 
 T = TypeVar("T")
+TOKEN_VARIABLE = "FORMFIELD_TOKEN"
 
 # A flag of several values may also be given several times: each time is a tuple, and `flat` joins them. With a plain tuple, tyro would keep
 # only the last, and say nothing.
@@ -59,11 +62,21 @@ class PageOptions:
     """Where the live viewer listens."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Beyond this machine it needs --token."""
+    """Address to listen on. Beyond this machine it needs a token of your own."""
     port: int | None = None
     """Port; default: the first free one from 8080 on."""
-    token: str | None = None
-    """Secret in the page's address, at least 16 characters; default: a random one."""
+    token_file: Path | None = None
+    """File with the secret of the page's address, at least 16 characters; also in FORMFIELD_TOKEN; default: a random one."""
+
+    @property
+    def token(self) -> str | None:
+        """The user's own token. It is no argument, because every user of a machine sees the arguments of all processes."""
+        if self.token_file is None:
+            return os.environ.get(TOKEN_VARIABLE)
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--token-file {self.token_file}: cannot be read ({error})", "give a file of one line") from error
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from recon.config.ranges import out_of_range
 from recon.config.values import RunConfig
 from recon.errors import UsageError
 from recon.files import write_text_atomically
+from recon.foreign import reading
 
 T = typing.TypeVar("T")
 EDGE_METHOD = "nef"
@@ -44,7 +48,39 @@ def from_dict(cls: type, data: Any, where: str = "config") -> Any:
     unknown = [k for k in data if k not in names]
     if unknown:
         raise UsageError(f"{where}: unknown key '{unknown[0]}'", f"known keys: {', '.join(names)}")
-    return cls(**{k: _checked(hints[k], v, f"{where}.{k}") for k, v in data.items()})
+    values = {k: _checked(hints[k], v, f"{where}.{k}") for k, v in data.items()}
+    for name, value in values.items():
+        wrong = out_of_range(cls.__name__, name, value)
+        if wrong is not None:
+            raise UsageError(f"{where}.{name}: {wrong}")
+    return cls(**values)
+
+
+def similar_settings(name: str, data: dict) -> list[str]:
+    """Full names of the settings that somebody may have meant by a name that does not exist: "steps" -> "train.steps"."""
+
+    def names(node: dict, before: str) -> Iterator[str]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from names(value, f"{before}{key}.")
+            else:
+                yield before + key
+
+    known, last = list(names(data, "")), name.split(".")[-1]
+
+    def ending(word: str) -> list[str]:
+        return [k for k in known if k.split(".")[-1] == word]
+
+    close = difflib.get_close_matches(last, {k.split(".")[-1] for k in known}, 3, 0.75)
+    return ending(last) or [k for word in close for k in ending(word)] or difflib.get_close_matches(name, known, 3, 0.6)
+
+
+def no_such_setting(item: str, name: str, data: dict) -> UsageError:
+    """The error for ``--set``, with what may have been meant."""
+    meant = similar_settings(name, data)
+    return UsageError(
+        f"--set {item}: there is no '{name}'", f"did you mean {', '.join(meant[:5])}?" if meant else f"known: {', '.join(data)}"
+    )
 
 
 def _checked(hint: Any, value: Any, where: str) -> Any:
@@ -87,14 +123,17 @@ def with_overrides(config: T, overrides: typing.Sequence[str]) -> T:
         node, keys = data, path.strip().split(".")
         for key in keys[:-1]:
             if not isinstance(node.get(key), dict):
-                raise UsageError(f"--set {item}: there is no '{key}' in {', '.join(node)}")
+                raise no_such_setting(item, path.strip(), data)
             node = node[key]
         if keys[-1] not in node:
-            raise UsageError(f"--set {item}: there is no '{keys[-1]}'", f"known here: {', '.join(node)}")
+            raise no_such_setting(item, path.strip(), data)
+        if isinstance(node[keys[-1]], dict):
+            inside = next(iter(node[keys[-1]]))
+            raise UsageError(f"--set {item}: that is a group of settings", f"for example --set {path.strip()}.{inside}=VALUE")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {item}: the value is not YAML ({error})") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise UsageError(f"--set {item[:80]}: the value is not YAML ({str(error).splitlines()[0]})") from error
         # YAML 1.1 reads "1e-3" as text; numbers are what is meant wherever a number stands now.
         if isinstance(value, str) and isinstance(node[keys[-1]], (int, float)):
             with contextlib.suppress(ValueError):  # from_dict then says what was expected
@@ -123,10 +162,8 @@ def read_config(cls: type[T], path: Path) -> T:
     Raises:
         UsageError: If the file cannot be read, is of a later schema, or holds an unknown key or a value of the wrong type.
     """
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as a configuration ({error})") from error
+    with reading(path, "a configuration"):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     schema = data.pop("schema", 0) if isinstance(data, dict) else 0
     if not isinstance(schema, int) or isinstance(schema, bool) or not 0 <= schema <= SCHEMA:
         raise UsageError(

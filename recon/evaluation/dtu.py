@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import trimesh
 from scipy.io import loadmat
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from recon.data.scene import View
 from recon.errors import DataError, UsageError
+from recon.foreign import load_trimesh, reading
 from recon.surface.mesh import Mesh, face_areas, keep_faces, largest_component
 
 SCANS = (24, 37, 40, 55, 63, 65, 69, 83, 97, 105, 106, 110, 114, 118, 122)
@@ -86,16 +86,13 @@ def load_dtu_truth(folder: Path, scan: int) -> DtuTruth:
         raise DataError(
             f"the DTU evaluation data in {folder} is incomplete", missing, "download 'Points' and 'SampleSet' from the DTU MVS page"
         )
-    cloud = trimesh.load(paths[0], process=False)
-    mask, plane = loadmat(paths[1]), loadmat(paths[2])
-    return DtuTruth(
-        scan,
-        np.asarray(cloud.vertices, np.float64),  # type: ignore[union-attr]
-        mask["ObsMask"].astype(bool),
-        np.asarray(mask["BB"], np.float64),
-        float(np.squeeze(mask["Res"])),
-        np.asarray(plane["P"], np.float64).ravel(),
-    )
+    points = np.asarray(load_trimesh(paths[0]).vertices, np.float64)
+    with reading(paths[1], "DTU's observation mask"):
+        mask = loadmat(paths[1])
+        seen, box, cell = mask["ObsMask"].astype(bool), np.asarray(mask["BB"], np.float64), float(np.squeeze(mask["Res"]))
+    with reading(paths[2], "DTU's ground plane"):
+        plane = np.asarray(loadmat(paths[2])["P"], np.float64).ravel()
+    return DtuTruth(scan, points, seen, box, cell, plane)
 
 
 def dtu_chamfer(mesh_mm: Mesh, truth: DtuTruth, *, seed: int = 0) -> dict:

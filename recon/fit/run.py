@@ -13,8 +13,9 @@ from typing import Any
 
 from recon.config.files import read_config, save_config
 from recon.errors import DataError
-from recon.files import append_line, drop_records, new_folder, write_text_atomically
+from recon.files import append_line, drop_records, new_folder, read_records, write_text_atomically
 from recon.fit.config import FitConfig
+from recon.foreign import read_object
 from recon.locks import sole_writer
 from recon.runs import environment
 
@@ -52,8 +53,7 @@ class FitRun:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""
-        path = self.folder / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        return read_records(self.folder / "metrics.jsonl")
 
     def set_status(self, state: str, step: int, message: str = "") -> None:
         """Say in status.json what the fit is doing."""
@@ -101,8 +101,5 @@ def open_fit(folder: Path) -> FitRun:
     """
     if not is_fit(folder):
         raise DataError(f"{folder}: not a fit's folder", hint=f"give the folder that holds {CONFIG}")
-    try:
-        signal = json.loads((folder / "signal.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / 'signal.json'}: cannot be read ({error})") from error
+    signal = read_object(folder / "signal.json", "a fit's signal.json", {"source": str}, "start a new fit")
     return FitRun(folder, read_config(FitConfig, folder / CONFIG), signal)

@@ -14,6 +14,7 @@ import trimesh
 import kernels
 from recon.errors import DataError
 from recon.evaluation.surfaces import point_to_mesh, sample_surface
+from recon.foreign import load_trimesh
 from recon.geometry import Similarity
 from recon.surface.mesh import Mesh, face_cross, signed_volume
 from recon.surface.reading import read_mesh
@@ -122,10 +123,7 @@ def read_shape(path: Path) -> Shape:
 
 def _read_points(path: Path) -> Shape | None:
     """A .ply without faces, as oriented disks; None if it has faces."""
-    try:
-        loaded = trimesh.load(path, process=False)
-    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({error})", hint="give a mesh, or a .ply of points with nx, ny, nz") from error
+    loaded = load_trimesh(path, "give a mesh, or a .ply of points with nx, ny, nz")
     if not isinstance(loaded, trimesh.PointCloud):
         return None
     data = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")

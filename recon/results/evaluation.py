@@ -26,7 +26,7 @@ from recon.evaluation.surfaces import surface_metrics
 from recon.evaluation.textured import textured_mesh_metrics
 from recon.evaluation.truth.curves import read_curve_truth
 from recon.evaluation.truth.known import GroundTruth
-from recon.files import write_picture, write_text_atomically
+from recon.files import read_records, write_picture, write_text_atomically
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
@@ -166,9 +166,9 @@ def view_stem(name: str) -> str:
 
 def training_seconds(run: Run) -> float | None:
     """Time spent in the training loop, over all sessions of the run."""
-    path = run.folder / "metrics.jsonl"
-    rows = path.read_text().splitlines() if path.is_file() else []
-    return float(json.loads(rows[-1])["seconds"]) if rows else None
+    rows = read_records(run.folder / "metrics.jsonl")
+    seconds = rows[-1].get("seconds") if rows else None
+    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def summary_lines(results: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 
 from recon.errors import DataError
+from recon.foreign import load_trimesh, reading
 from recon.geometry import Similarity
 from recon.surface.mesh import Mesh, transform_mesh
 
@@ -26,12 +27,7 @@ def read_mesh(path: Path) -> Mesh:
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such mesh", hint="give a .ply, .obj, .stl or .glb file")
-    try:
-        loaded = trimesh.load_mesh(path, process=False)
-    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a mesh ({error})", hint="give a .ply, .obj, .stl or .glb file") from error
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_mesh()
+    loaded = load_trimesh(path)
     vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int32)
     if len(faces) == 0:
         raise DataError(f"{path}: it has no faces", hint="a mesh is needed, not a point cloud")
@@ -52,6 +48,11 @@ def read_surface(path: Path) -> Mesh:
     mesh = read_mesh(path)
     if path.suffix.lower() != ".glb":
         return mesh
+    with reading(path, "a mesh"):
+        return transform_mesh(_with_texture(path, mesh), Similarity(rotation=world_from_gltf(path)))
+
+
+def _with_texture(path: Path, mesh: Mesh) -> Mesh:
     parts = trimesh.load_scene(path, process=False)
     if len(parts.geometry) == 1:
         (node,) = parts.graph.nodes_geometry
@@ -70,9 +71,14 @@ def read_surface(path: Path) -> Mesh:
 
 def world_from_gltf(path: Path) -> Similarity:
     """From a .glb's axes and unit to the world's, as its ``asset.extras`` tell it; the identity for other programs' files."""
-    with open(path, "rb") as file:
+    with reading(path, "a .glb"), open(path, "rb") as file:
         header = file.read(20)
         tree = json.loads(file.read(int.from_bytes(header[12:16], "little")))
-    extras = tree["asset"].get("extras") or {}
-    rotation = np.array(extras.get("gltf_from_world_rotation", np.eye(3)), np.float64).T
-    return Similarity(1.0 / float(extras.get("gltf_from_world_scale", 1.0)), rotation)
+        extras = tree["asset"].get("extras") or {}
+        rotation = np.array(extras.get("gltf_from_world_rotation", np.eye(3)), np.float64).reshape(3, 3).T
+        scale = float(extras.get("gltf_from_world_scale", 1.0))
+        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4):
+            raise ValueError("its gltf_from_world_rotation is not a rotation")
+        if not 0.0 < scale < np.inf:
+            raise ValueError("its gltf_from_world_scale is not a positive number")
+        return Similarity(1.0 / scale, rotation)

@@ -29,6 +29,7 @@ from recon.config.presets import preset_config
 from recon.config.values import FieldName, MethodName, PresetName, RunConfig
 from recon.errors import DataError, UsageError
 from recon.fit.config import FitConfig
+from recon.foreign import reading
 from scenes import signals
 from scenes.library import DATA, PREFIX, entry
 
@@ -180,10 +181,8 @@ def read_suite(name: str) -> Suite:
     path = Path(name) if Path(name).suffix in (".yaml", ".yml") else SUITES / f"{name}.yaml"
     if not path.is_file():
         raise UsageError(f"there is no suite '{name}'", f"suites: {', '.join(suite_names())}, or the path of a .yaml file")
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML ({error})") from error
+    with reading(path, "YAML"):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     content: SuiteFile = from_dict(SuiteFile, data, str(path))
     if not content.jobs and not content.fits:
         raise UsageError(f"{path}: 'jobs' is empty, and so is 'fits'", "list at least one entry with scenes and methods, or with sources")

@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.curves.files.curve import Curve
 from recon.errors import DataError
+from recon.foreign import load_npz, reading
 
 _NORMAL_STEPS = 32767  # normals are stored as int16: a step is 0.002 degrees
 
@@ -104,18 +105,13 @@ def load_mesh(path: Path) -> Solid:
     Raises:
         DataError: If the file is missing, truncated or its indices do not fit.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            vertices = data["center"] + data["vertices"].astype(np.float64)
-            faces, normal_faces = data["faces"].astype(np.int32), data["normal_faces"].astype(np.int32)
-            normals = data["normals"].astype(np.float32)
-            patches = data["patches"].astype(np.int32)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing", hint="Reinstall, or run: python -m scenes.build") from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as a scene mesh ({error})", hint="Reinstall, or run: python -m scenes.build") from error
-    except Exception as error:  # zipfile and zlib raise their own types on a damaged archive
-        raise DataError(f"{path}: damaged ({type(error).__name__}: {error})", hint="Reinstall, or run: python -m scenes.build") from error
+    hint = "Reinstall, or run: python -m scenes.build"
+    with reading(path, "a scene mesh", hint):
+        data = load_npz(path, "a scene mesh", 2**30, hint)
+        vertices = data["center"] + data["vertices"].astype(np.float64)
+        faces, normal_faces = data["faces"].astype(np.int32), data["normal_faces"].astype(np.int32)
+        normals = data["normals"].astype(np.float32)
+        patches = data["patches"].astype(np.int32)
     if faces.max(initial=-1) >= len(vertices) or normal_faces.max(initial=-1) >= len(normals) or len(faces) == 0:
         raise DataError(f"{path}: indices beyond {len(vertices)} vertices", hint="Reinstall, or run: python -m scenes.build")
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)

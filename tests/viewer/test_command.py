@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from recon.cli.arguments import PageOptions
 from tests.tiny import TINY_SETTINGS, write_blender
 
 pytest.importorskip("viser", reason="the live viewer's extra [viewer] is not installed")
@@ -83,12 +85,15 @@ def test_reconstruct_and_watch(tmp_path: Path):
     ("args", "code", "text"),
     [
         (("--host", "0.0.0.0"), 2, "token"),
-        (("--token", "short"), 2, "16 characters"),
+        (("--token-file", "short.txt"), 2, "16 characters"),
+        (("--token-file", "nowhere.txt"), 2, "nowhere.txt"),
         (("--export", "page.html"), 2, "run folder"),
     ],
 )
 def test_refusals(tmp_path: Path, args: tuple[str, ...], code: int, text: str):
     data = write_blender(tmp_path / "data") if "--export" not in args else tmp_path / "data.json"
+    (tmp_path / "short.txt").write_text("short\n")
+    args = tuple(str(tmp_path / a) if a.endswith(".txt") else a for a in args)
     done = subprocess.run([sys.executable, "-m", "recon", "view", str(data), *args], capture_output=True, text=True, timeout=120)
     assert done.returncode == code, done.stderr
     assert text in done.stderr
@@ -97,3 +102,13 @@ def test_refusals(tmp_path: Path, args: tuple[str, ...], code: int, text: str):
 def test_neither_run_nor_data(tmp_path: Path):
     done = subprocess.run([sys.executable, "-m", "recon", "view", str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 3, done.stderr
+
+
+def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Never from an argument, which every user of the machine can see."""
+    (tmp_path / "token").write_text("a-token-of-a-file-1\n")
+    assert PageOptions(token_file=tmp_path / "token").token == "a-token-of-a-file-1"
+    assert PageOptions().token is None
+    monkeypatch.setenv("FORMFIELD_TOKEN", "a-token-of-the-environment")
+    assert PageOptions().token == "a-token-of-the-environment"
+    assert "token" not in {f.name for f in dataclasses.fields(PageOptions)}

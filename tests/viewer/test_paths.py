@@ -149,7 +149,7 @@ HEAD = {"format": "formfield camera path", "version": 1, "fps": 24, "closed": Fa
         (json.dumps({**HEAD, "version": 9, "keyframes": []}), "version 9"),
         (json.dumps({**HEAD, "keyframes": []}), "no keyframes"),
         (json.dumps({**HEAD, "keyframes": [KEY, KEY]}), "do not increase"),
-        (json.dumps({**HEAD, "keyframes": [{"time_s": 0}]}), "not whole"),
+        (json.dumps({**HEAD, "keyframes": [{"time_s": 0}]}), "not a whole"),
         (json.dumps({**HEAD, "fps": 0, "keyframes": [KEY]}), "frame rate"),
         (json.dumps({**HEAD, "keyframes": [{**KEY, "vertical_fov_deg": 180}]}), "180"),
         (json.dumps({**HEAD, "keyframes": [{**KEY, "world_from_camera": (2 * np.eye(4)[:3]).tolist()}]}), "not a rotation"),

@@ -9,7 +9,6 @@ Lengths and coordinates are in the world unit of the scene they belong to.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from recon.errors import DataError
+from recon.foreign import read_json, reading
 from recon.geometry import Similarity
 
 CurveType = Literal["line", "arc", "circle", "ellipse", "bezier"]
@@ -251,10 +251,5 @@ def from_json(data: dict, source: str) -> tuple[np.ndarray, tuple[Curve, ...], t
 
 def read(path: Path) -> tuple[np.ndarray, tuple[Curve, ...], tuple[Curve, ...]]:
     """Read a ``curves.json``; see :func:`from_json`."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return from_json(data, str(path))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a curves file ({type(error).__name__}: {error})") from error
+    with reading(path, "a curves file"):
+        return from_json(read_json(path, "a curves file"), str(path))

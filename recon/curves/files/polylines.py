@@ -12,6 +12,7 @@ from recon.curves.files.projection import TYPE_COLORS
 from recon.curves.files.wireframe import Wireframe, from_curves, load
 from recon.errors import DataError
 from recon.files import write_text_atomically
+from recon.foreign import read_json, reading
 
 SEGMENT_SHARE = 0.01
 """Longest segment on a bent curve, as a share of the wireframe's largest side; at least eight a piece."""
@@ -116,18 +117,16 @@ def read_parametric_edges(path: Path) -> Wireframe:
     Raises:
         DataError: If it is not such a file.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "a file of parametric edges"):
+        data = read_json(path, "a file of parametric edges")
         cubics = np.array(data["curves_ctl_pts"], np.float64).reshape(-1, 4, 3)
         ends = np.array(data["lines_end_pts"], np.float64).reshape(-1, 2, 3)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a file of parametric edges ({type(error).__name__}: {error})") from error
-    if not (np.isfinite(cubics).all() and np.isfinite(ends).all()):
-        raise DataError(f"{path}: some of its points are not finite")
-    open_ended = (0, 0)  # renumbered below
-    curves = [line(a, b, vertices=open_ended) for a, b in ends]
-    curves += [Curve("bezier", c, np.ones(4), None if np.array_equal(c[0], c[3]) else open_ended) for c in cubics]
-    return from_curves(curves)
+        if not (np.isfinite(cubics).all() and np.isfinite(ends).all()):
+            raise DataError(f"{path}: some of its points are not finite")
+        open_ended = (0, 0)  # renumbered below
+        curves = [line(a, b, vertices=open_ended) for a, b in ends]
+        curves += [Curve("bezier", c, np.ones(4), None if np.array_equal(c[0], c[3]) else open_ended) for c in cubics]
+        return from_curves(curves)
 
 
 def read_curves(path: Path) -> Wireframe:
@@ -136,8 +135,5 @@ def read_curves(path: Path) -> Wireframe:
     Raises:
         DataError: If it is neither.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error})", hint="give a curves.json or a parametric_edges.json") from error
+    data = read_json(path, "a file of curves", "give a curves.json or a parametric_edges.json")
     return read_parametric_edges(path) if isinstance(data, dict) and "curves_ctl_pts" in data else load(path)

@@ -16,6 +16,7 @@ import numpy as np
 
 from recon.curves.files.curve import Curve, read, to_json
 from recon.errors import DataError
+from recon.foreign import read_json, reading
 from recon.geometry import Similarity
 
 END_TOLERANCE = 1e-9
@@ -138,8 +139,12 @@ def load(path: Path | str) -> Wireframe:
     """
     path = Path(path)
     vertices, curves, _ = read(path)
-    wireframe = Wireframe(vertices, curves, json.loads(path.read_text(encoding="utf-8")).get("unit"))
-    broken = wireframe.problems(READ_TOLERANCE)
+    unit = read_json(path, "a curves file").get("unit")
+    if not isinstance(unit, str | None):
+        raise DataError(f'{path}: its "unit" is not a name')
+    wireframe = Wireframe(vertices, curves, unit)
+    with reading(path, "a curves file"):
+        broken = wireframe.problems(READ_TOLERANCE)
     if broken:
         raise DataError(f"{path}: its curves do not hang together", broken, "Write the file again with the program it came from.")
     return wireframe

@@ -13,6 +13,7 @@ import numpy as np
 
 from recon.curves.files.wireframe import Wireframe, load
 from recon.errors import DataError
+from recon.foreign import load_trimesh
 from recon.geometry import Similarity
 
 STEP_SUFFIXES = (".step", ".stp")
@@ -145,12 +146,7 @@ def read_points(path: Path) -> CurveTruth:
     Raises:
         DataError: If the file cannot be read, or holds no points or faces instead.
     """
-    import trimesh
-
-    try:
-        loaded = trimesh.load(path, process=False)
-    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as points ({error})", hint="give a .ply with one vertex a sample") from error
+    loaded = load_trimesh(path, "give a .ply with one vertex a sample")
     points = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float64)
     if len(getattr(loaded, "faces", ())) or len(points) == 0:
         raise DataError(f"{path}: not points sampled on curves", hint="a mesh is compared as a surface; give the curves")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from recon.config.files import from_dict, load_config, save_config, to_dict, with_overrides
 from recon.config.presets import preset_config
+from recon.config.ranges import RANGES
 from recon.config.values import RunConfig
 from recon.errors import UsageError
 
@@ -28,9 +31,9 @@ def test_overrides():
     ("setting", "says"),
     [
         ("train.steps", "expected name=value"),
-        ("train.stepz=3", "no 'stepz'"),
-        ("training.steps=3", "no 'training'"),
-        ("train.steps.x=3", "no 'steps'"),
+        ("train.stepz=3", "no 'train.stepz'"),
+        ("training.steps=3", "no 'training.steps'"),
+        ("train.steps.x=3", "no 'train.steps.x'"),
         ("train.steps=many", "expected int, found 'many'"),
         ("train.steps=true", "expected int, found True"),
         ("train.lr=[1]", "expected float"),
@@ -38,12 +41,48 @@ def test_overrides():
         ("hashgrid.hidden=64", "expected a list"),
         ("train.steps=[", "not YAML"),
         ("data.bounds=[1, 2, 3]", "expected 4 values, found 3"),
+        ("steps=5", "did you mean train.steps?"),
+        ("training.steps=3", "did you mean train.steps?"),
+        ("stepz=3", "train.steps"),
+        ("resolution=3", "did you mean export.resolution?"),
+        ("train=3", "a group of settings"),
+        ("train.steps=0", "0 is out of range: 1"),
+        ("train.steps=-3", "out of range"),
+        ("train.max_rays=0", "out of range"),
+        ("train.lr=.nan", "finite"),
+        ("train.lr=.inf", "finite"),
+        ("train.beta2=1", "out of range"),
+        ("train.occupancy_resolution=100", "not a power of two"),
+        ("hashgrid.levels=0", "out of range"),
+        ("hashgrid.log2_table_size=40", "out of range"),
+        ("hashgrid.hidden=[64, 0]", "out of range"),
+        ("neurbf.functions=-1", "out of range"),
+        ("seed=-1", "out of range"),
+        ("train.lr_halvings=[0.5, 2]", "out of range"),
+        ("train.steps=" + "9" * 5000, "not YAML"),
+        ("train.steps=" + "[" * 20000, "not YAML"),
     ],
 )
 def test_bad_overrides_say_what_is_wrong(setting, says):
     with pytest.raises(UsageError) as error:
         with_overrides(RunConfig(), [setting])
     assert says in str(error.value)
+
+
+def test_every_number_of_a_preset_has_a_range():
+    """So that a new setting is given one, or is said here to need none."""
+    free = {"bounds", "frequencies", "trunk_frequencies"}
+
+    def names(config, cls=""):
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if dataclasses.is_dataclass(value):
+                yield from names(value)
+            elif "float" in str(field.type) or "int" in str(field.type):
+                yield type(config).__name__, field.name
+
+    missing = [f"{c}.{n}" for c, n in names(RunConfig()) if f"{c}.{n}" not in RANGES and n not in RANGES and n not in free]
+    assert missing == []
 
 
 def test_unknown_key_in_file_is_refused(tmp_path):
