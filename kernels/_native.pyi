@@ -431,6 +431,7 @@ def packed_upper_bound(
     threads: int,
 ) -> None:
     """kernels/native/cpu/packed_scan.cpp"""
+
 def patch_costs(
     grey: Tensor,
     mask: Tensor | None,
@@ -528,6 +529,9 @@ def rbf_layer_forward(
 ) -> None:
     """kernels/native/cpu/rbf_layer.cpp"""
 
+def refit_normals(depth: Tensor, camera: Sequence[float], radius: int, jump: float, normal: Tensor, threads: int) -> None:
+    """kernels/native/cpu/depth_maps.cpp"""
+
 def region_walk(
     origins: Tensor,
     directions: Tensor,
@@ -545,8 +549,6 @@ def region_walk(
     threads: int,
 ) -> None:
     """kernels/native/cpu/grid_walk.cpp"""
-def refit_normals(depth: Tensor, camera: Sequence[float], radius: int, jump: float, normal: Tensor, threads: int) -> None:
-    """kernels/native/cpu/depth_maps.cpp"""
 
 def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor, offsets: Tensor, samples: Tensor, threads: int) -> None:
     """kernels/native/cpu/sampling.cpp"""
