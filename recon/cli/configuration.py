@@ -20,7 +20,9 @@ def parsed(command: type[T], words: Sequence[str], prog: str = "recon", usual: T
     """The command that words stand for; ``usual`` has the values of the flags that are not among them."""
     if usual is None:
         return tyro.cli(command, args=words, prog=prog, description=DESCRIPTION, config=(tyro.conf.FlagCreatePairsOff,))
-    return tyro.cli(command, args=words, prog=prog, default=usual)  # whatever is usual, a flag has the name that help gives it
+    # Whatever is usual, a flag has the name that help gives it; and the other name of one that switches off must not switch on.
+    words = ["--no-given-masks" if word == "--no-masks" else word for word in words]
+    return tyro.cli(command, args=words, prog=prog, default=usual)
 
 
 DESCRIPTION = "Photographs of an object in; surface, wireframe and view out."
