@@ -67,7 +67,7 @@ class Sphere:
         root = b * b - a * c
         t = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / a, np.inf)
         with np.errstate(invalid="ignore"):
-            normal = (origin + t[..., None] * directions - self.center) / self.radius
+            normal = np.nan_to_num((origin + t[..., None] * directions - self.center) / self.radius, posinf=0.0, neginf=0.0)
         return t, normal
 
 

@@ -1,7 +1,7 @@
 """A start for the signed distance: depth maps fused on a grid, whose cells are free, near a surface, behind one, or unknown.
 
 Truncated fusion (Curless and Levoy 1996) says where surfaces were seen. A distance also needs a sign elsewhere: cells that rays passed are
-free, cells only ever behind a surface are solid for now, and unknown ones take after the nearest known cell, or the visual hull.
+free, cells that lie behind a surface for most views are solid for now, and unknown ones take after the nearest known cell, or the hull.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recon.stereo.match import DepthMap
 BAND = 4.0
 """Depth counts for the distance up to this many cells before and behind it."""
 LEAST_COSINE = 0.2
-REACH, LOOKED_REACH = 10.0, 4.0
+REACH, LOOKED_REACH = 10.0, 2.0
 """Unknown cells farther than this many cells from any known one are taken to be free: nothing was seen there by anyone. The second is for
 cells that views look at and find nothing to compare, as sky: holes in a surface are closed that far."""
 SLAB = 16
@@ -72,10 +72,12 @@ def fuse_distance(maps: Sequence[DepthMap], scene_from_world: Similarity, resolu
             known = depth > 0
             some, depth, cosine, worth = some[known], depth[known], cosine[known], worth[known]
             length = (points[some] - look.eye).norm(dim=1) * per[some]  # of the ray for each unit of depth
-            d = (depth - z[some]) * length * cosine.clamp_min(LEAST_COSINE)
+            along = (depth - z[some]) * length
+            d = along * cosine
             free[part].view(-1)[some] += (d >= band).to(torch.uint8)
-            behind[part].view(-1)[some] += (d < -band).to(torch.uint8)
-            near = d.abs() < band
+            # Along the ray, not across the surface: behind an outline there is nothing to say how deep the object is.
+            behind[part].view(-1)[some] += (along < -band).to(torch.uint8)
+            near = (d < band) & (along > -band)
             some, d, worth = some[near], d[near], worth[near]
             distance[part].view(-1)[some] += worth * d
             weight[part].view(-1)[some] += worth
@@ -99,7 +101,8 @@ def start_distance(fused: Fused, hull: Tensor | None = None) -> tuple[Tensor, di
     surface = ((fused.weight > 0) & ~doubted).numpy()
     value = fused.distance.numpy()
     passed = ~surface & (fused.free > 0).numpy() & (fused.free > fused.behind).numpy()
-    hidden = ~surface & ~passed & (fused.behind > 0).numpy()
+    # Around an object before nothing, every cell is behind it for some view, and before nothing for the others.
+    hidden = ~surface & ~passed & (2 * fused.behind.int() >= fused.inside.int()).numpy() & (fused.behind > 0).numpy()
     known = surface | passed | hidden
     solid = (surface & (value < 0)) | hidden
     far, nearest = ndimage.distance_transform_edt(~known, return_indices=True)  # type: ignore[misc]

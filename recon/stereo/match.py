@@ -147,18 +147,27 @@ def _shrinking(views: Sequence[View], budget: int, max_size: int) -> float:
 
 
 def _stereo_view(scene: Scene, view: View, shrink: float) -> StereoView:
+    """A photograph as the kernels take it; masked is what is not the object, where that is known, and what is to be ignored."""
     pixels = view_pixels(view, scene.background)
     width, height = max(16, round(view.camera.width / shrink)), max(16, round(view.camera.height / shrink))
     rgb = torch.from_numpy(np.ascontiguousarray(pixels[..., :3])).float()
-    grey = (rgb @ rgb.new_tensor([0.299, 0.587, 0.114]))[None, None]
-    mask = torch.from_numpy(np.ascontiguousarray(pixels[..., 3]))
-    if (height, width) != grey.shape[2:]:
-        grey = torch.nn.functional.interpolate(grey, (height, width), mode="bilinear", antialias=True, align_corners=False)
-        mask = torch.nn.functional.interpolate(mask[None, None].float(), (height, width), mode="bilinear", antialias=True)[0, 0]
-    known = scene.background in ("alpha", "masks")
+    grey = _resized(rgb @ rgb.new_tensor([0.299, 0.587, 0.114]), height, width)
+    mask = None
+    if scene.background in ("alpha", "masks"):
+        mask = _resized(torch.from_numpy(np.ascontiguousarray(pixels[..., 3])).float(), height, width) > 127.0
+    if view.ignore is not None:
+        used = _resized(torch.from_numpy(view.ignore.astype(np.float32)), height, width) < 1e-3
+        mask = used if mask is None else mask & used
     camera = view.camera.resized(width, height)
-    mask = (mask > 127).to(torch.uint8) if known else None
-    return StereoView(grey[0, 0].round().clamp(0, 255).to(torch.uint8), *_camera(camera), mask=mask)
+    return StereoView(
+        grey.round().clamp(0, 255).to(torch.uint8), *_camera(camera), mask=None if mask is None else mask.to(torch.uint8).contiguous()
+    )
+
+
+def _resized(picture: Tensor, height: int, width: int) -> Tensor:
+    if picture.shape == (height, width):
+        return picture
+    return torch.nn.functional.interpolate(picture[None, None], (height, width), mode="bilinear", antialias=True)[0, 0]
 
 
 def _camera(camera: Camera) -> tuple[tuple[float, float, float, float], Tensor]:

@@ -57,11 +57,11 @@ def ring(count: int, arc: float, height: float = 0.5) -> list[np.ndarray]:
 def exact_maps(directions: list[np.ndarray], things: list) -> list[DepthMap]:
     maps = []
     for i, direction in enumerate(directions):
-        eye = eye_at(direction)
+        eye = eye_at(direction, 64, 74.0)
         shot = shoot(eye, things, None)
         seen = np.isfinite(shot.depth)
         depth = torch.from_numpy(np.where(seen, shot.depth, 0.0).astype(np.float32))
-        normal = torch.from_numpy(np.where(seen[..., None], shot.normal, 0.0).astype(np.float32))
+        normal = torch.from_numpy(np.where(seen[..., None], np.nan_to_num(shot.normal), 0.0).astype(np.float32))
         whole = torch.ones_like(depth) * (depth > 0)
         maps.append(DepthMap(i, camera_of(eye), depth, normal, whole, 0.3 * whole, (4 * whole).to(torch.uint8)))
     return maps
@@ -135,6 +135,16 @@ def test_a_budget_shrinks_pictures_and_masks_bound_depth(shots: list[Shot]) -> N
         assert not found.depth[outside].any()
 
 
+def test_ignored_pixels_get_no_depth(shots: list[Shot]) -> None:
+    scene = scene_of(shots)
+    ignore = np.zeros(shots[0].grey.shape, bool)
+    ignore[40:80, 40:80] = True
+    views = (dataclasses.replace(scene.views[0], ignore=ignore), *scene.views[1:])
+    maps, _ = match_views(dataclasses.replace(scene, views=views), 7 * 60 * 60, 800, 0, lambda share, text: None)
+    assert not maps[0].depth[20:40, 20:40].any()
+    assert (maps[0].depth > 0).float().mean() > 0.3
+
+
 def test_maps_are_read_back(tmp_path, matched: tuple[list[DepthMap], list[list[int]]]) -> None:
     maps, near_views = matched
     assert load_maps(tmp_path) is None
@@ -166,10 +176,10 @@ def test_the_start_from_all_round_is_the_ball() -> None:
     cell = 2 / 64
     near = np.abs(ball_distance(64)) < 2 * cell
     inside_ball = ball_distance(64) < 0.3
-    assert np.median(error[near]) < 0.3 * cell
-    assert np.quantile(error[near], 0.99) < 2.0 * cell
+    assert np.median(error[near]) < 0.2 * cell
+    assert np.quantile(error[near], 0.99) < 0.6 * cell
     wrong = (np.sign(distance.numpy()) != np.sign(ball_distance(64))) & (np.abs(ball_distance(64)) > 0.5 * cell)
-    assert wrong[inside_ball].mean() < 0.002
+    assert wrong[inside_ball].mean() < 0.001
     assert sum(shares.values()) == pytest.approx(1.0)
 
 
