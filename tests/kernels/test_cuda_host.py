@@ -125,7 +125,7 @@ def _operators() -> dict[str, tuple[object, tuple]]:
 
     grid = HashGridSpec(levels=2, log2_table_size=6, base_resolution=3, finest_resolution=5)
     network = MLPSpec(grid.out_features, (4,), 2, "softplus", 3.0)
-    fields = (r(5, 3), r(grid.entries, 2), r(network.params), grid.to_ints(), network.to_ints(), network.beta, False, 2, "cuda")
+    fields = (r(5, 3), r(grid.entries, 2), r(network.params), grid.to_ints(), network.to_ints(), network.beta, False, 2, "cuda", False)
     offsets = torch.tensor([0, 2, 2, 5])
     functions = (r(5, 2), r(7, 2), r(7, 1), r(7, 3), torch.arange(10, dtype=torch.int32).view(5, 2) % 7, None, 0, 1, "cuda")
     return {

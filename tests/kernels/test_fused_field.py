@@ -230,3 +230,28 @@ def test_wrong_arguments_are_named(backend):
         field_mlp(x.detach(), params, mlp, backend=backend)
     with pytest.raises(ArgumentError, match="widths"):
         MLPSpec(3, (0,), 1)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("active", [1, None])
+def test_a_second_backward_pass_finds_what_was_kept(order, active):
+    """What the forward pass keeps for the gradients is not used up, and does not change what it gives; more points than a group."""
+    native_or_skip()
+    grid = GRIDS["dense_and_hashed"]
+    mlp = MLPSpec(grid.out_features + 3, (8,), 2, activation="softplus", beta=5.0)
+    table, params = (t.float().requires_grad_() for t in parameters(grid, mlp))
+    x = points(50_000, 3, grid).float()
+    options = {"include_input": True, "active_levels": active, "order": order, "backend": "cpu"}
+
+    def values(*tensors):
+        found = fused_field(x, *tensors, grid, mlp, **options)
+        return found if order else (found,)
+
+    found = values(table, params)
+    for kept, plain in zip(found, values(table.detach(), params.detach()), strict=True):
+        torch.testing.assert_close(kept.detach(), plain, atol=1e-6, rtol=1e-5)
+    loss = sum((f * f).sum() for f in found)
+    first = torch.autograd.grad(loss, (table, params), retain_graph=True)
+    second = torch.autograd.grad(loss, (table, params))
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
