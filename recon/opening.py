@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.config.values import RunConfig
+from recon.config.values import DataConfig, RunConfig
 from recon.errors import UsageError
 from recon.foreign import reading
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 # Torch, and the package of made-up scenes, are imported inside the functions: the command line must answer at once without them.
 
 
-def with_cameras(source: str, options: PhotoOptions, out: Path, reporter: Reporter, seed: int = 0) -> str:
+def with_cameras(source: str, options: PhotoOptions, data: DataConfig, out: Path, reporter: Reporter, seed: int = 0) -> str:
     """``DATA`` as it is if it has cameras; of photographs or a video, the dataset that is made of them, or was made before.
 
     Args:
         source: What the user names.
         options: How cameras are found.
+        data: The unit of the dataset that is made, and its masks.
         out: Datasets are kept in ``out/datasets``, one for each folder of photographs, so that a second run need not search again.
         reporter: Told what is done.
         seed: Of everything random in the search.
@@ -53,7 +54,7 @@ def with_cameras(source: str, options: PhotoOptions, out: Path, reporter: Report
     key = hashlib.sha1(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:6]
     folder = out.resolve() / "datasets" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', path.stem)}-{key}"
     reporter.say(f"{source} has no cameras: finding them first; the dataset goes to {folder}")
-    for line in summary_lines(process(path, folder, options, reporter, seed=seed)):
+    for line in summary_lines(process(path, folder, options, reporter, unit=data.unit, masks=data.masks, seed=seed)):
         reporter.say(line)
     return str(folder)
 

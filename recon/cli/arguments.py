@@ -10,9 +10,9 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName
+from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName, Unit
 from recon.errors import UsageError
-from recon.photos.options import USUAL, PhotoOptions, Unit
+from recon.photos.options import USUAL, PhotoOptions
 
 T = TypeVar("T")
 TOKEN_VARIABLE = "FORMFIELD_TOKEN"
@@ -92,6 +92,8 @@ class Process:
     """Unit of the dataset's lengths; default: that of the length given with --marker or --distance."""
     scale: float | None = None
     """Multiply the dataset's lengths by this; without --marker or --distance the region's radius is 1."""
+    masks: str | None = None
+    """A folder of masks; none. Default: those found beside the photographs, and transparency. They go into the dataset."""
     seed: int = 0
     """Everything random follows from it."""
     json: bool = False

@@ -48,7 +48,14 @@ def process(command: Process) -> None:
 
     with Reporter(quiet=command.json) as reporter:
         report = find_cameras(
-            command.photographs, command.out, command.photos, reporter, unit=command.unit, factor=command.scale, seed=command.seed
+            command.photographs,
+            command.out,
+            command.photos,
+            reporter,
+            unit=command.unit,
+            factor=command.scale,
+            masks=command.masks,
+            seed=command.seed,
         )
     print(json.dumps(report, indent=1) if command.json else "\n".join([*summary_lines(report), next_command(report)]))
 
@@ -67,7 +74,7 @@ def reconstruct(command: Reconstruct) -> None:
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
-        data = with_cameras(command.data, command.photos, command.train.out, reporter, command.train.seed)
+        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, data, config, command.train.out)
@@ -98,7 +105,7 @@ def train(command: Train) -> None:
 
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
-        data = with_cameras(command.data, command.photos, command.train.out, reporter, command.train.seed)
+        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         run = pipeline.start(scene, data, config, command.train.out)
@@ -262,7 +269,7 @@ def inspect(command: Inspect) -> None:
 
     config = RunConfig(data=command.images)
     with Reporter(quiet=command.json) as reporter:
-        data = with_cameras(command.data, command.photos, command.out or Path("runs"), reporter)
+        data = with_cameras(command.data, command.photos, config.data, command.out or Path("runs"), reporter)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
         depth = config.stereo if command.depth else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from recon.data.listing import IMAGE_SUFFIXES, natural_key
 from recon.errors import DataError
 
-PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif", ".avif")
+PHOTO_SUFFIXES = tuple(dict.fromkeys((*(kind for kind in IMAGE_SUFFIXES if kind != ".exr"), ".heic", ".heif", ".avif")))
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")
 RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 OTHER_FOLDERS = re.compile(r"(object_|dynamic_)?masks?(_.*)?|depths?|normals?|images_\d+|thumb(nail)?s?|sparse|__macosx", re.IGNORECASE)

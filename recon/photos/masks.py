@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from recon.data.listing import Findings, Frame, Intrinsics
+from recon.data.masks import assign
 from recon.files import write_picture
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
 
 INSIDE_SHARE = 0.6
+LEAST_INSIDE = 0.2
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,25 @@ class Masks:
         return made
 
 
-def alpha_masks(photos: Sequence[Photo]) -> Masks:
-    """The masks that photographs carry as transparency."""
-    return Masks(tuple(photos), frozenset(photo.name for photo in photos if photo.alpha), {})
+def given_masks(photos: Sequence[Photo], root: Path, wanted: str | None) -> tuple[Masks, dict[str, Path], tuple[str, ...]]:
+    """Masks that the user gives or that lie beside the photographs, and those that photographs carry as transparency.
+
+    Args:
+        photos: All.
+        root: The user's folder.
+        wanted: A folder; "none" or "auto" (made from the pictures when they are read, not here); None: where they usually lie.
+    Returns:
+        The object's masks; files of masks that say what is to be left out, by name; notes for the user.
+    Raises:
+        DataError: The folder does not exist, or holds no mask of any photograph.
+    """
+    findings = Findings()
+    frames = [Frame(photo.name, photo.name, Path(photo.file), np.eye(4)[:3], Intrinsics()) for photo in photos]
+    assigned = [frame for frame in assign(frames, root, wanted, findings) if frame.mask is not None]
+    files = {frame.name: frame.mask for frame in assigned if frame.mask is not None and frame.mask_meaning != "ignore"}
+    ignored = {frame.name: frame.mask for frame in assigned if frame.mask is not None and frame.mask_meaning == "ignore"}
+    alpha = frozenset(photo.name for photo in photos if photo.alpha)
+    return Masks(tuple(photos), alpha, files), ignored, tuple(findings.notes)
 
 
 def inside_masks(model: SparseModel, photos: Sequence[Photo], masks: Masks) -> np.ndarray | None:
@@ -87,4 +106,6 @@ def inside_masks(model: SparseModel, photos: Sequence[Photo], masks: Masks) -> n
         x, y = np.clip(model.pixels[mine].astype(int), 0, [width - 1, height - 1]).T
         np.add.at(hits, model.seen[mine], mask[y, x])
         np.add.at(views, model.seen[mine], 1)
-    return hits >= INSIDE_SHARE * np.maximum(views, 1)
+    inside = hits >= INSIDE_SHARE * np.maximum(views, 1)
+    # Masks that are black on the object leave next to nothing: what they mean is found when the dataset is read.
+    return inside if inside.mean() > LEAST_INSIDE else None

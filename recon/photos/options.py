@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from recon.config.values import Unit
+from recon.data.units import METRES
 from recon.errors import UsageError
-
-Unit = Literal["mm", "cm", "m", "in"]
-METRES: dict[str, float] = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254}
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from recon.config.values import Unit
 from recon.photos.decode import Photo
 from recon.photos.masks import Masks, inside_masks
 from recon.photos.model import SparseModel
-from recon.photos.options import PhotoOptions, Unit
+from recon.photos.options import PhotoOptions
 from recon.photos.region import Region, Upward, region, up_of_cameras, upward, world_from_model
 from recon.photos.scale import Scale, find_scale
 from recon.photos.tries import Attempt
@@ -65,7 +66,7 @@ def place(
     if factor is not None:
         known = 1.0 / where.radius if scale.factor is None else scale.factor
         how = f"{scale.how}, times {factor:g}" if scale.factor is not None else f"{factor:g} times a region of radius 1, as given"
-        scale = replace(scale, factor=known * factor, how=how)
+        scale = replace(scale, factor=known * factor, unit=scale.unit or unit, how=how)
     world = world_from_model(up.direction, where, scale.factor)
     reasons = {by_work[name].name: reason for name, reason in weak.items()}
     return Placed(model.transformed(world), used, reasons, up, where, where.radius * world.scale, scale)

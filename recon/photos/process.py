@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from recon.config.values import Unit
 from recon.console import Reporter, duration
 from recon.errors import DataError, Interrupted, UsageError
 from recon.locks import locked
@@ -16,8 +17,8 @@ from recon.photos.cameras import Group, groups_of
 from recon.photos.gates import Finding
 from recon.photos.gather import gather
 from recon.photos.input import Input, check_found, input_findings, prepare_copies, read_input
-from recon.photos.masks import alpha_masks
-from recon.photos.options import PhotoOptions, Unit
+from recon.photos.masks import given_masks
+from recon.photos.options import PhotoOptions
 from recon.photos.picture import draw_cameras
 from recon.photos.placing import place
 from recon.photos.report import folded, left_out_reasons, report_of, summary_lines
@@ -49,6 +50,7 @@ def process(
     *,
     unit: Unit | None = None,
     factor: float | None = None,
+    masks: str | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Find the cameras of photographs or of a video and write a dataset.
@@ -63,6 +65,7 @@ def process(
         reporter: Progress and warnings.
         unit: Of the world.
         factor: Makes the world so many times larger.
+        masks: A folder of masks, or "none"; None: those beside the photographs.
         seed: Of everything random.
     Returns:
         The report, plain values, as in ``out/report.json``.
@@ -84,13 +87,15 @@ def process(
                 refuse(out, source, given, None, findings, time.monotonic() - start)
             groups = groups_of(given.photos)
             announce(given, groups, reporter)
-            masks = alpha_masks(given.photos)
+            masks_of_object, ignored, notes = given_masks(given.photos, found.root, masks)
+            for note in notes:
+                reporter.say(note)
             ladder = Ladder(
                 work,
                 given.photos,
                 groups,
                 copies=lambda size: prepare_copies(given.photos, work, size, clock),
-                masks=masks.folder_for(work) if masks.complete else None,
+                masks=masks_of_object.folder_for(work) if masks_of_object.complete else None,
                 seed=seed,
                 neighbors=VIDEO_NEIGHBORS if found.videos and not found.photographs else PHOTO_NEIGHBORS,
                 progress=clock,
@@ -99,8 +104,9 @@ def process(
             best, made = ladder.climb()
             if not best.models or (best.refused and not options.force_cameras):
                 refuse(out, source, given, best, list(best.findings), time.monotonic() - start, made)
-            placed = place(best, given.photos, options, unit, factor, masks, clock, work)
-            dataset = Dataset(placed.model, placed.photos, None if masks.complete else placed.radius, placed.scale.unit, masks.files)
+            placed = place(best, given.photos, options, unit, factor, masks_of_object, clock, work)
+            radius = None if masks_of_object.complete else placed.radius
+            dataset = Dataset(placed.model, placed.photos, radius, placed.scale.unit, masks_of_object.files, ignored)
             write_dataset(out, dataset, lambda done, total: clock("pictures", done, total))
             report = report_of(source, out, given, best, made, groups, placed, time.monotonic() - start)
             copies = [work / str(best.settings.size) / photo.work for photo in placed.photos]

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from recon.config.values import Unit
 from recon.errors import DataError, UsageError
 from recon.photos.decode import Photo
 from recon.photos.markers import find_all, marker_side
 from recon.photos.model import SparseModel
-from recon.photos.options import PhotoOptions, Unit, parse_length, parse_marker
+from recon.photos.options import PhotoOptions, parse_length, parse_marker
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def find_scale(
         unit = unit or length.unit
         how = f"by the distance of {options.distance[0]} and {options.distance[1]}, {length.value:g} {length.unit}"
         return Scale(length.to(unit) / apart, unit, how)
-    return Scale(None, unit, "not known: nothing in photographs tells it (give --marker or --distance); the region's radius is 1")
+    return Scale(None, None, "not known: nothing in photographs tells it (give --marker or --distance); the region's radius is 1")
 
 
 def _camera(name: str, model: SparseModel, photos: Sequence[Photo]) -> int:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from recon.data.listing import IMAGE_SUFFIXES
 from recon.files import whole, write_picture, write_text_atomically
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
 from recon.photos.storing import write_json
 
+COPIED = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+"""Kinds that are copied as they are; others (HEIC) are written as JPEG, which every program reads."""
 QUALITY = 97
 """Of pictures that have to be written anew, because they lie on their side or are of a kind that other programs do not read."""
 
@@ -30,7 +31,8 @@ class Dataset:
         photos: Of the model, in its order.
         radius: Of the region around the origin, world units; None where masks bound the object.
         unit: Name of the world's unit, or None.
-        masks: Mask file of each photograph that has one, by name.
+        masks: File of the object's mask of each photograph that has one, by name.
+        ignored: File of the mask of what is to be left out, by name.
     """
 
     model: SparseModel
@@ -38,6 +40,7 @@ class Dataset:
     radius: float | None
     unit: str | None
     masks: dict[str, Path]
+    ignored: dict[str, Path] = field(default_factory=dict)
 
 
 def write_dataset(out: Path, dataset: Dataset, progress: Callable[[int, int], None]) -> dict[str, str]:
@@ -54,6 +57,10 @@ def write_dataset(out: Path, dataset: Dataset, progress: Callable[[int, int], No
         if mask is not None:
             masks[photo.name] = f"masks/{PurePosixPath(places[photo.name]).relative_to('images')}.png"
             _put_mask(mask, photo, out / masks[photo.name])
+        if photo.name in dataset.ignored:
+            # By this name, beside the picture, it is known to be one (instant-ngp's convention).
+            place = out / places[photo.name]
+            _put_mask(dataset.ignored[photo.name], photo, place.with_name(f"dynamic_mask_{place.stem}.png"))
         progress(done, len(dataset.photos))
     write_ply(out / "points.ply", dataset.model.points, dataset.model.colors)
     write_colmap(out / "sparse" / "0", dataset, places)
@@ -120,7 +127,7 @@ def _places(photos: Sequence[Photo]) -> dict[str, str]:
 
 
 def _must_convert(photo: Photo) -> bool:
-    return photo.orientation != 1 or not photo.file.lower().endswith(IMAGE_SUFFIXES)
+    return photo.orientation != 1 or not photo.file.lower().endswith(COPIED)
 
 
 def _put_picture(photo: Photo, target: Path) -> None:

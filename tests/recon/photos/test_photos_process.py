@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recon.config.values import DataConfig
 from recon.console import Reporter
 from recon.errors import CapabilityError, DataError, Interrupted, UsageError
 from recon.geometry import Similarity
@@ -122,12 +123,12 @@ def test_photographs_are_taken_where_a_dataset_is_expected(done, studio: Path, m
     out, _ = done
     assert lacks_cameras(studio / "in")
     assert not lacks_cameras(out)
-    assert with_cameras(str(out), USUAL, studio / "runs", QUIET) == str(out)
+    assert with_cameras(str(out), USUAL, DataConfig(), studio / "runs", QUIET) == str(out)
     with pytest.raises(UsageError, match="has cameras"):
-        with_cameras(str(out), PhotoOptions(frames=30), studio / "runs", QUIET)
+        with_cameras(str(out), PhotoOptions(frames=30), DataConfig(), studio / "runs", QUIET)
     seen = []
     monkeypatch.setattr("recon.photos.process.process", lambda source, folder, *_, **__: seen.append((source, folder)) or dict(REPORT))
-    folder = with_cameras(str(studio / "in"), USUAL, studio / "runs", QUIET)
+    folder = with_cameras(str(studio / "in"), USUAL, DataConfig(), studio / "runs", QUIET)
     assert seen == [((studio / "in").resolve(), Path(folder))]
     assert Path(folder).parent == (studio / "runs" / "datasets").resolve()
 
