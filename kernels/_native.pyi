@@ -431,6 +431,7 @@ def packed_upper_bound(
     threads: int,
 ) -> None:
     """kernels/native/cpu/packed_scan.cpp"""
+
 def patch_costs(
     grey: Tensor,
     mask: Tensor | None,
@@ -545,6 +546,7 @@ def region_walk(
     threads: int,
 ) -> None:
     """kernels/native/cpu/grid_walk.cpp"""
+
 def refit_normals(depth: Tensor, camera: Sequence[float], radius: int, jump: float, normal: Tensor, threads: int) -> None:
     """kernels/native/cpu/depth_maps.cpp"""
 

@@ -70,7 +70,7 @@ def lacks_cameras(path: Path) -> bool:
         return False
     found = gather(path)
     # A project of another program beside them is a choice of the user's, which the reader of data explains.
-    return bool(found.photographs and refusal(path) is None or found.videos)
+    return bool((found.photographs and refusal(path) is None) or found.videos)
 
 
 def open_data(source: str, config: RunConfig, progress: Callable[[float, str], None] | None = None) -> Scene:

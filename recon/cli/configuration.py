@@ -23,7 +23,10 @@ def parsed(command: type[T], words: Sequence[str], prog: str = "recon", usual: T
     return tyro.cli(command, args=words, prog=prog, default=usual)  # whatever is usual, a flag has the name that help gives it
 
 
-DESCRIPTION = "Photographs of an object in; surface, wireframe and view out."
+DESCRIPTION = (
+    "Turns photographs of an object, with known cameras, into a closed mesh with texture, its edges as curves, or a view to fly through. "
+    "Begin with: recon inspect DATA, then recon reconstruct DATA. For RUN, every command takes a run's folder, or latest."
+)
 
 
 def completed(command: Command, words: Sequence[str]) -> Command:
