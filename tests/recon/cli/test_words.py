@@ -35,7 +35,7 @@ def test_the_version(capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("reconstrcut", "reconstruct"), ("exprot", "export"), ("views", "view"), ("zzz", "commands: reconst")]
+    ("word", "meant"), [("reconstrcut", "reconstruct"), ("exprot", "export"), ("views", "view"), ("zzz", "commands: ")]
 )
 def test_the_command_that_was_meant(word, meant):
     with pytest.raises(UsageError, match=f"recon {word}") as error:
