@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from recon.text import printable
 
 if TYPE_CHECKING:
     from recon.train import Progress as TrainProgress
@@ -36,6 +41,13 @@ def describe_training(p: TrainProgress) -> str:
     )
 
 
+class Terminal(Console):
+    """rich's console, without its habit of ending the process when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise OSError(errno.EPIPE, "nobody reads what is said")
+
+
 class Reporter:
     """Use as a context manager; writes to stderr so that stdout stays for results.
 
@@ -45,7 +57,7 @@ class Reporter:
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Terminal(stderr=True, highlight=False, soft_wrap=True)
         self.live = sys.stderr.isatty() and not quiet
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -64,15 +76,24 @@ class Reporter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.live:
-            self._bar.stop()
+            with suppress(OSError):  # the terminal is gone
+                self._bar.stop()
 
     def say(self, text: str) -> None:
         """A line that stays."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self._print(text)
 
     def warn(self, text: str) -> None:
-        self.console.print(f"warning: {text}", markup=False, style="yellow")
+        self._print(f"warning: {text}", "yellow")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        """Print what may hold foreign names. Where the terminal is gone, or nobody reads any more, the work goes on without a word."""
+        try:
+            self.console.print(printable(text), markup=False, style=style)
+        except OSError:
+            self.quiet, self.live = True, False
+            self.console = self._bar.live.console = Console(file=io.StringIO())
 
     def training(self, progress: TrainProgress) -> None:
         self.progress("train", progress.step / progress.steps, describe_training(progress))
@@ -82,11 +103,11 @@ class Reporter:
         if self.live:
             if self._task is None:
                 self._task = self._bar.add_task(stage, total=1.0, text="")
-            self._bar.update(self._task, description=stage, completed=share, text=text)
+            self._bar.update(self._task, description=stage, completed=share, text=printable(text))
             if share >= 1.0:
                 self._bar.remove_task(self._task)
                 self._task = None
         now = time.monotonic()
         if not self.live and not self.quiet and (share >= 1.0 or now - self._last >= PLAIN_SECONDS):
             self._last = now
-            self.console.print(f"{stage}: {text}", markup=False)
+            self._print(f"{stage}: {text}")

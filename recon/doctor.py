@@ -15,6 +15,7 @@ import torch
 
 import kernels
 from recon import __version__
+from recon.errors import install_hint
 from recon.runs import processor
 
 IMPORT_NAMES = ("recon", "kernels", "scenes", "viewer")
@@ -23,6 +24,9 @@ EXTRAS = {
     "photos": ("pycolmap", "pillow_heif", "av", "cv2"),
     "cad": ("OCP", "ezdxf"),
     "gpu": ("triton", "cuda.core"),
+    "hdr": ("OpenEXR",),
+    "ray": ("ray",),
+    "slurm": ("submitit",),
 }
 """Import names that each extra brings."""
 INSTRUCTION_SETS = ("sse4_2", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
@@ -75,7 +79,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     out += [f"  {row['op']:{width}}  {row['backend']:9}  {row['why']}" for row in report["kernels"]]
     out.append("extras:")
     for name, missing in report["extras"].items():
-        out.append(f"  {name:7} " + (f"missing {', '.join(missing)}: pip install 'formfield[{name}]'" if missing else "installed"))
+        out.append(f"  {name:7} " + (f"missing {', '.join(missing)}: {install_hint(name)}" if missing else "installed"))
     return out + [f"warning: {w}" for w in report["warnings"]]
 
 

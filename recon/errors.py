@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import shlex
+from pathlib import Path
 
 
 class ReconError(Exception):
@@ -131,5 +132,16 @@ def require_extra(module: str, extra: str, purpose: str):
     except ImportError as error:
         raise CapabilityError(
             f"{purpose} needs the package '{module.split('.')[0]}', which is not installed ({error})",
-            f"pip install 'formfield[{extra}]'",
+            install_hint(extra),
         ) from error
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs an extra from where this program came: a clone, which pip can be told by its address.
+
+    The name stands in no public registry, so the name alone would install nothing, or something else.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if (root / "pyproject.toml").is_file():
+        return f"pip install 'formfield[{extra}] @ {root.as_uri()}'"
+    return f"install the program's wheel again with the extra: pip install 'formfield[{extra}] @ file:///PATH/TO/THE.whl'"

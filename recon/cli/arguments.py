@@ -278,6 +278,16 @@ class View:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Put the figures of runs that were evaluated side by side, a row each."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, of reconstructions and fits."""
+    format: Literal["text", "csv", "markdown", "latex"] = "text"
+    """How the table is written."""
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Versions, cores, memory, which backend every kernel would use and why, which extras are missing."""
 
@@ -334,6 +344,7 @@ Command = (
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Swap, tyro.conf.subcommand("swap")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[MakeScene, tyro.conf.subcommand("scene")]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]

@@ -20,12 +20,13 @@ def parsed(command: type[T], words: Sequence[str], prog: str = "recon", usual: T
     """The command that words stand for; ``usual`` has the values of the flags that are not among them."""
     if usual is None:
         return tyro.cli(command, args=words, prog=prog, description=DESCRIPTION, config=(tyro.conf.FlagCreatePairsOff,))
-    # Whatever is usual, a flag has the name that help gives it; and the other name of one that switches off must not switch on.
-    words = ["--no-given-masks" if word == "--no-masks" else word for word in words]
-    return tyro.cli(command, args=words, prog=prog, default=usual)
+    return tyro.cli(command, args=words, prog=prog, default=usual)  # whatever is usual, a flag has the name that help gives it
 
 
-DESCRIPTION = "Photographs of an object in; surface, wireframe and view out."
+DESCRIPTION = (
+    "Turns photographs of an object, with known cameras, into a closed mesh with texture, its edges as curves, or a view to fly through. "
+    "Begin with: recon inspect DATA, then recon reconstruct DATA. For RUN, every command takes a run's folder, or latest."
+)
 
 
 def completed(command: Command, words: Sequence[str]) -> Command:

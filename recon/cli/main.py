@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recon import __version__
 from recon.cli.arguments import (
     Benchmark,
     Command,
+    Compare,
     Doctor,
     Evaluate,
     Export,
@@ -28,9 +30,11 @@ from recon.cli.arguments import (
 )
 from recon.cli.configuration import completed, parsed, run_config
 from recon.cli.exit_codes import errors_as_exit_codes
+from recon.cli.words import prepared
 from recon.config.values import CurveFormat, RunConfig
 from recon.errors import ReconError, UsageError
 from recon.opening import open_data, open_truth, with_cameras
+from recon.text import printable
 
 if TYPE_CHECKING:
     from recon.console import Reporter
@@ -284,6 +288,14 @@ def inspect(command: Inspect) -> None:
         print(f"picture: {path}")
 
 
+def compare(command: Compare) -> None:
+    from recon.results.comparison import compare as table
+
+    if not command.runs:
+        raise UsageError("which runs?", "recon compare RUN RUN")
+    print(table(command.runs, command.format))
+
+
 def doctor(command: Doctor) -> None:
     from recon.doctor import diagnose, lines
 
@@ -356,10 +368,12 @@ def make_scene(command: MakeScene) -> None:
 
 
 def print_results(folder: Path, results: dict) -> None:
-    """The figures that matter, a line each, then where everything is."""
+    """The figures that matter, a line each, then the files that matter, and what can be done next."""
     from recon.results.evaluation import summary_lines
+    from recon.results.summary import file_lines, next_lines
 
-    print("\n".join([*summary_lines(results), f"run: {folder}"]))
+    unit = results.get("unit")
+    print(printable("\n".join([*summary_lines(results), *file_lines(folder, unit), f"run: {folder}", *next_lines(folder)])))
 
 
 def parse(args: Sequence[str] | None = None) -> Command:
@@ -369,10 +383,13 @@ def parse(args: Sequence[str] | None = None) -> Command:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point: parse and run; errors become exit codes."""
-    words = sys.argv[1:] if args is None else args
-    command = parse(words)
+    words = list(sys.argv[1:] if args is None else args)
+    if words == ["--version"]:
+        print(f"formfield {__version__}")
+        return
     with errors_as_exit_codes():
-        command = completed(command, words)
+        words = prepared(words, [COMMAND_NAMES.get(c, c.__name__.lower()) for c in ACTIONS])
+        command = completed(parse(words), words)
         ACTIONS[type(command)](command)
 
 
@@ -387,11 +404,16 @@ ACTIONS: dict[type, Callable[..., None]] = {
     Render: render,
     Export: export,
     Swap: swap,
+    Compare: compare,
     View: view,
     MakeScene: make_scene,
     Benchmark: benchmark,
     Doctor: doctor,
 }
+
+
+COMMAND_NAMES: dict[type, str] = {MakeScene: "scene"}
+"""Where a command's name is not that of its class."""
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class DataConfig:
     """Shrink images so that their longer side has at most this many pixels; None: 2000, if they are not divided by anything."""
     holdout: int = 8
     """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none, as for an edge field."""
-    use_masks: Annotated[bool, tyro.conf.arg(name="given-masks", aliases=["--no-masks"])] = True
+    use_masks: Annotated[bool, tyro.conf.arg(name="masks"), tyro.conf.FlagCreatePairsOff] = True
     """Whether object masks are used when the dataset has them; alpha always is: there is nothing behind it."""
     masks: str | None = None
     """A folder of masks; auto: made from plain backgrounds; none: none; None: the dataset's own, or those found beside the pictures."""

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
+from recon.errors import install_hint
 from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
@@ -73,7 +74,7 @@ def render_orbit(run: Run, method: Method, frames: int, size: int, reporter: Rep
     draw = draw_field(method, world_from_scene, ("color",), (0.0, 1.0))
     path = usual_film(run.renders / "orbit")
     if path.suffix == ".gif":
-        reporter.say("no ffmpeg: the turntable is a .gif; pip install 'formfield[viewer]' for .mp4")
+        reporter.say(f"no ffmpeg: the turntable is a .gif; for .mp4: {install_hint('viewer')}")
     return write_shots(orbit_shots(run, frames, size), ("color",), draw, path, FRAMES_PER_SECOND, reporter)[0]
 
 

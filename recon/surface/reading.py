@@ -49,7 +49,7 @@ def read_surface(path: Path) -> Mesh:
     if path.suffix.lower() != ".glb":
         return mesh
     with reading(path, "a mesh"):
-        return transform_mesh(_with_texture(path, mesh), Similarity(rotation=world_from_gltf(path)))
+        return transform_mesh(_with_texture(path, mesh), world_from_gltf(path))
 
 
 def _with_texture(path: Path, mesh: Mesh) -> Mesh:
@@ -66,7 +66,7 @@ def _with_texture(path: Path, mesh: Mesh) -> Mesh:
             normals = np.asarray(part.vertex_normals, np.float64) @ pose[:3, :3].T
             normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
             mesh = replace(mesh, colors=None, uv=uv, normals=normals, texture=texture)
-    return transform_mesh(mesh, world_from_gltf(path))
+    return mesh
 
 
 def world_from_gltf(path: Path) -> Similarity:

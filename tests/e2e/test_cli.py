@@ -209,7 +209,7 @@ def test_doctor(tmp_path):
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert {row["op"] for row in report["kernels"]} >= {"fused_field", "march_rays", "composite"}
-    assert set(report["extras"]) == {"viewer", "photos", "cad", "gpu"}
+    assert set(report["extras"]) == {"viewer", "photos", "cad", "gpu", "hdr", "ray", "slurm"}
 
 
 def test_inspect(tmp_path):

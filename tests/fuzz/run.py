@@ -41,16 +41,19 @@ def run_mutants(target: Target, folder: Path, numbers: Iterable[int]) -> Found:
         folder: Of whole files, from :func:`tests.fuzz.targets.make_whole`.
         numbers: Of the mutants.
     """
-    path, found = folder / target.file, Found()
-    whole = path.read_bytes()
+    paths, found = target.files(folder), Found()
+    wholes = {path: path.read_bytes() for path in paths}
     logging.disable(logging.WARNING)  # the readers' own, which say what they mend
     try:
         target.read(folder)
         for number in numbers:
-            path.write_bytes(mutant(whole, random.Random(f"{target.name} {number}")))
+            path = paths[number % len(paths)]
+            path.write_bytes(mutant(wholes[path], random.Random(f"{target.name} {number}")))
             _read(target, folder, number, found)
+            path.write_bytes(wholes[path])
     finally:
-        path.write_bytes(whole)
+        for path, whole in wholes.items():
+            path.write_bytes(whole)
         logging.disable(logging.NOTSET)
     return found
 

@@ -24,6 +24,8 @@ from recon.surface.reading import read_mesh, read_surface
 from scenes.benchmark.suite import read_suite
 from scenes.files import truth_from_file
 from scenes.making.solid import load_mesh, save_mesh
+from tests.recon.data import data_scenes, written_formats
+from tests.recon.data.data_scenes import cameras
 from tests.tiny import TINY_SETTINGS, tiny_scene, write_blender
 from tests.viewer.runs import tiny_wireframe
 from viewer.paths import load_path
@@ -35,13 +37,18 @@ class Target:
 
     Attributes:
         name: Of the target.
-        file: The file below the folder of whole files that is mutated.
+        file: The file below the folder of whole files that is mutated; of a folder, one after the other of the files that are no pictures.
         read: Reads what is in a folder.
     """
 
     name: str
     file: str
     read: Callable[[Path], object]
+
+    def files(self, folder: Path) -> list[Path]:
+        """What is mutated, of whole files in a folder."""
+        path = folder / self.file
+        return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.suffix not in (".png", ".jpg"))
 
 
 def make_whole(folder: Path) -> None:
@@ -62,8 +69,35 @@ def make_whole(folder: Path) -> None:
     head = {"format": "formfield camera path", "version": 1, "frame": "world", "axes": "opencv", "fps": 24, "closed": False}
     (folder / "path.json").write_text(json.dumps({**head, "keyframes": keys}))
     (folder / "suite.yaml").write_text("about: two jobs\njobs:\n- scenes: [bracket]\n  methods: [volsdf]\n  seeds: [0, 1]\n")
+    for name, write in DATASETS.items():
+        (folder / name).mkdir()
+        write(folder / name, cameras(4, width=16, height=12, fx=19.0, fy=18.5, cx=8.3, cy=5.7))
     solid = truth_from_file(folder / "mesh.ply").solid
     save_mesh(folder / "solid.npz", solid)
+
+
+DATASETS: dict[str, Callable] = {
+    "nerfstudio": data_scenes.write_nerfstudio,
+    "dtu": data_scenes.write_dtu,
+    "emap": data_scenes.write_emap,
+    "colmap_bin": written_formats.write_colmap_bin,
+    "colmap_txt": written_formats.write_colmap_txt,
+    "llff": written_formats.write_llff,
+    "middlebury": written_formats.write_middlebury,
+    "mvsnet": written_formats.write_mvsnet,
+    "bundler": written_formats.write_bundler,
+    "nvm": written_formats.write_nvm,
+    "polycam": written_formats.write_polycam,
+    "record3d": written_formats.write_record3d,
+    "metashape": written_formats.write_metashape,
+    "realitycapture": written_formats.write_realitycapture,
+    "opensfm": written_formats.write_opensfm,
+    "openmvg": written_formats.write_openmvg,
+}
+
+
+def _dataset(name: str) -> Target:
+    return Target(name, name, lambda f: open_data(str(f / name), RunConfig()))
 
 
 def _mesh(name: str) -> Target:
@@ -72,6 +106,7 @@ def _mesh(name: str) -> Target:
 
 TARGETS = (
     Target("blender", "blender/transforms_train.json", lambda f: open_data(str(f / "blender"), RunConfig())),
+    *(_dataset(name) for name in DATASETS),
     Target("picture", "blender/train/r_0.png", lambda f: open_data(str(f / "blender"), RunConfig())),
     Target("scene_json", "run/scene.json", lambda f: read_scene_info(f / "run" / "scene.json")),
     Target("status_json", "run/status.json", lambda f: read_status(f / "run")),

@@ -14,6 +14,7 @@ from recon.curves.files.step import step_shift, write_step_curves
 from recon.curves.files.svg import write_svg
 from recon.curves.files.wireframe import Wireframe, save
 from recon.data.scene import Camera
+from recon.errors import install_hint
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
 
@@ -66,7 +67,7 @@ def export_curves(
         formats = [f for f in FORMATS if f not in _EXTRA_MODULES or find_spec(_EXTRA_MODULES[f]) is not None]
         missing = [f for f in FORMATS if f not in formats]
         if missing:
-            notes.append(f"curves are not written as {' and '.join(missing)}: pip install 'formfield[cad]'")
+            notes.append(f"curves are not written as {' and '.join(missing)}: {install_hint('cad')}")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in dict.fromkeys(formats):

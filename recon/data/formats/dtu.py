@@ -7,8 +7,6 @@ Source: IDR, DATA_CONVENTION.md; NeuS, arXiv:2106.10689.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,8 @@ from scipy.linalg import rq
 
 from recon.data.formats.base import Claim
 from recon.data.listing import IMAGE_SUFFIXES, Findings, Frame, FrameProblem, Intrinsics, Listing, natural_key
+from recon.errors import DataError
+from recon.foreign import load_npz
 from recon.geometry import Similarity
 
 FORMAT = "dtu"
@@ -27,6 +27,8 @@ DTU_DISTANCE = (450.0, 1000.0)
 
 
 FILES = "cameras_sphere.npz (DTU, IDR, NeuS)"
+LARGEST_CAMERAS = 64 * 2**20
+"""No archive of cameras holds more, bytes: that is 250,000 of them."""
 
 
 def owns(path: Path) -> Claim | None:
@@ -115,11 +117,11 @@ def decompose_projection(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _read_npz(file: Path, findings: Findings) -> dict[str, np.ndarray]:
     """All world_mat and scale_mat arrays; what is wrong goes to ``findings.fatal``."""
     try:
-        with np.load(file, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files if re.fullmatch(r"(world|scale)_mat_\d+", key)}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        findings.fatal.append(f"{file.name}: is truncated or no .npz archive ({type(error).__name__}: {error}): copy it again")
+        data = load_npz(file, "an .npz archive of cameras", LARGEST_CAMERAS, "copy it again")
+    except DataError as error:
+        findings.fatal.append(str(error.message).removeprefix(f"{file.parent}/") + ": copy it again")
         return {}
+    return {key: value for key, value in data.items() if re.fullmatch(r"(world|scale)_mat_\d+", key)}
 
 
 def _match(root: Path, folders: tuple[str, ...], indices: list[int], what: str, findings: Findings) -> dict[int, Path] | None:

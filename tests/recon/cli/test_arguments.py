@@ -92,6 +92,7 @@ def test_options_of_the_mesh(words, changed, tmp_path):
         ("--downscale 2 --max-size 300", {"downscale": 2.0, "max_size": 300}),
         ("--holdout 5 --skip-bad-frames", {"holdout": 5, "skip_bad_frames": True}),
         ("--no-masks --bounds 1 2 3 4.5", {"use_masks": False, "bounds": (1.0, 2.0, 3.0, 4.5)}),
+        ("--masks folder", {"masks": "folder", "use_masks": True}),
     ],
 )
 @pytest.mark.parametrize("method", ["volsdf", "nef"])
