@@ -18,7 +18,7 @@ cv2 = pytest.importorskip("cv2", reason="the extra [photos] is not installed")
 PAPER = with_marker(printed((0, 0), 240.0, 0.0), 7, (-20.0, 20.0), SIDE)
 
 
-@pytest.mark.parametrize(("elevation", "distance", "sigma"), [(80, 130.0, 0.0), (50, 200.0, 0.0), (40, 200.0, 1.2), (30, 160.0, 0.8)])
+@pytest.mark.parametrize(("elevation", "distance", "sigma"), [(80, 180.0, 0.0), (50, 200.0, 0.0), (40, 200.0, 1.2), (30, 160.0, 0.8)])
 def test_corners_are_where_they_were_rendered(elevation, distance, sigma):
     (camera,) = around((3, -2, 0), distance, (elevation,), 1, 240, 180, 24.0)
     image = photograph(PAPER, camera, samples=8)
