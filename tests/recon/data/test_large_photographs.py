@@ -63,24 +63,27 @@ def test_resizing_in_strips_is_resizing(monkeypatch):
     np.testing.assert_array_equal(resize_area(image, 23, 31), whole)
 
 
-def test_memory_of_reading_one_is_bounded(tmp_path):
-    """Twelve megapixels to one, with a lens: less than 13 bytes a source pixel and 60 for each of the reduced ones."""
+def test_memory_of_reading_one_is_bounded(tmp_path, monkeypatch):
+    """Of photographs with a lens: less than 13 bytes a source pixel and 60 for each of the reduced ones, times the threads."""
+    monkeypatch.setattr(images, "WORKING_PIXELS", 400_000)
+    monkeypatch.setattr(reading, "WORKING_PIXELS", 400_000)
+    monkeypatch.setattr(images, "STRIP_PIXELS", 100_000)
     (tmp_path / "images").mkdir()
-    picture = np.random.default_rng(0).integers(0, 255, (300, 400, 3)).astype(np.uint8)
-    large = Image.fromarray(picture).resize((4000, 3000), Image.Resampling.BICUBIC)
-    data = {"w": 4000, "h": 3000, "fl_x": 3600.0, "fl_y": 3600.0, "k1": -0.1, "frames": []}
+    picture = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+    large = Image.fromarray(picture).resize((2000, 1500), Image.Resampling.BICUBIC)
+    data = {"w": 2000, "h": 1500, "fl_x": 1800.0, "fl_y": 1800.0, "k1": -0.1, "frames": []}
     for i, t in enumerate(cameras(3)):
         large.save(tmp_path / "images" / f"{i}.jpg")
         data["frames"].append({"file_path": f"images/{i}.jpg", "transform_matrix": t.opengl()})
     write_json(tmp_path / "transforms.json", data)
     load_scene(tmp_path, max_size=40)  # imports
     tracemalloc.start()
-    scene = load_scene(tmp_path, max_size=1000)
+    scene = load_scene(tmp_path, max_size=500)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert scene.views[0].image.shape == (750, 1000, 3)
-    threads = reading._threads([(4000, 3000)] * 3)
-    assert peak < threads * reading._working((4000, 3000)) + 3 * 4 * 750 * 1000 + 20e6
+    assert scene.views[0].image.shape == (375, 500, 3)
+    threads = reading._threads([(2000, 1500)] * 3)
+    assert peak < threads * reading._working((2000, 1500)) + 3 * 4 * 375 * 500
 
 
 def test_sixteen_bit_tiff_and_openexr(tmp_path):
