@@ -63,7 +63,7 @@ class Ends:
             part = face_components(holes)
             small = np.bincount(part, face_areas(holes)) < HOLE
             kept[rest[small[part]]] = True
-        trimmed = keep_faces(mesh, kept)
+        trimmed = _without_bow_ties(keep_faces(mesh, kept))
         return trimmed if len(trimmed.faces) == 0 else remove_small_components(trimmed, LEAST_ISLAND)
 
     def invented(self, mesh: Mesh) -> float:
@@ -73,6 +73,18 @@ class Ends:
         areas = face_areas(mesh)
         unknown = (self.seen(mesh.vertices) == 0)[mesh.faces].any(1)
         return float(areas[unknown].sum() / max(areas.sum(), 1e-30))
+
+
+def _without_bow_ties(mesh: Mesh) -> Mesh:
+    """Without the faces at vertices where the border meets itself: simplification and slicers want fans of faces only."""
+    while len(mesh.faces):
+        sides = np.sort(mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        edges, faces = np.unique(sides, axis=0, return_counts=True)
+        bad = np.bincount(edges[faces == 1].ravel(), minlength=len(mesh.vertices)) > 2
+        if not bad.any():
+            break
+        mesh = keep_faces(mesh, np.asarray(~bad[mesh.faces].any(1)))
+    return mesh
 
 
 def ends_of(run: Run, closed: Closed, scene_from_world: Similarity, eyes: np.ndarray) -> Ends | None:

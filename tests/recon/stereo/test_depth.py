@@ -23,6 +23,7 @@ from recon.stereo.points import Points, beside_jumps, fuse, read_ply, write_ply
 from recon.stereo.sources import choose_sources
 from recon.stereo.storing import load_maps, save_maps
 from recon.surface.mesh import Mesh
+from recon.surface.simplify import simplify
 from tests.stereo_scenes import Eye, Plane, Shot, Sphere, looking_at, shoot
 
 SIZE, FOCAL = 96, 110.0
@@ -284,6 +285,7 @@ def test_a_run_keeps_its_depth_and_its_surface_ends_where_it_was_seen(tmp_path, 
     front = trimmed.vertices[:, 2] < 0
     assert front.mean() > 0.9  # the cameras look along +z
     assert 0.2 < len(trimmed.faces) / len(ball.faces) < 0.7
+    assert len(simplify(trimmed, len(trimmed.faces) // 4).faces) < len(trimmed.faces) // 2  # it is a manifold with a border
     assert ends.invented(ball) == pytest.approx(1 - len(trimmed.faces) / len(ball.faces), abs=0.1)
     assert ends.invented(trimmed) == 0.0
     assert (ends.seen(trimmed.vertices) >= 3).all()
