@@ -76,11 +76,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         write_text_atomically(part / "state.json", json.dumps(state, indent=1))
         sync(part)
     sync(folder)
+    settle_checkpoints(folder, checkpoint.step, keep)
+    return final
+
+
+def settle_checkpoints(folder: Path, step: int, keep: int) -> None:
+    """Point ``latest.json`` at a step's checkpoint, delete all but the newest ``keep`` up to it; also after a crash amid that."""
+    final = folder / f"step_{step:08d}"
     write_text_atomically(folder / "latest.json", json.dumps({"checkpoint": final.name}))
     others = sorted(folder.glob("step_????????"))
     for other in [*others[: others.index(final) + 1][:-keep], *others[others.index(final) + 1 :]]:  # newer ones were damaged
         shutil.rmtree(other)
-    return final
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

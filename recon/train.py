@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from recon.checkpoint import Checkpoint, save_checkpoint
+from recon.checkpoint import Checkpoint, save_checkpoint, settle_checkpoints
 from recon.errors import DivergedError, Interrupted, recon_command
 from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
@@ -85,6 +85,7 @@ def train(
     generator = torch.Generator().manual_seed(run.config.seed + 1)
     step, rays_per_step, seconds_before = 0, START_RAYS, 0.0
     if resumed is not None:
+        settle_checkpoints(run.checkpoints, resumed.step, config.keep_checkpoints)
         optimizer.load(resumed.optimizer)
         generator.set_state(resumed.generator)
         step, rays_per_step, seconds_before = resumed.step, resumed.trainer["rays_per_step"], resumed.trainer["seconds"]
