@@ -85,7 +85,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path)
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
     except SafetensorError as error:  # holds what the system said as text: "I/O error: No space left on device (os error 28)"
         number = re.search(r"\(os error ([0-9]+)\)", str(error))
         if number is None:
