@@ -74,7 +74,7 @@ def _missing() -> str | None:
 
 
 def plain_ops(device: torch.device) -> list[str]:
-    """Ops that run in plain torch on a GPU, because it has no kernel for them; none on the CPU, which says so itself."""
+    """Ops that have no kernel on a GPU, for which plain torch does what they are for; none on the CPU, which says so itself."""
     if device.type == "cpu":
         return []
     return [row["op"] for row in kernels.backend_report(device) if row["backend"] == "reference"]

@@ -35,6 +35,7 @@ from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
 from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
+from recon.rendering.cutting import cut_samples
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
@@ -312,23 +313,28 @@ class VolSDF(MethodModule):
             near, far = sphere_interval(rays, self.config.shell_radius or 1.0)
             if self.config.sampling == "algorithm1":
                 return self._sample_whole_rays(rays, near, far, generator)
-            beta = self.beta.number()
+            beta = self.beta.number() if walks(rays.device) else self.beta().detach().reshape(())
             jitter = None if generator is None else torch.rand(len(rays), generator=generator, device=rays.device)
-            bounded = kernels.bounded_samples(
-                rays.origins,
-                rays.directions,
-                near,
-                far,
-                self.grid,
-                self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
-                step=self.config.first_step,
-                jitter=jitter,
-                beta=beta,
-                epsilon=self.config.epsilon,
-                cuts=self.config.rounds,
-                visible=VISIBLE,
-                faint=FAINT,
-            )
+            ends, step, epsilon, cuts = (near, far), self.config.first_step, self.config.epsilon, self.config.rounds
+            if isinstance(beta, float):
+                bounded = kernels.bounded_samples(
+                    rays.origins,
+                    rays.directions,
+                    *ends,
+                    self.grid,
+                    self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
+                    step=step,
+                    jitter=jitter,
+                    beta=beta,
+                    epsilon=epsilon,
+                    cuts=cuts,
+                    visible=VISIBLE,
+                    faint=FAINT,
+                )
+            else:
+                coarse = kernels.march_rays(rays.origins, rays.directions, *ends, self.grid, step=step, jitter=jitter)
+                distance, rule = lambda p: in_chunks(self.sdf, p), {"epsilon": epsilon, "visible": VISIBLE, "faint": FAINT}
+                bounded = cut_samples(rays, coarse, distance, beta, rounds=cuts, **rule)
             rate = 1.0 / max(len(rays), 1)
             figures = {"beta": beta, "bounded_rays": bounded.met.float().mean(), "sdf_queries_per_ray": bounded.queries * rate}
             return _Sampled(near, far, bounded.samples, None, figures)
@@ -449,6 +455,11 @@ class VolSDF(MethodModule):
         if self.exposure is not None:
             groups.append(ParameterGroup("exposure", self.exposure, EXPOSURE_LR_FACTOR))
         return groups + (self.background.parameter_groups() if self.background is not None else [])
+
+
+def walks(device: torch.device) -> bool:
+    """Whether samples are found ray by ray: on the CPU, and where that has a kernel. Else in rounds, for all rays at once."""
+    return device.type == "cpu" or kernels.backend("bounded_samples", device) != "reference"
 
 
 def _inside(sdf: Tensor, samples: kernels.RaySamples, which: Tensor) -> Tensor:

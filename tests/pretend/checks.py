@@ -30,6 +30,7 @@ from recon.config.values import RunConfig
 from recon.console import Reporter
 from recon.device import CPU, choose, from_numpy, generator_of, to_numpy
 from recon.evaluation.truth.known import GroundTruth
+from recon.methods import volsdf
 from recon.model import build_method
 from recon.optimizer import Adam
 from recon.rendering.edge_rays import EdgeBank
@@ -42,7 +43,7 @@ from tests import tiny, tiny_box
 from tests.pretend.device import NAME, PretendTensor, Seen, install, watch
 
 QUIET = Reporter(quiet=True)
-SMALL = ("mlp.width=32", "mlp.depth=3", "mlp.skip=2", "nef.coarse_samples=16", "nef.fine_samples=16", "rbfnet.neurons=16")
+SMALL = ("mlp.width=64", "mlp.depth=3", "mlp.skip=2", "nef.coarse_samples=16", "nef.fine_samples=16", "rbfnet.neurons=16")
 NEF_SMALL = tuple(s for s in SMALL if not s.startswith("rbfnet"))
 RAYS = 48
 
@@ -135,8 +136,8 @@ def check_syncs(name: str, device: torch.device) -> None:
     seen: list[Seen] = []
     steps(case, device, 4, seen)
     last = seen[-1]
-    assert 0 < last.total() <= most, f"{last.total()} times, at most {most} are promised:\n{last.table()}"
     print(f"{name}: {last.total()} of {most}, {last.total('uploads')} uploads, {last.ops} ops\n{last.table()}", file=sys.stderr)
+    assert 0 < last.total() <= most, f"{last.total()} times, at most {most} are promised:\n{last.table()}"
 
 
 @contextmanager
@@ -215,10 +216,12 @@ def check_wireframe(device: torch.device, folder: Path) -> None:
 
     def on_edges(points: torch.Tensor) -> torch.Tensor:  # the field that training would give
         assert isinstance(points, PretendTensor)
-        known = from_numpy((tiny_box.edge_points(0.1) - tiny_box.CENTER) / tiny_box.WORLD_FROM_SCENE.scale, device)
-        return torch.cat([torch.exp(-((p[:, None] - known) ** 2).sum(-1).amin(1) / 2e-3) for p in points.split(4096)])
+        beyond = points.abs() - from_numpy(tiny_box.HALF / tiny_box.WORLD_FROM_SCENE.scale, device)
+        squared = beyond**2
+        away = torch.stack([squared.sum(1) - squared[:, k] + beyond[:, k].clamp_min(0.0) ** 2 for k in range(3)]).amin(0)
+        return torch.exp(-away / 2e-3)
 
-    wireframe = make_wireframe(run, on_edges, tiny_box.box_edges(6, 32), scene, QUIET, ("json",), device)
+    wireframe = make_wireframe(run, on_edges, tiny_box.box_edges(10, 40), scene, QUIET, ("json",), device)
     assert (run.exports / "curves.json").is_file()
     assert len(wireframe.curves) > 0
 
@@ -232,7 +235,7 @@ def check_fit(device: torch.device, folder: Path) -> None:
     picture = folder / "picture.png"
     Image.fromarray(((0.5 + 0.5 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1)) * 255).astype(np.uint8)).save(picture)
     settings = ("steps=6", "batch=128", "checkpoint_every=3")
-    config = fits.configure(picture, "neurbf", params=6000, settings=settings)
+    config = fits.configure(picture, "neurbf", params=20000, settings=settings)
     psnr = {}
     for name in ("cpu", NAME):
         run = fits.start(picture, config, folder / name, name)
@@ -287,7 +290,7 @@ def check_painting(device: torch.device, folder: Path) -> None:
         except StopIteration as done:
             frames.append(done.value)
     assert np.abs(frames[0].image.astype(int) - frames[1].image).max() <= 1
-    assert np.allclose(frames[0].depth, frames[1].depth, rtol=1e-4)
+    assert np.allclose(frames[0].depth_z, frames[1].depth_z, rtol=1e-3)
 
 
 def check_rules(device: torch.device, folder: Path) -> None:
@@ -347,6 +350,7 @@ def run_check(name: str, device: torch.device) -> None:
 
 def main(names: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
+    volsdf.walks = lambda device: False  # on the CPU, too, what a GPU does: the two find different samples
     device = install()
     from tests.pretend.kernels import install as install_kernels
 
