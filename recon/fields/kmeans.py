@@ -123,7 +123,7 @@ def shapes_from(covariance: Tensor, kernel: str, columns: int, least: float, mos
     # Clipped correlations of three axes need not fit together: the smallest eigenvalue is kept above the lower bound.
     values, vectors = torch.linalg.eigh(sigma)
     inverse = vectors @ torch.diag_embed(values.clamp_min(low).reciprocal()) @ vectors.transpose(1, 2)
-    row, column = torch.triu_indices(dims, dims)
+    row, column = torch.triu_indices(dims, dims, device=inverse.device)
     return inverse[:, row, column].float()
 
 

@@ -313,10 +313,11 @@ class VolSDF(MethodModule):
             near, far = sphere_interval(rays, self.config.shell_radius or 1.0)
             if self.config.sampling == "algorithm1":
                 return self._sample_whole_rays(rays, near, far, generator)
-            beta = self.beta.number() if walks(rays.device) else self.beta().detach().reshape(())
             jitter = None if generator is None else torch.rand(len(rays), generator=generator, device=rays.device)
             ends, step, epsilon, cuts = (near, far), self.config.first_step, self.config.epsilon, self.config.rounds
-            if isinstance(beta, float):
+            beta: float | Tensor
+            if walks(rays.device):
+                beta = self.beta.number()
                 bounded = kernels.bounded_samples(
                     rays.origins,
                     rays.directions,
@@ -332,11 +333,13 @@ class VolSDF(MethodModule):
                     faint=FAINT,
                 )
             else:
+                beta = self.beta().detach().reshape(())
                 coarse = kernels.march_rays(rays.origins, rays.directions, *ends, self.grid, step=step, jitter=jitter)
                 distance, rule = lambda p: in_chunks(self.sdf, p), {"epsilon": epsilon, "visible": VISIBLE, "faint": FAINT}
                 bounded = cut_samples(rays, coarse, distance, beta, rounds=cuts, **rule)
             rate = 1.0 / max(len(rays), 1)
-            figures = {"beta": beta, "bounded_rays": bounded.met.float().mean(), "sdf_queries_per_ray": bounded.queries * rate}
+            met = bounded.met.float().mean()
+            figures: dict[str, float | Tensor] = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": bounded.queries * rate}
             return _Sampled(near, far, bounded.samples, None, figures)
 
     def _sample_whole_rays(self, rays: Rays, near: Tensor, far: Tensor, generator: torch.Generator | None) -> _Sampled:

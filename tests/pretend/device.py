@@ -9,6 +9,8 @@ gives the CPU's numbers. It does not show CUDA's own rounding, asynchrony, memor
         ...
 """
 
+# pyright: reportAttributeAccessIssue=false, reportAssignmentType=false
+# Torch's insides, which its types do not tell of.
 from __future__ import annotations
 
 import re
