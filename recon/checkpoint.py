@@ -91,7 +91,7 @@ def settle_checkpoints(folder: Path, step: int, keep: int) -> None:
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path)
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
     except SafetensorError as error:  # holds what the system said as text: "I/O error: No space left on device (os error 28)"
         number = re.search(r"\(os error ([0-9]+)\)", str(error))
         if number is None:

@@ -15,6 +15,7 @@ import torch
 
 import kernels
 from recon import __version__
+from recon.device import choose
 from recon.errors import install_hint
 from recon.runs import processor
 
@@ -34,6 +35,7 @@ INSTRUCTION_SETS = ("sse4_2", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16
 
 def diagnose() -> dict[str, Any]:
     """Everything that `recon doctor` shows, as plain values."""
+    choice = choose()
     return {
         "version": __version__,
         "python": platform.python_version(),
@@ -44,9 +46,9 @@ def diagnose() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "instruction_sets": _instruction_sets(),
         "memory_gib": _memory_gib(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "device": choice.line,
         "compiler": shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"),
-        "kernels": kernels.backend_report(),
+        "kernels": kernels.backend_report(choice.device),
         "extras": {name: [m for m in modules if not _found(m)] for name, modules in EXTRAS.items()},
         "warnings": foreign_owners(),
     }
@@ -71,7 +73,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"formfield {report['version']}, Python {report['python']}, torch {report['torch']}",
         f"{report['processor']}: {report['cores']} cores, {report['threads']} threads, {report['memory_gib']:.1f} GiB memory, "
         f"{' '.join(report['instruction_sets']) or 'no known instruction sets'}",
-        f"GPU: {report['gpu'] or 'none that torch can use'}",
+        f"a step runs on {report['device']}",
         f"C++ compiler: {report['compiler'] or 'none'}",
         "kernels:",
     ]

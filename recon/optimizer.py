@@ -29,7 +29,7 @@ class Adam:
             rows = g.tensor.shape[0] if g.sparse else 1
             self.state[f"{g.name}.exp_avg"] = torch.zeros_like(g.tensor.data)
             self.state[f"{g.name}.exp_avg_sq"] = torch.zeros_like(g.tensor.data)
-            self.state[f"{g.name}.steps"] = torch.zeros(rows, dtype=torch.int32)
+            self.state[f"{g.name}.steps"] = torch.zeros(rows, dtype=torch.int32, device=g.tensor.device)
 
     @torch.no_grad()
     def step(self, lr: float) -> None:

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.values import RunConfig
 from recon.console import Reporter, duration
@@ -21,7 +23,7 @@ from recon.runs import Run, create_run
 from recon.train import TRAINER_NUMBERS, Progress, Watcher, train
 
 
-def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
+def start(scene: Scene, source: str, config: RunConfig, out: Path, device: str = "cpu") -> Run:
     """Make the run folder.
 
     Args:
@@ -29,6 +31,7 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
         source: What the user gave, to open the data again later.
         config: The run's configuration.
         out: Folder of all runs.
+        device: Where it is computed.
     """
     path = source if source.startswith("scenes:") else str(Path(source).resolve())
     info = {
@@ -42,7 +45,7 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path) -> Run:
         "notes": list(scene.notes),
         "warnings": list(scene.warnings),
     }
-    return create_run(out, scene.name, config, info)
+    return create_run(out, scene.name, config, info, device)
 
 
 def reconstruct(
@@ -98,7 +101,7 @@ def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = No
 
 def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) -> Method:
     check_same_scene(run, scene)
-    method = build_method(run.config, scene.background, len(scene.split("train")))
+    method = build_method(run.config, scene.background, len(scene.split("train"))).to(torch.device(run.device))
     resumed = None
     if any(run.checkpoints.glob("step_????????")):
         resumed, skipped = load_checkpoint(run.checkpoints, TRAINER_NUMBERS)
@@ -153,6 +156,7 @@ def load_method(run: Run, reporter: Reporter) -> Method:
     kind: BackgroundKind = (background[0], background[1], background[2]) if isinstance(background, list) else background
     method = build_method(run.config, kind, sum(v["split"] == "train" for v in info["views"]))
     _load(method, checkpoint, run)
+    method.to(torch.device(run.device))
     method.set_progress(checkpoint.step / run.config.train.steps)
     return method
 

@@ -29,10 +29,12 @@ State = Literal["running", "done", "failed", "interrupted"]
 
 @dataclass
 class Run:
-    """Paths of a run folder, and its configuration."""
+    """Paths of a run folder, its configuration, and where it is computed."""
 
     folder: Path
     config: RunConfig
+    device: str = "cpu"
+    """Name of the device that this process computes it on; a run may be looked at, and go on, on another one."""
 
     @property
     def checkpoints(self) -> Path:
@@ -64,7 +66,7 @@ class Run:
 
     def set_status(self, state: State, step: int, message: str = "") -> None:
         """Say in status.json what the run is doing, as which process."""
-        status = {"state": state, "step": step, "pid": os.getpid(), "time": _now(), "message": message}
+        status = {"state": state, "step": step, "pid": os.getpid(), "time": _now(), "message": message, "device": self.device}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
 
     def ended_by(self, error: BaseException, step: int) -> None:
@@ -120,21 +122,21 @@ def read_status(folder: Path) -> tuple[str, int]:
     return status["state"], status["step"]
 
 
-def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any]) -> Run:
+def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any], device: str = "cpu") -> Run:
     """Make a new run folder ``out/<scene>/<method>-<field>/<UTC>-<hex>`` and write what it is made of."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = out / scene_name / f"{config.method}-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
-    run = Run(folder, config)
+    run = Run(folder, config, device)
     with new_folder(folder):
         save_config(config, folder / "config.yaml")
         write_text_atomically(folder / "scene.json", json.dumps(scene_info, indent=1))
-        write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
+        write_text_atomically(folder / "env.json", json.dumps(environment(device), indent=1))
         run.set_status("running", 0)
     return run
 
 
-def open_run(folder: Path) -> Run:
-    """An existing run folder.
+def open_run(folder: Path, device: str = "cpu") -> Run:
+    """An existing run folder, to be computed on a device.
 
     Raises:
         DataError: If the folder is not a run.
@@ -143,11 +145,11 @@ def open_run(folder: Path) -> Run:
         inside = sorted(folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
         hint = f"did you mean {inside[-1].parent}?" if inside else "give the folder that holds config.yaml"
         raise DataError(f"{folder}: not a run folder", hint=hint)
-    return Run(folder, load_config(folder / "config.yaml"))
+    return Run(folder, load_config(folder / "config.yaml"), device)
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, for env.json."""
+def environment(device: str) -> dict[str, Any]:
+    """Versions, machine and the device that is computed on, for env.json."""
     import kernels
 
     packages = ("formfield", "torch", "numpy", "scipy", "scikit-image", "trimesh", "embreex", "xatlas")
@@ -164,7 +166,8 @@ def environment() -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "packages": versions,
-        "kernels": kernels.backend_report(),
+        "device": device,
+        "kernels": kernels.backend_report(device),
     }
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-
 from recon.checkpoint import Checkpoint, save_checkpoint, settle_checkpoints
+from recon.device import CPU, generator_of, reseeds, step_seed
 from recon.errors import DivergedError, Interrupted, recon_command
 from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
@@ -68,6 +67,8 @@ def train(
     """Optimise a method on the training pixels until ``config.train.steps``.
 
     Deterministic on the CPU: the same configuration, data and thread count give the same bits, also when a run was interrupted and resumed.
+    On a GPU the random numbers are the same each time (:func:`recon.device.reseeds`), and sums differ in their last bits. A run may go on
+    on another device; its random numbers are others from there on.
 
     Args:
         run: Where metrics and checkpoints go.
@@ -82,17 +83,21 @@ def train(
     """
     config = run.config.train
     optimizer = Adam(method.parameter_groups(), config.beta2, config.eps)
-    generator = torch.Generator().manual_seed(run.config.seed + 1)
+    device = method.device
+    generator = generator_of(device, run.config.seed + 1)
     step, rays_per_step, seconds_before = 0, START_RAYS, 0.0
     if resumed is not None:
         settle_checkpoints(run.checkpoints, resumed.step, config.keep_checkpoints)
         optimizer.load(resumed.optimizer)
-        generator.set_state(resumed.generator)
+        if not reseeds(device):
+            generator.set_state(resumed.generator)
         step, rays_per_step, seconds_before = resumed.step, resumed.trainer["rays_per_step"], resumed.trainer["seconds"]
 
     def save() -> None:
         trainer = {"rays_per_step": rays_per_step, "seconds": seconds_before + time.perf_counter() - start}
-        state = Checkpoint(step, method.state_dict(), optimizer.state, generator.get_state(), trainer)
+        # Of a run that does not keep one stream, the state from which it would go on where such streams are kept.
+        source = generator_of(CPU, step_seed(run.config.seed, step)) if reseeds(device) else generator
+        state = Checkpoint(step, method.state_dict(), optimizer.state, source.get_state(), trainer)
         save_checkpoint(run.checkpoints, state, config.keep_checkpoints)
 
     start = time.perf_counter()
@@ -101,12 +106,14 @@ def train(
     method.set_progress(step / config.steps)  # also of a run that has all its steps: what is made of it next needs its schedules' end
     with stop_requests() as stop:
         while step < config.steps:
+            if reseeds(device):
+                generator.manual_seed(step_seed(run.config.seed, step))
             if step % config.occupancy_every == 0:
                 method.refresh_occupancy(step, generator)
             rays, targets = pixels.draw(rays_per_step, generator)
             losses = method.losses(rays, targets, generator)
             # Both: where a distance is not a number there are no samples, and so no colour error.
-            if not math.isfinite(losses.squared_error + float(losses.total.detach())):
+            if not math.isfinite(losses.squared_error + losses.value):
                 run.set_status("failed", step, "the loss is not finite")
                 raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set train.lr")
             losses.total.backward()

@@ -16,7 +16,9 @@ from viewer.loading import curves_file, surface_file
 from viewer.subject import Subject, data_subject, is_run, run_subject
 
 
-def subject_of(what: str, open_run_data: Callable[[Run], Scene], open_data: Callable[[], Scene], reporter: Reporter) -> Subject:
+def subject_of(
+    what: str, open_run_data: Callable[[Run], Scene], open_data: Callable[[], Scene], reporter: Reporter, device: str = "cpu"
+) -> Subject:
     """A run folder, or a dataset.
 
     Args:
@@ -24,12 +26,13 @@ def subject_of(what: str, open_run_data: Callable[[Run], Scene], open_data: Call
         open_run_data: Opens the data of a run.
         open_data: Opens ``what`` as data.
         reporter: Where it is said that a run's photographs are gone.
+        device: Where a run's field is painted.
     Raises:
         DataError: If it is neither, or there is nothing to see in it.
     """
     if not is_run(Path(what)):
         return data_subject(open_data(), what)
-    run = open_run(Path(what))
+    run = open_run(Path(what), device)
     try:
         data = open_run_data(run)
     except ReconError as error:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from recon.data.scene import Camera, Scene, View
+from recon.device import to_numpy
 from recon.geometry import Similarity
 from recon.methods.base import Method, Rendering
 from recon.rendering.colormaps import MapName, apply_colormap
@@ -44,8 +45,8 @@ class Crop:
         """Distances at which rays enter (not before 0) and leave the box; both 0 for rays that miss it. [R, 2]"""
         # A direction of exactly zero along an axis: nearly zero gives the right infinite distances, without 0 / 0.
         d = torch.where(rays.directions.abs() < 1e-12, torch.full_like(rays.directions, 1e-12), rays.directions)
-        a = (torch.tensor(self.low) - rays.origins) / d
-        b = (torch.tensor(self.high) - rays.origins) / d
+        a = (torch.tensor(self.low, device=rays.device) - rays.origins) / d
+        b = (torch.tensor(self.high, device=rays.device) - rays.origins) / d
         near = torch.minimum(a, b).amax(-1).clamp_min(0.0)
         far = torch.maximum(a, b).amin(-1)
         hit = far > near
@@ -136,26 +137,26 @@ class Painter:
         parts: list[Rendering] = []
         for first in range(0, height, rows):
             band = replace(camera, height=min(rows, height - first), cy=camera.cy - first)
-            rays = camera_rays(band, SCENE)
+            rays = camera_rays(band, SCENE).to(method.device)
             if order.look.crop is not None:
                 rays.limits = order.look.crop.limits(rays)
             parts.append(method.render(rays))
             yield (first + band.height) * width
         image, caption = self._picture(self._view(parts, camera), camera, order.look)
-        opacity = torch.cat([p.opacity for p in parts]).reshape(height, width).numpy()
-        distance = torch.cat([p.depth for p in parts]).reshape(height, width).numpy()
+        opacity = to_numpy(torch.cat([p.opacity for p in parts]).reshape(height, width))
+        distance = to_numpy(torch.cat([p.depth for p in parts]).reshape(height, width))
         depth_z = np.where(opacity > 0.5, distance * _cosines(camera), NOTHING_DEPTH).astype(np.float32)
         return Frame(image, depth_z, level, 0.0, caption)
 
     def _view(self, parts: Sequence[Rendering], camera: Camera) -> RenderedView:
         shape = (camera.height, camera.width)
-        rgb = torch.cat([p.rgb for p in parts]).clamp(0, 1).reshape(*shape, 3).numpy()
-        opacity = torch.cat([p.opacity for p in parts]).reshape(shape).numpy()
-        depth = torch.cat([p.depth for p in parts]).reshape(shape).numpy() * np.float32(self.world_from_scene.scale)
+        rgb = to_numpy(torch.cat([p.rgb for p in parts]).clamp(0, 1).reshape(*shape, 3))
+        opacity = to_numpy(torch.cat([p.opacity for p in parts]).reshape(shape))
+        depth = to_numpy(torch.cat([p.depth for p in parts]).reshape(shape)) * np.float32(self.world_from_scene.scale)
         normals = [p.normal for p in parts if p.normal is not None]
         normal = None
         if normals:
-            normal = self.world_from_scene.rotate(torch.cat(normals).numpy()).reshape(*shape, 3).astype(np.float32)
+            normal = self.world_from_scene.rotate(to_numpy(torch.cat(normals))).reshape(*shape, 3).astype(np.float32)
         return RenderedView(rgb, opacity, depth, normal)
 
     def _picture(self, view: RenderedView, camera: Camera, look: Look) -> tuple[np.ndarray, str]:

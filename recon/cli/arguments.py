@@ -27,6 +27,13 @@ def flat(given: tuple[tuple[T, ...], ...]) -> tuple[T, ...]:
     return tuple(value for group in given for value in group)
 
 
+# Said once: every command that computes has it.
+Device = Annotated[
+    str,
+    tyro.conf.arg(metavar="auto|cpu|cuda[:N]", help="Where it is computed. auto: the first GPU that there are kernels for, else the CPU."),
+]
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """What is trained and how."""
@@ -43,6 +50,7 @@ class TrainOptions:
     """Where run folders are made."""
     seed: int = 0
     """Everything random follows from it."""
+    device: Device = "auto"
     edges: str | None = None
     """For nef, where 2D edges come from. given or given:FOLDER: edge maps, one per photograph; auto: found in the photographs; surface:RUN:
     guided by the mesh of a finished volsdf run. Default: given where the dataset has maps, else auto."""
@@ -145,6 +153,7 @@ class Fit:
     """Where run folders are made."""
     seed: int = 0
     """Everything random follows from it."""
+    device: Device = "auto"
     settings: Settings = ()
     """Change any value of the fit: --set steps=500 neurbf.kernel=gauss. See fit.yaml of a run for all names."""
     json: bool = False
@@ -179,6 +188,7 @@ class Resume:
     """Mesh, curves or a folder of both to compare the result with, in world units."""
     eval_views: int = 50
     """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,7 @@ class Evaluate:
     the run used masks, else neus."""
     eval_views: int = 50
     """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
+    device: Device = "auto"
     json: bool = False
     """Print the results as JSON."""
 
@@ -229,6 +240,7 @@ class Render:
     """Nearest and farthest distance of the colours of depth, world units; default: the bounds of the object."""
     out: Path | None = None
     """A film (.mp4, .gif), or a folder for .png; default: in the run's folder renders."""
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -241,6 +253,7 @@ class Export:
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
     """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -263,6 +276,7 @@ class Swap:
     """Also A's mesh with B's appearance: mesh.glb (textured) and mesh.ply."""
     out: Path | None = None
     """Folder; default: renders/swap-... of RUN_A."""
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -275,6 +289,7 @@ class View:
     images: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
     export: Path | None = None
     """Do not serve: write one .html with mesh, curves and cameras that opens without this program."""
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -327,6 +342,7 @@ class Benchmark:
     """local: processes here. ray: the cluster of RAY_ADDRESS, or a local one. slurm: by submitit."""
     slurm: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """More settings of Slurm jobs: --slurm timeout_min=240 slurm_partition=cpu mem_gb=8."""
+    device: Device = "auto"
     compare: tuple[Path, Path] | None = None
     """Two report folders, before and after: what got better or worse."""
     json: bool = False

@@ -64,6 +64,15 @@ def process(command: Process) -> None:
     print(json.dumps(report, indent=1) if command.json else "\n".join([*summary_lines(report), next_command(report)]))
 
 
+def placed(name: str, reporter: Reporter) -> str:
+    """The device that ``--device`` stands for, which is said, with the reason."""
+    from recon.device import choose
+
+    choice = choose(name)
+    reporter.say(f"device: {choice.line}")
+    return str(choice.device)
+
+
 def reconstruct(command: Reconstruct) -> None:
     from recon import pipeline
     from recon.console import Reporter
@@ -78,10 +87,11 @@ def reconstruct(command: Reconstruct) -> None:
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
     with Reporter() as reporter:
+        device = placed(command.train.device, reporter)
         data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out)
+        run = pipeline.start(scene, data, config, command.train.out, device)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
@@ -109,10 +119,11 @@ def train(command: Train) -> None:
 
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
+        device = placed(command.train.device, reporter)
         data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out)
+        run = pipeline.start(scene, data, config, command.train.out, device)
         pipeline.fit(run, scene, reporter)
     print(run.folder)
 
@@ -127,7 +138,7 @@ def fit(command: Fit) -> None:
         command.source, command.field, params=params, crop=command.crop, seed=command.seed, settings=flat(command.settings)
     )
     with Reporter(quiet=command.json) as reporter:
-        run = fits.start(command.source, config, command.out)
+        run = fits.start(command.source, config, command.out, placed(command.device, reporter))
         results = fits.fit(run, reporter)
     print_fit(run.folder, results, command.json)
 
@@ -149,12 +160,12 @@ def resume(command: Resume) -> None:
         from recon.fit import fit as fits
 
         with Reporter() as reporter:
-            results = fits.fit(open_fit(command.run), reporter)
+            results = fits.fit(open_fit(command.run, placed(command.device, reporter)), reporter)
         print_fit(command.run, results, False)
         return
-    run = open_run(command.run)
-    source = run.scene_info()["source"]
     with Reporter() as reporter:
+        run = open_run(command.run, placed(command.device, reporter))
+        source = run.scene_info()["source"]
         scene, truth = open_data(source, run.config), open_truth(source, command.truth)
         results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
     print_results(run.folder, results)
@@ -176,13 +187,13 @@ def evaluate(command: Evaluate) -> None:
         from recon.fit import fit as fits
 
         with Reporter(quiet=command.json) as reporter:
-            results = fits.evaluate(open_fit(command.run), reporter)
+            results = fits.evaluate(open_fit(command.run, placed(command.device, reporter)), reporter)
         print_fit(command.run, results, command.json)
         return
 
-    run = open_run(command.run)
-    source = run.scene_info()["source"]
     with Reporter() as reporter:
+        run = open_run(command.run, placed(command.device, reporter))
+        source = run.scene_info()["source"]
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
         results = pipeline.evaluate(
             run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, command.eval_views or None
@@ -201,7 +212,6 @@ def render(command: Render) -> None:
 
     if command.orbit and (command.path is not None or command.split is not None):
         raise UsageError("--orbit has its own cameras", "give one of --orbit, --path and --split")
-    run = open_run(command.run)
     options = RenderOptions(
         of=flat(command.of) or ("field",),
         path=command.path,
@@ -214,6 +224,7 @@ def render(command: Render) -> None:
         out=command.out,
     )
     with Reporter() as reporter:
+        run = open_run(command.run, placed(command.device, reporter) if "field" in options.of else "cpu")
         written = render_run(run, options, lambda: open_data(run.scene_info()["source"], run.config), reporter)
     for path in written:
         print(path)
@@ -246,6 +257,7 @@ def export(command: Export) -> None:
                 print(path)
             return
         settings = command.mesh
+        run = open_run(command.run, placed(command.device, reporter))
         source = run.scene_info()["source"]
         photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
         export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter, photographs)
@@ -261,7 +273,9 @@ def swap(command: Swap) -> None:
 
     options = SwapOptions(command.views, command.size, command.frames if command.orbit else 0, command.export)
     with Reporter() as reporter:
-        written = swap_runs(open_run(command.run_a), open_run(command.run_b), command.out, options, reporter)
+        device = placed(command.device, reporter)
+        runs = open_run(command.run_a, device), open_run(command.run_b, device)
+        written = swap_runs(*runs, command.out, options, reporter)
     for path in written:
         print(path)
 
@@ -317,7 +331,7 @@ def benchmark(command: Benchmark) -> None:
     from recon.console import Reporter
     from scenes.benchmark import run as batch
 
-    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, flat(command.slurm))
+    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, flat(command.slurm), command.device)
     with Reporter(quiet=command.json) as reporter:
         folder, summary = batch.run_suite(command.suite, flat(command.data), options, reporter.say)
     print(json.dumps(summary, indent=1) if command.json else "\n".join([*report.text_lines(summary), f"report: {folder / 'report.html'}"]))
@@ -351,6 +365,7 @@ def view(command: View) -> None:
             lambda run: open_data(run.scene_info()["source"], run.config),
             lambda: open_data(command.what, config),
             reporter,
+            placed(command.device, reporter),
         )
         page = command.page
         with opened(subject, page.host, page.port, page.token, reporter):

@@ -54,10 +54,10 @@ def place_by_distance(field: Field, grid: kernels.OccupancyGrid, width: float, g
 def _candidates(field: Field, grid: kernels.OccupancyGrid, generator: torch.Generator) -> Tensor:
     """Random points in the occupied cells, every cell as often as the others to within one. [POINTS_PER_FUNCTION x functions, 3]"""
     occupied = grid.occupied_in(0).nonzero().squeeze(1)
-    cells = occupied if occupied.numel() else torch.arange(grid.cells)
+    cells = occupied if occupied.numel() else torch.arange(grid.cells, device=occupied.device)
     count = POINTS_PER_FUNCTION * field.functions
-    chosen = cells[(torch.arange(count) * cells.numel()) // count]
-    return grid.cell_centers(chosen, uniform=torch.rand(count, 3, generator=generator))
+    chosen = cells[(torch.arange(count, device=cells.device) * cells.numel()) // count]
+    return grid.cell_centers(chosen, uniform=torch.rand(count, 3, generator=generator, device=cells.device))
 
 
 def _feature_slope(field: Field, points: Tensor, step: float) -> Tensor:
@@ -67,8 +67,8 @@ def _feature_slope(field: Field, points: Tensor, step: float) -> Tensor:
     scale = (most.amax(0) - least.amin(0)).clamp_min(1e-6) * step
     out = []
     for part, values in zip(points.split(QUERY_CHUNK), parts, strict=True):
-        squared = torch.zeros(part.shape[0])
-        for axis in torch.eye(3):
+        squared = torch.zeros(part.shape[0], device=part.device)
+        for axis in torch.eye(3, device=part.device):
             squared += (((field.values(part + step * axis) - values) / scale) ** 2).sum(1)
         out.append(squared.sqrt())
     return torch.cat(out)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import kernels
+from recon.device import to_numpy
 from recon.errors import DataError
 from recon.fields.morton import morton_order
 
@@ -55,12 +56,12 @@ def weighted_kmeans(points: Tensor, weights: Tensor, count: int, generator: torc
     x, w = points[owned].contiguous(), weights[owned].double()
     w = w / w.mean()
     # The k smallest of exponential times are a sample without replacement, each next one drawn by weight (Efraimidis and Spirakis 2006).
-    times = torch.empty(w.shape, dtype=torch.float64).exponential_(generator=generator) / w
+    times = torch.empty(w.shape, dtype=torch.float64, device=w.device).exponential_(generator=generator) / w
     centers = x[torch.topk(times, count, largest=False).indices].contiguous()
     order = morton_order(x)
     x, w, owned = x[order], w[order], owned[order]
     objective: list[float] = []
-    owner = torch.zeros(0, dtype=torch.int64)
+    owner = owned
     for step in range(iterations + 1):
         nearest, squared = kernels.knn(centers, x, 1)
         owner = nearest[:, 0].long()
@@ -69,21 +70,21 @@ def weighted_kmeans(points: Tensor, weights: Tensor, count: int, generator: torc
             mass = _sums(owner, w, count)
             means = torch.stack([_sums(owner, w * x[:, a].double(), count) for a in range(x.shape[1])], 1) / mass.clamp_min(1e-300)[:, None]
             centers = torch.where((mass > 0)[:, None], means, centers.double()).float().contiguous()
-    owners = torch.full((points.shape[0],), -1, dtype=torch.int64)
+    owners = torch.full((points.shape[0],), -1, dtype=torch.int64, device=points.device)
     owners[owned] = owner
     return Clusters(centers, _covariance(x, w, owner, centers), owners, tuple(objective))
 
 
 def _sums(owner: Tensor, values: Tensor, count: int) -> Tensor:
-    """Sums per cluster in float64, in the order of the points: the same bits every time. [count]"""
-    return torch.from_numpy(np.bincount(owner.numpy(), weights=values.numpy(), minlength=count))
+    """Sums per cluster in float64, in the order of the points: the same bits every time, for which the CPU makes them. [count]"""
+    return torch.from_numpy(np.bincount(to_numpy(owner), weights=to_numpy(values), minlength=count)).to(values.device)
 
 
 def _covariance(x: Tensor, w: Tensor, owner: Tensor, centers: Tensor) -> Tensor:
     count, dims = centers.shape
     d = x.double() - centers[owner].double()
     mass = _sums(owner, w, count).clamp_min(1e-300)
-    out = torch.zeros(count, dims, dims, dtype=torch.float64)
+    out = torch.zeros(count, dims, dims, dtype=torch.float64, device=x.device)
     for a in range(dims):
         for b in range(a, dims):
             out[:, a, b] = out[:, b, a] = _sums(owner, w * d[:, a] * d[:, b], count) / mass
@@ -118,11 +119,11 @@ def shapes_from(covariance: Tensor, kernel: str, columns: int, least: float, mos
     clipped = (diagonal / alpha).clamp(low, high)
     limit = 0.999 * (clipped[:, :, None] * clipped[:, None, :]).sqrt()
     sigma = torch.maximum(torch.minimum(sigma, limit), -limit)
-    sigma = torch.where(torch.eye(dims, dtype=torch.bool), torch.diag_embed(clipped), sigma)
+    sigma = torch.where(torch.eye(dims, dtype=torch.bool, device=sigma.device), torch.diag_embed(clipped), sigma)
     # Clipped correlations of three axes need not fit together: the smallest eigenvalue is kept above the lower bound.
     values, vectors = torch.linalg.eigh(sigma)
     inverse = vectors @ torch.diag_embed(values.clamp_min(low).reciprocal()) @ vectors.transpose(1, 2)
-    row, column = torch.triu_indices(dims, dims)
+    row, column = torch.triu_indices(dims, dims, device=inverse.device)
     return inverse[:, row, column].float()
 
 

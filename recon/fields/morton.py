@@ -16,13 +16,13 @@ def morton_order(points: Tensor) -> Tensor:
         Indices. [N] int64
     """
     if points.shape[0] == 0:
-        return torch.zeros(0, dtype=torch.int64)
+        return torch.zeros(0, dtype=torch.int64, device=points.device)
     dims = points.shape[1]
     bits = 16 if dims == 2 else 10
     lower = points.amin(0)
     extent = float((points.amax(0) - lower).max())
     cells = ((points - lower) * ((2**bits - 1) / max(extent, 1e-30))).long().clamp(0, 2**bits - 1)
-    code = torch.zeros(points.shape[0], dtype=torch.int64)
+    code = torch.zeros(points.shape[0], dtype=torch.int64, device=points.device)
     for axis in range(dims):
         code |= _spread(cells[:, axis], dims) << axis
     return torch.argsort(code, stable=True)

@@ -80,12 +80,16 @@ class NeuRBFField(FieldModule):
         self.aspect: Tensor | None
         self.frequencies: Tensor | None
         self.trunk_frequencies: Tensor | None
-        self._index: tuple[int, kernels.KnnIndex] | None = None
+        self._index: tuple[Tensor, int, kernels.KnnIndex] | None = None  # of these centres, at this version of them
+        self._placed: tuple[Tensor, int, bool] | None = None
 
     @property
     def is_placed(self) -> bool:
-        """Whether the functions have their places."""
-        return bool(self.placed.item())
+        """Whether the functions have their places; a device is asked once."""
+        # Loading a state writes into a buffer in place, which raises its version; moving it to a device makes another tensor.
+        if self._placed is None or self._placed[0] is not self.placed or self._placed[1] != self.placed._version:
+            self._placed = (self.placed, self.placed._version, bool(self.placed.item()))
+        return self._placed[2]
 
     @torch.no_grad()
     def place(
@@ -103,11 +107,10 @@ class NeuRBFField(FieldModule):
         return points if self.aspect is None else points * self.aspect
 
     def find_neighbors(self, points: Tensor) -> Tensor:
-        # Loading a state writes into the buffer in place, which raises its version: the index is then built anew.
-        if self._index is None or self._index[0] != self.centers._version:
-            self._index = (self.centers._version, kernels.knn_index(self.centers))
+        if self._index is None or self._index[0] is not self.centers or self._index[1] != self.centers._version:
+            self._index = (self.centers, self.centers._version, kernels.knn_index(self.centers))
         # With the taper the last neighbour only says where the others end.
-        return kernels.knn(self._index[1], self._isotropic(points.detach()), self.config.neighbors + int(self.config.taper))[0]
+        return kernels.knn(self._index[2], self._isotropic(points.detach()), self.config.neighbors + int(self.config.taper))[0]
 
     def wants_functions(self, step: int) -> bool:
         return not self.is_placed and step >= self.config.warmup_steps

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.files import with_overrides
 from recon.config.values import FieldName
@@ -65,22 +67,22 @@ def configure(
     return with_overrides(config, settings)
 
 
-def start(source: Path, config: FitConfig, out: Path) -> FitRun:
-    """Read the signal, choose the field's sizes for the budget and make the run's folder."""
+def start(source: Path, config: FitConfig, out: Path, device: str = "cpu") -> FitRun:
+    """Read the signal, choose the field's sizes for the budget and make the run's folder; it is to be computed on a device."""
     if config.signal == "image":
         raster = read_raster(source, config.crop)
         use = use_of(config, raster.channels, raster.width, raster.height)
         config = sized(config, config.params, use, max(raster.width, raster.height) // 2)
         facts = {"width": raster.width, "height": raster.height, "channels": raster.channels, "hdr": raster.hdr}
-        return create_fit(out, source, config, facts)
+        return create_fit(out, source, config, facts, device)
     found = read_shape(source)
-    return create_fit(out, source, sized(config, config.params, use_of(config)), found.facts())
+    return create_fit(out, source, sized(config, config.params, use_of(config)), found.facts(), device)
 
 
 def field_of(run: FitRun) -> FieldModule:
-    """The run's field, freshly initialised."""
+    """The run's field, freshly initialised, on its device."""
     picture = (run.signal["channels"], run.signal["width"], run.signal["height"]) if run.config.signal == "image" else ()
-    return build_field(run.config, use_of(run.config, *picture))
+    return build_field(run.config, use_of(run.config, *picture)).to(torch.device(run.device))
 
 
 def fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
@@ -133,7 +135,7 @@ def evaluate(run: FitRun, reporter: Reporter) -> dict[str, Any]:
         "training_seconds": checkpoint.trainer["seconds"],
     }
     if isinstance(signal, Raster):
-        results.update(image.evaluate(run, field, signal, reporter))
+        results.update(image.evaluate(run, field, signal.to(torch.device(run.device)), reporter))
     else:
         results.update(shape.evaluate(run, field, signal, reporter))
     results = to_plain(results)
@@ -176,14 +178,15 @@ def _load(run: FitRun, field: FieldModule, reporter: Reporter) -> Checkpoint:
 
 def _prepare(run: FitRun, field: Field, signal: Raster | Shape, resumed: Checkpoint | None, reporter: Reporter) -> Draw:
     """Place the functions of a new field that has some, and make what steps draw from."""
-    config = run.config
+    config, device = run.config, torch.device(run.device)
     if isinstance(signal, Raster):
+        signal = signal.to(device)
         if field.functions and resumed is None:
             began = time.perf_counter()
             image.place_functions(field, signal, config)
             reporter.say(f"{field.functions} functions placed in {duration(time.perf_counter() - began)}")
         return image.sampler(signal, image.cached_neighbors(field, signal), config)
-    pool = shape.make_pool(signal, config, reporter)
+    pool = shape.make_pool(signal, config, reporter, device)
     if field.functions and resumed is None:
         shape.place_functions(field, pool, config)
     return shape.sampler(pool, shape.cached_neighbors(field, pool), config)

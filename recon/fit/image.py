@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from recon.console import Reporter
+from recon.device import generator_of, to_numpy
 from recon.evaluation.images import ssim
 from recon.fields.base import Field
 from recon.files import write_picture
@@ -38,14 +39,15 @@ def place_functions(field: Field, raster: Raster, config: FitConfig) -> tuple[fl
     Returns:
         The clustering's objective over its iterations.
     """
-    generator = torch.Generator().manual_seed(config.seed + 1)
+    device = raster.pixels.device
+    generator = generator_of(device, config.seed + 1)
     count = raster.pixels.shape[0]
     if count <= CANDIDATES:
-        ids = torch.arange(count)
+        ids = torch.arange(count, device=device)
     else:  # one random pixel of each of equally long stretches
         length = count / CANDIDATES
-        ids = ((torch.arange(CANDIDATES) + torch.rand(CANDIDATES, generator=generator, dtype=torch.float64)) * length).long()
-        ids = ids.clamp_max(count - 1)
+        moved = torch.rand(CANDIDATES, generator=generator, dtype=torch.float64, device=device)
+        ids = ((torch.arange(CANDIDATES, device=device) + moved) * length).long().clamp_max(count - 1)
     weights = torch.cat([detail(raster, part) for part in ids.split(2**20)])
     mean = float(weights.mean())
     weights = weights + (1e-3 * mean if mean > 0 else 1.0)  # so that flat pictures have candidates too
@@ -58,13 +60,13 @@ def cached_neighbors(field: Field, raster: Raster) -> Tensor | None:
     count = raster.pixels.shape[0]
     if field.functions == 0 or count * 4 * field.neighbors > CACHE_BYTES:
         return None
-    found = (field.find_neighbors(raster.points(ids)) for ids in torch.arange(count).split(2**20))
+    found = (field.find_neighbors(raster.points(ids)) for ids in torch.arange(count, device=raster.pixels.device).split(2**20))
     return torch.cat([part for part in found if part is not None])
 
 
 def sampler(raster: Raster, neighbors: Tensor | None, config: FitConfig) -> Draw:
     """Stratified batches along the rows of pixels; an epoch takes every pixel once."""
-    ids_of = stratified(raster.pixels.shape[0], config.batch, config.seed)
+    ids_of = stratified(raster.pixels.shape[0], config.batch, config.seed, raster.pixels.device)
 
     def draw(step: int) -> Batch:
         ids = ids_of(step)
@@ -73,35 +75,37 @@ def sampler(raster: Raster, neighbors: Tensor | None, config: FitConfig) -> Draw
     return draw
 
 
-def _pieces(count: int, size: int) -> Iterator[Tensor]:
+def _pieces(raster: Raster, size: int) -> Iterator[Tensor]:
     """Numbers of consecutive pixels. int64 [at most size]"""
-    return (torch.arange(start, min(start + size, count)) for start in range(0, count, size))
+    count, device = raster.pixels.shape[0], raster.pixels.device
+    return (torch.arange(start, min(start + size, count), device=device) for start in range(0, count, size))
 
 
 @torch.no_grad()
 def render(field: Field, raster: Raster, progress: Callable[[float], None]) -> np.ndarray:
     """The fitted picture at all pixel centres, in the type of the original (uint8 is rounded). [H, W, C]"""
-    count = raster.pixels.shape[0]
+    count, done = raster.pixels.shape[0], 0
     out = torch.empty_like(raster.pixels)
-    for ids in _pieces(count, CHUNK):
+    for ids in _pieces(raster, CHUNK):
         values = field.values(raster.points(ids))
         if out.dtype == torch.uint8:
             values = (values.clamp(0.0, 1.0) * 255.0).round()
         out[ids] = values.to(out.dtype)
-        progress(float(ids[-1] + 1) / count)
-    return out.reshape(raster.height, raster.width, -1).numpy()
+        done += len(ids)
+        progress(done / count)
+    return to_numpy(out.reshape(raster.height, raster.width, -1))
 
 
 @torch.no_grad()
 def squared_error(field: Field, raster: Raster) -> tuple[float, np.ndarray]:
     """Mean squared error of the unrounded values, clipped to [0, 1] unless HDR, and each pixel's mean absolute error [H, W] float32."""
-    total, errors = 0.0, torch.empty(raster.pixels.shape[0])
-    for ids in _pieces(raster.pixels.shape[0], CHUNK):
+    total, errors = 0.0, torch.empty(raster.pixels.shape[0], device=raster.pixels.device)
+    for ids in _pieces(raster, CHUNK):
         values = field.values(raster.points(ids))
         difference = (values if raster.hdr else values.clamp(0.0, 1.0)) - raster.colors(ids)
         total += float(difference.double().square().sum())
         errors[ids] = difference.abs().mean(1)
-    return total / raster.pixels.numel(), errors.reshape(raster.height, raster.width).numpy()
+    return total / raster.pixels.numel(), to_numpy(errors.reshape(raster.height, raster.width))
 
 
 def evaluate(run: FitRun, field: Field, raster: Raster, reporter: Reporter) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recon.checkpoint import Checkpoint, save_checkpoint
 from recon.console import Reporter, duration
+from recon.device import CPU, generator_of
 from recon.errors import DivergedError, Interrupted, recon_command
 from recon.fields.base import Field, FieldModule
 from recon.fit.config import FitConfig, LossName
@@ -41,27 +42,28 @@ Draw = Callable[[int], Batch]
 """The batch of a step; the same step always gives the same batch, so that a fit can go on where it stopped."""
 
 
-def stratified(count: int, batch: int, seed: int) -> Callable[[int], Tensor]:
+def stratified(count: int, batch: int, seed: int, device: torch.device = CPU) -> Callable[[int], Tensor]:
     """Numbers of samples for each step: the row of all samples is cut into equal stretches, a step takes one of each, an epoch all once.
 
     Args:
         count: Samples.
         batch: About how many a step takes.
         seed: Of the order.
+        device: Where the numbers are wanted; they are the same everywhere.
     Returns:
         Step -> rising int64 numbers; the same step always gives the same.
     """
     length = max(math.ceil(count / batch), 1)
-    starts = torch.arange(math.ceil(count / length)) * length
-    kept: dict[int, tuple[Tensor, Tensor]] = {}
+    starts = torch.arange(math.ceil(count / length), device=device) * length
+    kept: dict[int, tuple[Tensor, list[int]]] = {}
 
     def ids(step: int) -> Tensor:
         epoch = step // length
         if epoch not in kept:
             kept.clear()
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch + 2)
-            phase = torch.randint(length, starts.shape, generator=generator)
-            kept[epoch] = phase, torch.randperm(length, generator=generator)
+            generator = generator_of(CPU, seed * 1_000_003 + epoch + 2)
+            phase = torch.randint(length, starts.shape, generator=generator, device=CPU).to(device)
+            kept[epoch] = phase, torch.randperm(length, generator=generator, device=CPU).tolist()
         phase, turns = kept[epoch]
         chosen = starts + (phase + turns[step % length]) % length
         return chosen[chosen < count]
@@ -113,7 +115,8 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
     if resumed is not None:
         optimizer.load(resumed.optimizer)
         step, seconds_before = resumed.step, float(resumed.trainer["seconds"])
-    loss_sum = squared_sum = torch.zeros(())
+    device = torch.device(run.device)
+    loss_sum = squared_sum = torch.zeros((), device=device)
     since = step
     began, first = time.perf_counter(), step
     saved_at = began
@@ -122,7 +125,7 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
         return seconds_before + time.perf_counter() - started
 
     def save() -> None:
-        generator = torch.Generator().manual_seed(config.seed).get_state()
+        generator = generator_of(CPU, config.seed).get_state()
         state = Checkpoint(step, field.state_dict(), optimizer.state, generator, {"seconds": seconds()})
         save_checkpoint(run.checkpoints, state, keep=2)
 
@@ -154,7 +157,7 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
                 figure = f"PSNR {psnr:.2f} dB" if config.signal == "image" else f"RMS {math.sqrt(squared):.3g}"
                 text = f"step {step}/{config.steps}  loss {value:.4g}  {figure}  ETA {duration(left)}"
                 reporter.progress("fit", step / config.steps, text)
-                loss_sum = squared_sum = torch.zeros(())
+                loss_sum = squared_sum = torch.zeros((), device=device)
                 since = step
             due = step % config.checkpoint_every == 0 or time.perf_counter() - saved_at >= config.checkpoint_seconds
             if stop() or due or step == config.steps:

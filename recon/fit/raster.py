@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from recon.device import to_numpy
 from recon.errors import DataError, UsageError, require_extra
 from recon.files import write_picture
 
@@ -31,6 +32,10 @@ class Raster:
     height: int
     width: int
     hdr: bool
+
+    def to(self, device: torch.device) -> Raster:
+        """The same picture on another device."""
+        return replace(self, pixels=self.pixels.to(device))
 
     @property
     def channels(self) -> int:
@@ -54,7 +59,7 @@ class Raster:
 
     def array(self) -> np.ndarray:
         """The whole picture in its own type. [H, W, C]"""
-        return self.pixels.reshape(self.height, self.width, -1).numpy()
+        return to_numpy(self.pixels.reshape(self.height, self.width, -1))
 
 
 def read_raster(path: Path, crop: int | None) -> Raster:
@@ -127,7 +132,7 @@ def detail(raster: Raster, ids: Tensor) -> Tensor:
     """Length of the Sobel gradient at pixels, over all channels; HDR values as log(1 + v). Borders are repeated. [N] -> [N]"""
     row, column = torch.div(ids, raster.width, rounding_mode="floor"), ids % raster.width
     channels = raster.channels
-    gx, gy = torch.zeros(ids.numel(), channels), torch.zeros(ids.numel(), channels)
+    gx, gy = (torch.zeros(ids.numel(), channels, device=ids.device) for _ in range(2))
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if dx == dy == 0:

@@ -24,11 +24,13 @@ CONFIG = "fit.yaml"
 
 @dataclass(frozen=True)
 class FitRun:
-    """Paths of a fit's folder, its configuration, and what ``signal.json`` says about the signal."""
+    """Paths of a fit's folder, its configuration, what ``signal.json`` says about the signal, and where it is computed."""
 
     folder: Path
     config: FitConfig
     signal: dict[str, Any]
+    device: str = "cpu"
+    """Name of the device that this process computes it on; a run may be looked at, and go on, on another one."""
 
     @property
     def checkpoints(self) -> Path:
@@ -57,7 +59,7 @@ class FitRun:
 
     def set_status(self, state: str, step: int, message: str = "") -> None:
         """Say in status.json what the fit is doing."""
-        status = {"state": state, "step": step, "pid": os.getpid(), "message": message}
+        status = {"state": state, "step": step, "pid": os.getpid(), "message": message, "device": self.device}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
 
     def ended_by(self, error: BaseException, step: int) -> None:
@@ -75,15 +77,15 @@ class FitRun:
         write_text_atomically(self.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
 
 
-def create_fit(out: Path, source: Path, config: FitConfig, signal: dict[str, Any]) -> FitRun:
+def create_fit(out: Path, source: Path, config: FitConfig, signal: dict[str, Any], device: str = "cpu") -> FitRun:
     """Make ``out/<name>/fit-<field>/<UTC>-<hex>`` and write what it is made of."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = out / source.stem / f"fit-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
-    run = FitRun(folder, config, {"source": str(source.resolve()), **signal})
+    run = FitRun(folder, config, {"source": str(source.resolve()), **signal}, device)
     with new_folder(folder):
         save_config(config, folder / CONFIG)
         write_text_atomically(folder / "signal.json", json.dumps(run.signal, indent=1))
-        write_text_atomically(folder / "env.json", json.dumps(environment(), indent=1))
+        write_text_atomically(folder / "env.json", json.dumps(environment(device), indent=1))
         run.set_status("running", 0)
     return run
 
@@ -93,8 +95,8 @@ def is_fit(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
-def open_fit(folder: Path) -> FitRun:
-    """An existing fit's folder.
+def open_fit(folder: Path, device: str = "cpu") -> FitRun:
+    """An existing fit's folder, to be computed on a device.
 
     Raises:
         DataError: If it is none, or its signal.json cannot be read.
@@ -102,4 +104,4 @@ def open_fit(folder: Path) -> FitRun:
     if not is_fit(folder):
         raise DataError(f"{folder}: not a fit's folder", hint=f"give the folder that holds {CONFIG}")
     signal = read_object(folder / "signal.json", "a fit's signal.json", {"source": str}, "start a new fit")
-    return FitRun(folder, read_config(FitConfig, folder / CONFIG), signal)
+    return FitRun(folder, read_config(FitConfig, folder / CONFIG), signal, device)

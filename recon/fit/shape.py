@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recon.console import Reporter, duration
 from recon.data.scene import Camera
+from recon.device import CPU, from_numpy, generator_of, to_numpy
 from recon.evaluation.sdf import PROTOCOL, intersection_over_union, normal_errors
 from recon.evaluation.surfaces import point_to_mesh, surface_metrics
 from recon.fields.base import Field
@@ -56,7 +57,7 @@ class Pool:
     normals: Tensor
 
 
-def make_pool(shape: Shape, config: FitConfig, reporter: Reporter) -> Pool:
+def make_pool(shape: Shape, config: FitConfig, reporter: Reporter, device: torch.device = CPU) -> Pool:
     """Draw ``config.pool`` points: half on the surface, three eighths near it, the rest uniform. Takes up to 20 microseconds a point."""
     began = time.perf_counter()
     rng = np.random.default_rng(config.seed)
@@ -73,8 +74,9 @@ def make_pool(shape: Shape, config: FitConfig, reporter: Reporter) -> Pool:
     distance = torch.from_numpy(np.concatenate([np.zeros(len(on)), *distances])).float()
     order = morton_order(points)
     reporter.say(f"{len(points)} points with distances in {duration(time.perf_counter() - began)}; {shape.sign_rule}")
-    outwards = torch.cat([torch.from_numpy(normals).float(), torch.zeros(len(off), 3)])
-    return Pool(points[order].contiguous(), distance[order, None].contiguous(), order < len(on), outwards[order].contiguous())
+    outwards = torch.cat([torch.from_numpy(normals).float(), torch.zeros(len(off), 3, device=CPU)])
+    rows = (points[order], distance[order, None], order < len(on), outwards[order])
+    return Pool(*(row.contiguous().to(device) for row in rows))
 
 
 def place_functions(field: Field, pool: Pool, config: FitConfig) -> tuple[float, ...]:
@@ -83,8 +85,8 @@ def place_functions(field: Field, pool: Pool, config: FitConfig) -> tuple[float,
     NeuRBF weighs points by 1 / (|sdf| + 1e-9): against points on the surface, all others weigh nothing. So only the former are used.
     """
     points = pool.points[pool.on_surface]
-    generator = torch.Generator().manual_seed(config.seed + 1)
-    return field.place(points, torch.ones(len(points)), generator, least_width=1e-4, most_width=0.2)
+    generator = generator_of(points.device, config.seed + 1)
+    return field.place(points, torch.ones(len(points), device=points.device), generator, least_width=1e-4, most_width=0.2)
 
 
 def cached_neighbors(field: Field, pool: Pool) -> Tensor | None:
@@ -97,7 +99,7 @@ def cached_neighbors(field: Field, pool: Pool) -> Tensor | None:
 
 def sampler(pool: Pool, neighbors: Tensor | None, config: FitConfig) -> Draw:
     """Stratified batches along the pool's Morton order; an epoch takes every point once."""
-    ids_of = stratified(len(pool.points), config.batch, config.seed)
+    ids_of = stratified(len(pool.points), config.batch, config.seed, pool.points.device)
 
     def take(rows: Tensor, ids: Tensor) -> Tensor:
         return torch.index_select(rows, 0, ids)  # a third of the time of rows[ids]
@@ -121,11 +123,12 @@ def evaluate(run: FitRun, field: Field, shape: Shape, reporter: Reporter) -> dic
     """Figures of a fitted distance, and its files: ``mesh.ply`` in the file's own unit, ``preview.png``."""
     rng = np.random.default_rng(12345)
     points = rng.uniform(-1.0, 1.0, (EVALUATION_POINTS, 3))
-    order = morton_order(torch.from_numpy(points).float()).numpy()
+    order = to_numpy(morton_order(torch.from_numpy(points).float()))
     points = points[order].astype(np.float32).astype(np.float64)  # where the field is asked
     reporter.say("comparing inside and outside")
     inside = shape.inside(points)
-    found = torch.cat([field.values(p)[:, 0] for p in torch.from_numpy(points).float().split(CHUNK)]).numpy() < 0
+    device = torch.device(run.device)
+    found = to_numpy(torch.cat([field.values(p)[:, 0] for p in from_numpy(points, device).split(CHUNK)])) < 0
     results: dict[str, Any] = {
         "sign_rule": shape.sign_rule,
         "iou_inside": intersection_over_union(found, inside),
@@ -137,6 +140,7 @@ def evaluate(run: FitRun, field: Field, shape: Shape, reporter: Reporter) -> dic
         resolution=run.config.resolution,
         sphere_radius=None,
         points_per_call=CHUNK,
+        device=device,
         progress=lambda share, text: reporter.progress("extract", share, text),
     )
     results["seconds_to_extract"] = time.perf_counter() - began

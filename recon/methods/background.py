@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import kernels
 from recon.config.values import BackgroundConfig, HashGridConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import HashGridField
-from recon.methods.base import BackgroundKind
+from recon.methods.base import BackgroundKind, Occupied
 from recon.methods.density import DensityModel, density_activation
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density
@@ -29,7 +29,7 @@ def contract(points: Tensor) -> Tensor:
     return torch.where(r <= 1.0, 0.5 * points, (1.0 - 0.5 / r) * points / r)
 
 
-class Background(nn.Module):
+class Background(Occupied):
     """A density and colour field over contracted space, sampled from the sphere's exit to infinity.
 
     Samples lie uniformly in s where distance = start + scale * s / (1 - s); cells that are known to be empty are skipped.
@@ -42,8 +42,7 @@ class Background(nn.Module):
         )
         self.samples = config.samples
         self.model = DensityModel(HashGridField(grid, 16, "relu", False, generator), generator)
-        self.grid = kernels.OccupancyGrid.full(OCCUPANCY_RESOLUTION)
-        self.register_buffer("bitfield", self.grid.bitfield)
+        self.keep_grid(OCCUPANCY_RESOLUTION)
         self.register_buffer("running", torch.zeros(OCCUPANCY_RESOLUTION**3))
         self.running: Tensor
 
@@ -58,33 +57,36 @@ class Background(nn.Module):
             [R, 3], and the number of samples evaluated.
         """
         count, k = len(rays), self.samples
-        offset = torch.full((count, 1), 0.5) if generator is None else torch.rand(count, 1, generator=generator)
-        edges = (torch.arange(k + 1) / k).clamp_max(1.0 - 0.25 / k)  # the last edge lies far away, not at infinity
-        s = (torch.arange(k) + offset) / k
+        device = rays.device
+        jitter = None if generator is None else torch.rand(count, 1, generator=generator, device=device)
+        offset = torch.full((count, 1), 0.5, device=device) if jitter is None else jitter
+        edges = (torch.arange(k + 1, device=device) / k).clamp_max(1.0 - 0.25 / k)  # the last edge lies far away, not at infinity
+        s = (torch.arange(k, device=device) + offset) / k
         scale = rays.origins.norm(dim=-1, keepdim=True).clamp_min(1.0)
         t = start[:, None] + scale * (s / (1.0 - s).clamp_min(0.25 / k))
         at_edge = start[:, None] + scale * (edges / (1.0 - edges))
         samples = kernels.RaySamples(
-            offsets=torch.arange(0, (count + 1) * k, k),
-            ray_indices=torch.arange(count, dtype=torch.int32).repeat_interleave(k),
+            offsets=torch.arange(0, (count + 1) * k, k, device=device),
+            ray_indices=torch.arange(count, dtype=torch.int32, device=device).repeat_interleave(k),
             t=t.reshape(-1),
             dt=(at_edge[:, 1:] - at_edge[:, :-1]).reshape(-1),
         )
         points = contract((rays.origins[:, None] + t[..., None] * rays.directions[:, None]).reshape(-1, 3))
-        keep = self.grid.contains(points)
-        samples, points = select_samples(samples, keep), points[keep]
+        samples, kept = select_samples(samples, self.grid.contains(points))
+        points = points[kept]
         harmonics = spherical_harmonics(rays.directions)
         if generator is not None:  # a pass without gradients, so that the one with gradients has only what can be seen
             with torch.no_grad():
                 seen = seen_samples(samples, in_chunks(self.model.density, points), VISIBLE)
-            samples, points = select_samples(samples, seen), points[seen]
+            samples, kept = select_samples(samples, seen)
+            points = points[kept]
             density, rgb = self.model(points, harmonics[samples.ray_indices.long()])
         else:  # colours only of what can be seen
             values = self.model.field.values(points)
             density = density_activation(values[:, 0])
-            seen = seen_samples(samples, density, VISIBLE)
-            samples, points, density = select_samples(samples, seen), points[seen], density[seen]
-            rgb = self.model.color_of(values[seen], harmonics[samples.ray_indices.long()])
+            samples, kept = select_samples(samples, seen_samples(samples, density, VISIBLE))
+            points, density = points[kept], density[kept]
+            rgb = self.model.color_of(values[kept], harmonics[samples.ray_indices.long()])
         color, _, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         return color, points.shape[0]
 
@@ -105,13 +107,13 @@ def behind(
     object can pass for it; in rendering it is white. Behind a cropped view there is nothing but white either.
     """
     if rays.limits is not None:
-        return torch.ones(len(rays), 3), 0
+        return torch.ones(len(rays), 3, device=rays.device), 0
     if learnt is not None:
         through = (opacity.detach() < 1.0 - VISIBLE).nonzero().squeeze(1)
         color, samples = learnt(Rays(rays.origins[through], rays.directions[through]), far[through], generator)
-        return torch.zeros(len(rays), 3).index_copy(0, through, color), samples
+        return torch.zeros(len(rays), 3, device=rays.device).index_copy(0, through, color), samples
     if isinstance(kind, tuple):
-        return torch.tensor(kind).expand(len(rays), 3), 0
+        return torch.tensor(kind, device=rays.device).expand(len(rays), 3), 0
     if generator is not None:
-        return torch.rand(len(rays), 3, generator=generator), 0
-    return torch.ones(len(rays), 3), 0
+        return torch.rand(len(rays), 3, generator=generator, device=rays.device), 0
+    return torch.ones(len(rays), 3, device=rays.device), 0

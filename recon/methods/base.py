@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+import kernels
 from recon.config.values import RunConfig
 from recon.fields.base import ParameterGroup
 from recon.rendering.rays import PixelBank, Rays, Targets
@@ -36,13 +37,32 @@ class Losses:
         squared_error: Mean squared colour error of the batch, detached; gives the running PSNR.
         samples: Samples along rays that were evaluated with gradients.
         figures: Other numbers worth logging: beta, the share of rays whose error bound holds, ...
+        value: ``total`` as a number.
     """
 
     total: Tensor
     terms: dict[str, float]
     squared_error: float
     samples: int
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float]
+    value: float
+
+
+def read_losses(
+    total: Tensor, terms: Mapping[str, Tensor], squared_error: Tensor, samples: int, figures: Mapping[str, Tensor | float] | None = None
+) -> Losses:
+    """The outcome of a step, all of whose numbers are read from the device at once.
+
+    Args:
+        total, terms, squared_error, samples, figures: See :class:`Losses`; tensors are scalars.
+    """
+    figures = figures or {}
+    waiting = {name: value for name, value in figures.items() if isinstance(value, Tensor)}
+    scalars = [total, squared_error, *terms.values(), *waiting.values()]
+    value, squared, *rest = torch.stack([s.detach().reshape(()) for s in scalars]).tolist()
+    read = dict(zip(waiting, rest[len(terms) :], strict=True))
+    known = {name: read.get(name, value) for name, value in figures.items()}
+    return Losses(total, dict(zip(terms, rest, strict=False)), squared, samples, known, value)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass
@@ -182,6 +202,15 @@ class Method(Protocol):
         ...
 
     @property
+    def device(self) -> torch.device:
+        """Where it is, and wants its rays and points."""
+        ...
+
+    def to(self, device: torch.device) -> Method:
+        """Move it to a device."""
+        ...
+
+    @property
     def surface(self) -> Surface | None:
         """Its surface, or None."""
         ...
@@ -211,7 +240,26 @@ class Method(Protocol):
     def modules(self) -> Iterator[nn.Module]: ...
 
 
-class MethodModule(nn.Module):
+class Occupied(nn.Module):
+    """A module with an occupancy grid, whose bits are a buffer: they are loaded and moved with it."""
+
+    bitfield: Tensor
+
+    def keep_grid(self, resolution: int) -> None:
+        """Have a grid of so many cells per axis, all of them occupied."""
+        self.register_buffer("bitfield", kernels.OccupancyGrid.full(resolution).bitfield)
+
+    @property
+    def grid(self) -> kernels.OccupancyGrid:
+        """The occupancy grid of one cascade, on the buffer's memory."""
+        return kernels.OccupancyGrid(round((8 * self.bitfield.shape[1]) ** (1 / 3)), 1, self.bitfield)
+
+    @property
+    def device(self) -> torch.device:
+        return self.bitfield.device
+
+
+class MethodModule(Occupied):
     """What most methods answer: photographs to learn from, all levels from the start, no surface, nothing made. A base for methods."""
 
     modes: ClassVar[tuple[Mode, ...]] = ("color", "depth", "opacity", "error")
@@ -219,7 +267,7 @@ class MethodModule(nn.Module):
     has_appearance: ClassVar[bool] = False
 
     def prepare(self, run: Run, scene: Scene, reporter: Reporter, fresh: bool) -> Pixels:
-        return PixelBank(scene)
+        return PixelBank(scene, self.device)
 
     def set_progress(self, share: float) -> None:
         """Nothing changes in the course of a run."""

@@ -13,7 +13,7 @@ from recon.config.values import NEFConfig, RunConfig
 from recon.fields.base import ParameterGroup
 from recon.fields.distill import place_by_density
 from recon.fields.make import FieldUse, make_field
-from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering
+from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering, read_losses
 from recon.methods.nef_network import EdgeModel, FieldEdges, NEFNetwork
 from recon.rendering.hierarchical import dense_weights, query_dense, refined, stratified
 from recon.rendering.occupancy import in_chunks
@@ -56,7 +56,7 @@ def adaptive_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
     return (torch.where(edge, negative + 1.0, positive + 1.0) / len(wanted) * (predicted - wanted) ** 2).mean()
 
 
-def sample_losses(edge: Tensor, grey: Tensor, empty: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def sample_losses(edge: Tensor, grey: Tensor, empty: Tensor, count: int | Tensor) -> tuple[Tensor, Tensor]:
     """Consistency ``(c - e)^2`` and Cauchy sparsity ``m log(1 + e^2 / 0.5)``, as means over ``count`` samples.
 
     Args:
@@ -64,8 +64,9 @@ def sample_losses(edge: Tensor, grey: Tensor, empty: Tensor, count: int) -> tupl
         empty: m: whether the sample's ray shows no edge. bool [N]
         count: What the sums are divided by: all samples, also those that were left out because both terms are small there.
     """
-    consistency = ((grey - edge) ** 2).sum() / max(count, 1)
-    sparsity = (empty * torch.log1p(edge**2 / 0.5)).sum() / max(count, 1)
+    count = count.clamp_min(1.0) if isinstance(count, Tensor) else max(count, 1)
+    consistency = ((grey - edge) ** 2).sum() / count
+    sparsity = (empty * torch.log1p(edge**2 / 0.5)).sum() / count
     return consistency, sparsity
 
 
@@ -79,7 +80,7 @@ class _Pass:
     edge: Tensor
     grey: Tensor
     rays: Tensor
-    count: int
+    count: int | Tensor
 
 
 class NEF(MethodModule):
@@ -101,8 +102,7 @@ class NEF(MethodModule):
         self.model = model
         self.coarse = coarse
         self.beta = nn.Parameter(torch.tensor([config.beta_init]))
-        self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
-        self.register_buffer("bitfield", self.grid.bitfield)
+        self.keep_grid(occupancy_resolution)
         self.register_buffer("running", torch.zeros(occupancy_resolution**3))
         self.running: Tensor
         self.edges: Edges | None = None  # what it is trained on, found when the training is prepared
@@ -116,26 +116,25 @@ class NEF(MethodModule):
     def prepare(self, run: Run, scene: Scene, reporter: Reporter, fresh: bool) -> Pixels:
         """Find the 2D edges that the run is configured with; they are its pixels."""
         self.edges = run_edges(run, scene, reporter)
-        return edge_pixels(run, scene, self.edges)
+        return edge_pixels(run, scene, self.edges, self.device)
 
     def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
         """The wireframe: curves of the field, refined on the edges that it was trained on."""
-        make_wireframe(run, self.edge_probability, self.edges or run_edges(run, scene, reporter), scene, reporter)
+        make_wireframe(run, self.edge_probability, self.edges or run_edges(run, scene, reporter), scene, reporter, device=self.device)
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
         wanted = targets.rgb[:, 0]
         passes = self._passes(rays, generator)
-        color = consistency = sparsity = torch.zeros(())
+        color = consistency = sparsity = torch.zeros((), device=rays.device)
         for p in passes:
             color = color + adaptive_loss(p.value, wanted)
             parts = sample_losses(p.edge, p.grey, (wanted <= EDGE)[p.rays], p.count)
             consistency = consistency + self.config.consistency_weight * parts[0]
             sparsity = sparsity + self.config.sparsity_weight * parts[1]
         terms = {"color": color, "consistency": consistency, "sparsity": sparsity}
-        squared = float(((passes[-1].value - wanted) ** 2).mean().detach())
+        squared = ((passes[-1].value - wanted) ** 2).mean()
         samples = sum(len(p.edge) for p in passes)
-        beta = float(self.beta.detach().abs().sum())
-        return Losses(color + consistency + sparsity, {k: float(v.detach()) for k, v in terms.items()}, squared, samples, {"beta": beta})
+        return read_losses(color + consistency + sparsity, terms, squared, samples, {"beta": self.beta.abs().sum()})
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:
@@ -151,14 +150,14 @@ class NEF(MethodModule):
     def _marched(self, rays: Rays, generator: torch.Generator | None) -> _Pass:
         near, far = sphere_interval(rays)
         step = self.config.step
-        jitter = None if generator is None else torch.rand(len(rays), generator=generator)
+        jitter = None if generator is None else torch.rand(len(rays), generator=generator, device=rays.device)
         samples = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=step, jitter=jitter)
         number = samples.ray_indices.long()
         edge, grey = self.model.edge_and_grey(sample_positions(rays, samples), rays.directions, number)
         density = range_limited_density(edge, self.beta)
         values, opacity, _ = kernels.composite(density, samples.dt, torch.stack([grey, samples.t], -1), samples.offsets)
         # Samples outside occupied cells are left out because their e and c are small; the means are still over all of them.
-        return _Pass(values[:, 0], opacity, values[:, 1], edge, grey, number, count=int((far - near).sum() / step))
+        return _Pass(values[:, 0], opacity, values[:, 1], edge, grey, number, count=((far - near).sum() / step).trunc())
 
     def _dense(self, rays: Rays, coarse: EdgeModel, generator: torch.Generator | None) -> list[_Pass]:
         """Between the nearest and the farthest point of the unit sphere as seen from each ray's origin, as NEF's fixed near and far are."""
@@ -171,7 +170,7 @@ class NEF(MethodModule):
         for model in (coarse, self.model):
             edge, grey = query_dense(model.edge_and_grey, rays, t)
             w = dense_weights(range_limited_density(edge, self.beta), t)
-            number = torch.arange(len(rays)).repeat_interleave(t.shape[1])
+            number = torch.arange(len(rays), device=rays.device).repeat_interleave(t.shape[1])
             value, opacity, along = (w * grey).sum(-1), w.sum(-1), (w * t).sum(-1)
             passes.append(_Pass(value, opacity, along, edge.reshape(-1), grey.reshape(-1), number, count=edge.numel()))
             if model is coarse:
@@ -191,13 +190,13 @@ class NEF(MethodModule):
             return
         cells = self.grid.cells
         if step < 2 * warm_up:
-            index = torch.arange(cells)
+            index = torch.arange(cells, device=self.device)
         else:
-            some = torch.randint(cells, (cells // 8,), generator=generator)
+            some = torch.randint(cells, (cells // 8,), generator=generator, device=self.device)
             occupied = (self.running > OCCUPIED).nonzero().squeeze(1)
-            half = occupied[torch.rand(occupied.numel(), generator=generator) < 0.5]
+            half = occupied[torch.rand(occupied.numel(), generator=generator, device=self.device) < 0.5]
             index = torch.unique(torch.cat([some, half]))
-        points = self.grid.cell_centers(index, uniform=torch.rand(index.numel(), 3, generator=generator))
+        points = self.grid.cell_centers(index, uniform=torch.rand(index.numel(), 3, generator=generator, device=self.device))
         kernels.decay_occupancy(self.running, self.edge_probability(points), index, FORGET)
         kernels.update_occupancy(self.grid, self.running[None], OCCUPIED)
         if self.model.field is not None and self.model.field.wants_functions(step):

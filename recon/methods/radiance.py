@@ -13,7 +13,7 @@ from recon.fields.base import Field, ParameterGroup
 from recon.fields.distill import place_by_density
 from recon.fields.make import FieldUse, make_field
 from recon.methods.background import Background, behind
-from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Quantity, Rendering, Surface
+from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Quantity, Rendering, Surface, read_losses
 from recon.methods.density import DensityModel, outputs_of
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density
@@ -54,8 +54,7 @@ class Radiance(MethodModule):
         self.background_kind: BackgroundKind = background_kind
         self.background = background
         self.model = DensityModel(field, generator, config.head)
-        self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
-        self.register_buffer("bitfield", self.grid.bitfield)
+        self.keep_grid(occupancy_resolution)
         self.register_buffer("running", torch.zeros(occupancy_resolution**3))
         self.running: Tensor
 
@@ -67,15 +66,15 @@ class Radiance(MethodModule):
         return cls(config.radiance, field, background, learnt, config.train.occupancy_resolution, generator)
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
-        far, samples = self._march(rays, torch.rand(len(rays), generator=generator))
+        far, samples = self._march(rays, torch.rand(len(rays), generator=generator, device=rays.device))
         density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, opacity, generator)
         predicted = color + (1.0 - opacity)[:, None] * backdrop
         wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
         loss = nn.functional.smooth_l1_loss(predicted, wanted, beta=0.1)
-        squared = float(((predicted - wanted) ** 2).mean().detach())
-        return Losses(loss, {"color": float(loss.detach())}, squared, samples.t.numel() + backdrop_samples)
+        squared = ((predicted - wanted) ** 2).mean()
+        return read_losses(loss, {"color": loss}, squared, samples.t.numel() + backdrop_samples)
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:

@@ -12,16 +12,30 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import RunConfig, VolSDFConfig
+from recon.device import generator_of
 from recon.errors import UsageError
 from recon.fields.base import Field, ParameterGroup
 from recon.fields.distill import place_by_distance
 from recon.fields.make import FieldUse, make_field
 from recon.methods.background import Background, behind
-from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering, Surface, SurfaceColors
+from recon.methods.base import (
+    BackgroundKind,
+    Exported,
+    Losses,
+    MethodModule,
+    Mode,
+    Pixels,
+    Quantity,
+    Rendering,
+    Surface,
+    SurfaceColors,
+    read_losses,
+)
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
 from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
+from recon.rendering.cutting import cut_samples
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
@@ -64,7 +78,7 @@ class _Sampled:
     far: Tensor
     samples: kernels.RaySamples
     t_near: Tensor | None
-    figures: dict[str, float]
+    figures: dict[str, float | Tensor]
 
 
 class VolSDF(MethodModule):
@@ -103,8 +117,7 @@ class VolSDF(MethodModule):
         self.beta = LaplaceScale(config)
         self.exposure = nn.Parameter(torch.zeros(train_views, 3)) if config.exposure else None
         self.share = 0.0
-        self.grid = kernels.OccupancyGrid.full(occupancy_resolution)
-        self.register_buffer("bitfield", self.grid.bitfield)
+        self.keep_grid(occupancy_resolution)
         self.known_empty: Tensor | None = None
         known = background_kind in ("alpha", "masks") and config.free_space_weight > 0.0
         self.uses_silhouettes = known and config.sampling == "occupancy"
@@ -140,12 +153,12 @@ class VolSDF(MethodModule):
         use_depth = depth_wanted(stereo, scene) and self.config.sampling == "occupancy" and (fresh or depth_kept(run))
         known = find_depth(run, scene, reporter) if use_depth else None
         if known is not None:
-            self.use_evidence(evidence_of(known, scene), stereo.weight)
+            self.use_evidence(evidence_of(known, scene).to(self.device), stereo.weight)
             if fresh and stereo.start:
                 start = start_of(known, scene, train.occupancy_resolution, start, reporter)
         if start is not None:
             self.start_from(start, train.lr, run.config.seed, near_surface=known is not None and stereo.start)
-        return PixelBank(scene)
+        return PixelBank(scene, self.device)
 
     def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
         """The mesh, with its texture."""
@@ -156,7 +169,7 @@ class VolSDF(MethodModule):
 
         Nothing is sampled in them from now on, and the surface is pushed out of them. Only where ``uses_silhouettes``.
         """
-        self.known_empty = cells
+        self.known_empty = cells.to(self.device)
         self.beta.first_floor, self.beta.last_ceiling = self.config.hull_beta_floor, self.config.hull_beta_ceiling
 
     def use_evidence(self, evidence: Evidence, weight: float) -> None:
@@ -178,15 +191,17 @@ class VolSDF(MethodModule):
         self.set_progress(0.0)
         if self.config.beta_learnt == "log":
             self.beta.value.data.fill_(math.log(self.config.hull_beta_init))
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(self.device, seed)
         optimizer = Adam(self.field.parameter_groups())
-        volume = distance.permute(2, 1, 0)[None, None]  # grid_sample: coordinates x, y, z for the last, middle and first axis
+        distance = distance.to(self.device)
+        # grid_sample: coordinates x, y, z for the last, middle and first axis
+        volume = distance.permute(2, 1, 0)[None, None]
         cell = 2.0 / len(distance)
-        close = (distance.abs() < 3.0 * cell).nonzero() if near_surface else torch.empty(0, 3)
+        close = (distance.abs() < 3.0 * cell).nonzero() if near_surface else distance.new_zeros(0, 3)
         for step in range(HULL_STEPS):
-            points = torch.rand(HULL_POINTS, 3, generator=generator) * 2.0 - 1.0
+            points = torch.rand(HULL_POINTS, 3, generator=generator, device=self.device) * 2.0 - 1.0
             if len(close):
-                chosen = close[torch.randint(len(close), (HULL_POINTS // 2,), generator=generator)]
+                chosen = close[torch.randint(len(close), (HULL_POINTS // 2,), generator=generator, device=self.device)]
                 points[: len(chosen)] = (chosen + points[: len(chosen)] * 0.5 + 0.5) * cell - 1.0
             wanted = nn.functional.grid_sample(volume, points[None, None, None], align_corners=False, padding_mode="border").flatten()
             found = self.field.values(points)[:, 0]
@@ -229,11 +244,8 @@ class VolSDF(MethodModule):
         if self.evidence is not None and self.evidence_weight > 0.0 and len(self.evidence):
             said = self.evidence.losses(self.field.values_and_gradient, self.share, generator)
             parts |= {name: self.evidence_weight * term for name, term in said.items()}
-        terms = {name: float(value.detach()) for name, value in parts.items()}
-        squared_error = float((difference**2).mean().detach())
-        figures = {"beta": self.beta.number(), **drawn.figures}
         evaluated = count + round(BACKGROUND_COST * backdrop_samples)
-        return Losses(torch.stack(list(parts.values())).sum(), terms, squared_error, evaluated, figures)
+        return read_losses(torch.stack(list(parts.values())).sum(), parts, (difference**2).mean(), evaluated, drawn.figures)
 
     def _free_points(self, rays: Rays, empty: Tensor, drawn: _Sampled, generator: torch.Generator) -> Tensor:
         """One random point, within the sphere, of each of some ``empty`` rays [R], which are known to meet nothing. [N, 3]
@@ -246,23 +258,26 @@ class VolSDF(MethodModule):
             return rays.origins[:0]
         some = (empty & (drawn.far > drawn.near)).nonzero().squeeze(1)
         kept = min(len(some), FREE_POINTS)
-        some = some[torch.arange(kept) * len(some) // max(kept, 1)]  # evenly: rays come in the order of their photographs
+        # Evenly: rays come in the order of their photographs.
+        some = some[torch.arange(kept, device=self.device) * len(some) // max(kept, 1)]
         near, far = drawn.near[some], drawn.far[some]
-        t = near + torch.rand(len(some), generator=generator) * (far - near)
+        t = near + torch.rand(len(some), generator=generator, device=self.device) * (far - near)
         on_rays = rays.origins[some] + t[:, None] * rays.directions[some]
         if self.wrong_index is None:
             self.wrong_index = self.wrong_cells.nonzero().squeeze(1)
         wrong = self.wrong_index
         if not len(wrong):
             return on_rays
-        wrong = wrong[torch.randint(len(wrong), (FREE_POINTS,), generator=generator)]
-        return torch.cat([on_rays, self.grid.cell_centers(wrong, uniform=torch.rand(len(wrong), 3, generator=generator))])
+        wrong = wrong[torch.randint(len(wrong), (FREE_POINTS,), generator=generator, device=self.device)]
+        uniform = torch.rand(len(wrong), 3, generator=generator, device=self.device)
+        return torch.cat([on_rays, self.grid.cell_centers(wrong, uniform=uniform)])
 
     def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
         """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
-        some = torch.randint(len(points), (int(self.config.curvature_points * len(points)) + 1,), generator=generator)
+        count = int(self.config.curvature_points * len(points)) + 1
+        some = torch.randint(len(points), (count,), generator=generator, device=points.device)
         normal = nn.functional.normalize(gradient[some], dim=-1)
-        aside = torch.cross(normal.detach(), torch.randn(len(some), 3, generator=generator), dim=-1)
+        aside = torch.cross(normal.detach(), torch.randn(count, 3, generator=generator, device=points.device), dim=-1)
         beside = points[some] + self.config.curvature_step * nn.functional.normalize(aside, dim=-1)
         _, there = self.field.values_and_gradient(beside.clamp(-1.0, 1.0))
         return (1.0 - (normal * nn.functional.normalize(there, dim=-1)).sum(-1)).mean()
@@ -298,36 +313,46 @@ class VolSDF(MethodModule):
             near, far = sphere_interval(rays, self.config.shell_radius or 1.0)
             if self.config.sampling == "algorithm1":
                 return self._sample_whole_rays(rays, near, far, generator)
-            jitter = None if generator is None else torch.rand(len(rays), generator=generator)
-            bounded = kernels.bounded_samples(
-                rays.origins,
-                rays.directions,
-                near,
-                far,
-                self.grid,
-                self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
-                step=self.config.first_step,
-                jitter=jitter,
-                beta=self.beta.number(),
-                epsilon=self.config.epsilon,
-                cuts=self.config.rounds,
-                visible=VISIBLE,
-                faint=FAINT,
-            )
+            jitter = None if generator is None else torch.rand(len(rays), generator=generator, device=rays.device)
+            ends, step, epsilon, cuts = (near, far), self.config.first_step, self.config.epsilon, self.config.rounds
+            beta: float | Tensor
+            if walks(rays.device):
+                beta = self.beta.number()
+                bounded = kernels.bounded_samples(
+                    rays.origins,
+                    rays.directions,
+                    *ends,
+                    self.grid,
+                    self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
+                    step=step,
+                    jitter=jitter,
+                    beta=beta,
+                    epsilon=epsilon,
+                    cuts=cuts,
+                    visible=VISIBLE,
+                    faint=FAINT,
+                )
+            else:
+                beta = self.beta().detach().reshape(())
+                coarse = kernels.march_rays(rays.origins, rays.directions, *ends, self.grid, step=step, jitter=jitter)
+                distance, rule = lambda p: in_chunks(self.sdf, p), {"epsilon": epsilon, "visible": VISIBLE, "faint": FAINT}
+                bounded = cut_samples(rays, coarse, distance, beta, rounds=cuts, **rule)
             rate = 1.0 / max(len(rays), 1)
-            figures = {"bounded_rays": float(bounded.met.float().mean()), "sdf_queries_per_ray": bounded.queries * rate}
+            met = bounded.met.float().mean()
+            figures: dict[str, float | Tensor] = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": bounded.queries * rate}
             return _Sampled(near, far, bounded.samples, None, figures)
 
     def _sample_whole_rays(self, rays: Rays, near: Tensor, far: Tensor, generator: torch.Generator | None) -> _Sampled:
         """Algorithm 1. An interval begins at its sample; the last one ends at the wall of the shell, or where the background begins."""
         meets = (far > near).nonzero().squeeze(1)
         inside = Rays(rays.origins[meets], rays.directions[meets])
-        drawn = algorithm1(inside, near[meets], far[meets], lambda p: in_chunks(self._shelled_sdf, p), self.beta.number(), generator)
+        beta = self.beta.number()
+        drawn = algorithm1(inside, near[meets], far[meets], lambda p: in_chunks(self._shelled_sdf, p), beta, generator)
         dt = drawn.t[:, 1:] - drawn.t[:, :-1]
         t = drawn.t[:, :-1]
         if self.config.shell_radius is not None:  # what lies behind the wall must not shine through
             t, dt = drawn.t, torch.cat([dt, torch.full_like(dt[:, :1], 1e10)], 1)
-        counts = torch.zeros(len(rays), dtype=torch.int64)
+        counts = torch.zeros(len(rays), dtype=torch.int64, device=rays.device)
         counts[meets] = t.shape[1]
         samples = kernels.RaySamples(
             offsets=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
@@ -337,11 +362,12 @@ class VolSDF(MethodModule):
         )
         t_near = None
         if generator is not None:
-            one = torch.randint(drawn.t.shape[1], (len(meets), 1), generator=generator)
-            t_near = torch.zeros(len(rays))
+            one = torch.randint(drawn.t.shape[1], (len(meets), 1), generator=generator, device=rays.device)
+            t_near = torch.zeros(len(rays), device=rays.device)
             t_near[meets] = drawn.t.gather(1, one).squeeze(1)
-        met = drawn.met.float().mean() if len(meets) else torch.ones(())
-        return _Sampled(near, far, samples, t_near, {"bounded_rays": float(met), "sdf_queries_per_ray": drawn.queries / max(len(rays), 1)})
+        met = drawn.met.float().mean() if len(meets) else 1.0
+        figures = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": drawn.queries / max(len(rays), 1)}
+        return _Sampled(near, far, samples, t_near, figures)
 
     def _eikonal_points(self, rays: Rays, drawn: _Sampled, generator: torch.Generator) -> Tensor:
         """Points apart from the samples at which the gradient is held to unit length. [N, 3]
@@ -350,8 +376,8 @@ class VolSDF(MethodModule):
         sphere and one of the samples for each ray, and no others.
         """
         if drawn.t_near is None:
-            return _points_in_unit_ball(int(self.config.uniform_points * len(drawn.samples)) + 1, generator)
-        cube = (torch.rand(len(rays), 3, generator=generator) * 2.0 - 1.0) * (self.config.shell_radius or 1.0)
+            return _points_in_unit_ball(int(self.config.uniform_points * len(drawn.samples)) + 1, generator, rays.device)
+        cube = (torch.rand(len(rays), 3, generator=generator, device=rays.device) * 2.0 - 1.0) * (self.config.shell_radius or 1.0)
         met = drawn.t_near > 0
         return torch.cat([cube, rays.origins[met] + drawn.t_near[met, None] * rays.directions[met]])
 
@@ -407,7 +433,7 @@ class VolSDF(MethodModule):
     def surface_color(self, points: Tensor, toward: Tensor) -> Tensor:
         """Colour of surface points as seen from the unit directions ``toward``. [N, 3], [N, 3] -> [N, 3]"""
         values, gradient = self.field.values_and_gradient(points)
-        return self.color(points, gradient, -toward, torch.arange(len(points)), values[:, 1:])
+        return self.color(points, gradient, -toward, torch.arange(len(points), device=points.device), values[:, 1:])
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         if self.config.sampling == "occupancy":
@@ -434,10 +460,15 @@ class VolSDF(MethodModule):
         return groups + (self.background.parameter_groups() if self.background is not None else [])
 
 
+def walks(device: torch.device) -> bool:
+    """Whether samples are found ray by ray: on the CPU, and where that has a kernel. Else in rounds, for all rays at once."""
+    return device.type == "cpu" or kernels.backend("bounded_samples", device) != "reference"
+
+
 def _inside(sdf: Tensor, samples: kernels.RaySamples, which: Tensor) -> Tensor:
     """How far inside the surface the innermost samples of some rays lie: sum over ``which`` [R] by the number of all rays."""
     innermost = sdf.new_full((samples.rays,), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
-    return nn.functional.relu(-innermost[which]).sum() / max(samples.rays, 1)
+    return nn.functional.relu(-torch.where(which, innermost, torch.inf)).sum() / max(samples.rays, 1)
 
 
 def _late(share: float) -> float:
@@ -450,7 +481,7 @@ def _curvature_schedule(share: float) -> float:
     return min(share / 0.2, 1.0) * min(max((0.8 - share) / 0.3, 0.0), 1.0)
 
 
-def _points_in_unit_ball(count: int, generator: torch.Generator) -> Tensor:
+def _points_in_unit_ball(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """Uniform in the ball: normal directions, radius the cube root of a uniform number. [count, 3]"""
-    direction = nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    return direction * torch.rand(count, 1, generator=generator) ** (1.0 / 3.0)
+    direction = nn.functional.normalize(torch.randn(count, 3, generator=generator, device=device), dim=-1)
+    return direction * torch.rand(count, 1, generator=generator, device=device) ** (1.0 / 3.0)

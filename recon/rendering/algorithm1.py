@@ -58,8 +58,8 @@ def algorithm1(
     """
     count = len(rays)
     final = rays.origins.new_empty(count, FINAL_SAMPLES + EXTRA_SAMPLES)
-    met = torch.zeros(count, dtype=torch.bool)
-    active = torch.arange(count)
+    met = torch.zeros(count, dtype=torch.bool, device=rays.device)
+    active = torch.arange(count, device=rays.device)
     t = stratified(near, far, FIRST_SAMPLES, generator)
     distance = _query(sdf, rays, active, t)
     queries = t.numel()
@@ -76,7 +76,7 @@ def algorithm1(
             break
         active, t, distance, upper = active[going], t[going], distance[going], upper[going]
         bound = kernels.opacity_error(distance.reshape(-1), t.reshape(-1), _offsets(t), upper)
-        u = torch.linspace(0.0, 1.0, FIRST_SAMPLES, dtype=t.dtype).expand(len(active), -1).contiguous()
+        u = torch.linspace(0.0, 1.0, FIRST_SAMPLES, dtype=t.dtype, device=t.device).expand(len(active), -1).contiguous()
         fresh = kernels.sample_pdf(t.reshape(-1), bound + 1e-6, u, _offsets(t))
         at_fresh = _query(sdf, rays, active, fresh)
         queries += fresh.numel()
@@ -87,7 +87,7 @@ def algorithm1(
 
 
 def _offsets(t: Tensor) -> Tensor:
-    return torch.arange(t.shape[0] + 1) * t.shape[1]
+    return torch.arange(t.shape[0] + 1, device=t.device) * t.shape[1]
 
 
 def _query(sdf: Callable[[Tensor], Tensor], rays: Rays, rows: Tensor, t: Tensor) -> Tensor:
@@ -117,10 +117,10 @@ def _final(t: Tensor, distance: Tensor, beta: Tensor, generator: torch.Generator
     transmittance = torch.exp(-(torch.cumsum(depth, 1) - depth))
     weights = transmittance * (1.0 - torch.exp(-depth)) + 1e-5
     if generator is None:
-        u = torch.linspace(0.0, 1.0, FINAL_SAMPLES, dtype=t.dtype).expand(count, -1).contiguous()
-        kept = torch.linspace(0, n - 1, EXTRA_SAMPLES).long()
+        u = torch.linspace(0.0, 1.0, FINAL_SAMPLES, dtype=t.dtype, device=t.device).expand(count, -1).contiguous()
+        kept = torch.linspace(0, n - 1, EXTRA_SAMPLES, device=t.device).long()
     else:
-        u = torch.rand(count, FINAL_SAMPLES, generator=generator, dtype=t.dtype)
-        kept = torch.randperm(n, generator=generator)[:EXTRA_SAMPLES]
+        u = torch.rand(count, FINAL_SAMPLES, generator=generator, dtype=t.dtype, device=t.device)
+        kept = torch.randperm(n, generator=generator, device=t.device)[:EXTRA_SAMPLES]
     drawn = kernels.sample_pdf(t.reshape(-1), weights.reshape(-1), u, _offsets(t))
     return torch.cat([drawn, t[:, kept]], 1)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from recon.data.scene import Camera
+from recon.device import CPU
 from recon.geometry import Similarity
 from recon.rendering.rays import Rays, Targets, camera_rays, sphere_interval
 
@@ -44,7 +45,7 @@ class EdgeBank:
     the view's mean strength eta. The draw is not corrected for: NEF's loss balances edges and background whatever their shares are, so
     it only gains weight against the terms on samples, by about the factor by which edges are drawn more often.
 
-    Memory: 12 bytes a pixel that is kept.
+    Memory: 12 bytes a pixel that is kept, on the device.
 
     Args:
         views: Edge maps with cameras in world coordinates.
@@ -52,35 +53,44 @@ class EdgeBank:
         longest: Maps are averaged down to this size, pixels.
         importance: In [0, 1]; 0 draws uniformly.
         everywhere: Keep pixels whose rays miss the unit sphere too, as NEF does.
+        device: Where the pixels are kept and drawn.
     """
 
-    def __init__(self, views: Sequence[EdgeView], scene_from_world: Similarity, longest: int, importance: float, everywhere: bool = False):
+    def __init__(
+        self,
+        views: Sequence[EdgeView],
+        scene_from_world: Similarity,
+        longest: int,
+        importance: float,
+        everywhere: bool = False,
+        device: torch.device = CPU,
+    ):
         maps = [shrunk_map(v.strength, v.camera, longest) for v in views]
         strengths, columns, rows, counts = [], [], [], []
         for strength, camera in maps:
             near, far = sphere_interval(camera_rays(camera, scene_from_world))
-            met = torch.arange(len(far)) if everywhere else (far > near).nonzero().squeeze(1)
-            strengths.append(torch.tensor(strength, dtype=torch.float32).reshape(-1)[met])
+            met = torch.arange(len(far), device=far.device) if everywhere else (far > near).nonzero().squeeze(1)
+            strengths.append(torch.tensor(strength, dtype=torch.float32, device=CPU).reshape(-1)[met])
             columns.append((met % camera.width).int())
             rows.append(torch.div(met, camera.width, rounding_mode="floor").int())
             counts.append(len(met))
-        self.strength = torch.cat(strengths).clamp(0.0, 1.0)  # [M]
-        self.columns, self.rows = torch.cat(columns), torch.cat(rows)  # [M]
-        self.starts = torch.tensor(np.concatenate([[0], np.cumsum(counts)]), dtype=torch.int64)  # [V + 1]
-        self.strong = (self.strength > STRONG).nonzero().squeeze(1).int()  # [S], view by view
-        self.strong_starts = torch.searchsorted(self.strong.long(), self.starts)  # [V + 1]
-        self.strong_share = importance * torch.tensor([self._emap_share(i) for i in range(len(counts))])  # [V]
-        self.intrinsics = torch.tensor([[c.fx, c.fy, c.cx, c.cy] for _, c in maps], dtype=torch.float32)
+        strength = torch.cat(strengths).clamp(0.0, 1.0)
+        starts = torch.tensor(np.concatenate([[0], np.cumsum(counts)]), dtype=torch.int64, device=CPU)
+        strong = (strength > STRONG).nonzero().squeeze(1).int()
+        strong_starts = torch.searchsorted(strong.long(), starts)
+        numbers = starts.tolist(), strong_starts.tolist()
+        shares = [
+            _emap_share(strength[a:b], more - before)
+            for a, b, before, more in zip(numbers[0], numbers[0][1:], numbers[1], numbers[1][1:], strict=False)
+        ]
+        self.strength = strength.to(device)  # [M]
+        self.columns, self.rows = torch.cat(columns).to(device), torch.cat(rows).to(device)  # [M]
+        self.starts, self.strong_starts = starts.to(device), strong_starts.to(device)  # [V + 1]
+        self.strong = strong.to(device)  # [S], view by view
+        self.strong_share = importance * torch.tensor(shares, device=device)  # [V]
+        self.intrinsics = torch.tensor([[c.fx, c.fy, c.cx, c.cy] for _, c in maps], dtype=torch.float32, device=device)
         poses = [scene_from_world.apply_to_pose(c.world_from_camera) for _, c in maps]
-        self.scene_from_camera = torch.tensor(np.stack(poses), dtype=torch.float32)  # [V, 3, 4]
-
-    def _emap_share(self, view: int) -> float:
-        start, stop = int(self.starts[view]), int(self.starts[view + 1])
-        strong = int(self.strong_starts[view + 1] - self.strong_starts[view])
-        if strong == 0:
-            return 0.0
-        eta = float(self.strength[start:stop].mean())
-        return strong * (1.0 - eta) / (strong * (1.0 - eta) + (stop - start - strong) * eta)
+        self.scene_from_camera = torch.tensor(np.stack(poses), dtype=torch.float32, device=device)  # [V, 3, 4]
 
     @property
     def edge_share(self) -> float:
@@ -89,17 +99,28 @@ class EdgeBank:
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Rays, Targets]:
         """Rays through pixel centres; ``Targets.rgb`` is the edge strength. [count, 1]"""
-        index = torch.randint(len(self.strength), (count,), generator=generator)
+        device = self.strength.device
+        index = torch.randint(len(self.strength), (count,), generator=generator, device=device)
         view = torch.searchsorted(self.starts, index, right=True) - 1
         first = self.strong_starts[view]
         strong_count = self.strong_starts[view + 1] - first
-        chosen = torch.rand(count, generator=generator) < self.strong_share[view]
-        pick = torch.minimum((torch.rand(count, generator=generator) * strong_count).long(), strong_count - 1)
-        index[chosen] = self.strong[(first + pick)[chosen]].long()  # only views that have strong pixels choose
+        chosen = torch.rand(count, generator=generator, device=device) < self.strong_share[view]
+        pick = torch.minimum((torch.rand(count, generator=generator, device=device) * strong_count).long(), strong_count - 1)
+        if len(self.strong):  # only views that have strong pixels choose
+            at = (first + pick).clamp(0, len(self.strong) - 1)
+            index = torch.where(chosen, self.strong[at].long(), index)
         k = self.intrinsics[view]
         x = (self.columns[index] + 0.5 - k[:, 2]) / k[:, 0]
         y = (self.rows[index] + 0.5 - k[:, 3]) / k[:, 1]
         pose = self.scene_from_camera[view]
         d = pose[:, :, 0] * x[:, None] + pose[:, :, 1] * y[:, None] + pose[:, :, 2]
         rays = Rays(pose[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1))
-        return rays, Targets(self.strength[index][:, None], torch.ones(count))
+        return rays, Targets(self.strength[index][:, None], torch.ones(count, device=device))
+
+
+def _emap_share(strength: torch.Tensor, strong: int) -> float:
+    """EMAP's p for a view's pixels [M], some of which are strong."""
+    if strong == 0:
+        return 0.0
+    eta = float(strength.mean())
+    return strong * (1.0 - eta) / (strong * (1.0 - eta) + (len(strength) - strong) * eta)

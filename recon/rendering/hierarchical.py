@@ -21,13 +21,13 @@ def stratified(near: Tensor, far: Tensor, count: int, generator: torch.Generator
     Returns:
         [R, count]
     """
-    share = torch.linspace(0.0, 1.0, count, dtype=near.dtype)
+    share = torch.linspace(0.0, 1.0, count, dtype=near.dtype, device=near.device)
     t = near[:, None] * (1.0 - share) + far[:, None] * share
     if generator is None:
         return t
     middle = 0.5 * (t[:, 1:] + t[:, :-1])
     lower, upper = torch.cat([t[:, :1], middle], -1), torch.cat([middle, t[:, -1:]], -1)
-    return lower + (upper - lower) * torch.rand(t.shape, generator=generator, dtype=t.dtype)
+    return lower + (upper - lower) * torch.rand(t.shape, generator=generator, dtype=t.dtype, device=t.device)
 
 
 def refined(t: Tensor, weights: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
@@ -46,10 +46,10 @@ def refined(t: Tensor, weights: Tensor, count: int, generator: torch.Generator |
     inner = weights.detach()[:, 1:-1] + 1e-5
     padded = torch.cat([inner, torch.zeros_like(inner[:, :1])], -1)  # the weight of a ray's last point is ignored
     if generator is None:
-        u = torch.linspace(0.0, 1.0, count, dtype=t.dtype).expand(rays, count).contiguous()
+        u = torch.linspace(0.0, 1.0, count, dtype=t.dtype, device=t.device).expand(rays, count).contiguous()
     else:
-        u = torch.rand(rays, count, generator=generator, dtype=t.dtype)
-    offsets = torch.arange(rays + 1) * (samples - 1)
+        u = torch.rand(rays, count, generator=generator, dtype=t.dtype, device=t.device)
+    offsets = torch.arange(rays + 1, device=t.device) * (samples - 1)
     fresh = kernels.sample_pdf(middle.reshape(-1), padded.reshape(-1), u, offsets)
     return torch.sort(torch.cat([t, fresh], -1), dim=-1).values
 
@@ -72,6 +72,6 @@ def dense_weights(density: Tensor, t: Tensor) -> Tensor:
 def query_dense(query: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], rays: Rays, t: Tensor) -> tuple[Tensor, Tensor]:
     """Two values [R, S] at the samples of dense rays; ``query`` takes points [N, 3], directions [R, 3] and ray numbers [N]."""
     points = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
-    numbers = torch.arange(t.shape[0]).repeat_interleave(t.shape[1])
+    numbers = torch.arange(t.shape[0], device=t.device).repeat_interleave(t.shape[1])
     first, second = query(points.reshape(-1, 3), rays.directions, numbers)
     return first.reshape(t.shape), second.reshape(t.shape)

@@ -16,6 +16,7 @@ from torch import Tensor
 import kernels
 from recon.data.bounds import distance_map
 from recon.data.scene import Camera, Scene
+from recon.device import to_numpy
 from recon.rendering.rays import view_pixels
 
 MAP_SIZE = 1024
@@ -72,7 +73,7 @@ def hull_distance(empty: Tensor, radius: float) -> Tensor | None:
     centers = grid.cell_centers()
     i, j, k = ((centers + 1.0) / grid.cell_size()).long().unbind(-1)
     solid = np.zeros((grid.resolution,) * 3, bool)
-    solid[i, j, k] = (~empty & (centers.norm(dim=-1) < radius)).numpy()
+    solid[i, j, k] = to_numpy(~empty & (centers.norm(dim=-1) < radius))
     if not solid.any():
         return None
     outside, inside = (np.asarray(ndimage.distance_transform_edt(part), np.float32) for part in (~solid, solid))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recon.data.scene import Camera
+from recon.device import to_numpy
 from recon.geometry import Similarity
 from recon.methods.base import Method, Rendering
 from recon.rendering.rays import camera_rays
@@ -45,20 +46,20 @@ def render_view(
         scene_from_world: The run's similarity.
         on_chunk: Called with the number of rays done after each chunk.
     """
-    rays = camera_rays(camera, scene_from_world)
+    rays = camera_rays(camera, scene_from_world).to(method.device)
     parts: list[Rendering] = []
     for start in range(0, len(rays), RAYS_PER_CHUNK):
         parts.append(method.render(rays.slice(start, start + RAYS_PER_CHUNK)))
         if on_chunk is not None:
             on_chunk(min(start + RAYS_PER_CHUNK, len(rays)))
     shape = (camera.height, camera.width)
-    rgb = torch.cat([p.rgb for p in parts]).clamp(0, 1).reshape(*shape, 3).numpy()
-    opacity = torch.cat([p.opacity for p in parts]).reshape(shape).numpy()
-    depth = torch.cat([p.depth for p in parts]).reshape(shape).numpy() / np.float32(scene_from_world.scale)
+    rgb = to_numpy(torch.cat([p.rgb for p in parts]).clamp(0, 1).reshape(*shape, 3))
+    opacity = to_numpy(torch.cat([p.opacity for p in parts]).reshape(shape))
+    depth = to_numpy(torch.cat([p.depth for p in parts]).reshape(shape)) / np.float32(scene_from_world.scale)
     normals = [p.normal for p in parts if p.normal is not None]
     normal = None
     if normals:
-        normal = scene_from_world.inverse().rotate(torch.cat(normals).numpy()).reshape(*shape, 3).astype(np.float32)
+        normal = scene_from_world.inverse().rotate(to_numpy(torch.cat(normals))).reshape(*shape, 3).astype(np.float32)
     return RenderedView(rgb, opacity, depth.astype(np.float32), normal)
 
 

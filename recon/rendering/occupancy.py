@@ -44,16 +44,16 @@ def refresh_by_density(
     """
     cells = grid.resolution**3
     if everything:
-        index = torch.arange(cells)
+        index = torch.arange(cells, device=running.device)
     else:
         occupied = (running > 0.5 * alpha_threshold).nonzero().squeeze(1)
-        some = torch.randint(cells, (cells // 8,), generator=generator)
+        some = torch.randint(cells, (cells // 8,), generator=generator, device=running.device)
         if occupied.numel():
-            half = occupied[torch.randint(occupied.numel(), (occupied.numel() // 2 + 1,), generator=generator)]
-            some = torch.cat([some, half])
+            half = torch.randint(occupied.numel(), (occupied.numel() // 2 + 1,), generator=generator, device=running.device)
+            some = torch.cat([some, occupied[half]])
         index = torch.unique(some)
     size = 2.0 / grid.resolution
-    points = grid.cell_centers(index) + (torch.rand(index.numel(), 3, generator=generator) - 0.5) * size
+    points = grid.cell_centers(index) + (torch.rand(index.numel(), 3, generator=generator, device=running.device) - 0.5) * size
     opacity = 1.0 - torch.exp(-in_chunks(density, points) * step_length)
     kernels.decay_occupancy(running, opacity, index, decay)
     kernels.update_occupancy(grid, running[None], min(alpha_threshold, float(running.mean())))
@@ -95,14 +95,15 @@ def refresh_by_sdf(
         return (distance <= outside + reach) & (distance >= -inside - reach)
 
     cells = max(grid.resolution // 4, 8)
-    children = torch.arange(cells**3)
+    device = grid.bitfield.device
+    children = torch.arange(cells**3, device=device)
     while cells < grid.resolution:
-        coarse = kernels.OccupancyGrid.empty(cells)
+        coarse = kernels.OccupancyGrid.empty(cells, device=device)
         distance = in_chunks(sdf, coarse.cell_centers(children))
         kept = children[matters(distance, slack * half_diagonal * grid.resolution / cells)]
         # Morton order: the eight children follow each other
-        children, cells = (kept[:, None] * 8 + torch.arange(8)).reshape(-1), 2 * cells
-    values = torch.zeros(grid.cells)
+        children, cells = (kept[:, None] * 8 + torch.arange(8, device=device)).reshape(-1), 2 * cells
+    values = torch.zeros(grid.cells, device=device)
     wrong = None if known_empty is None else torch.zeros_like(known_empty)
     if children.numel():
         distance = in_chunks(sdf, grid.cell_centers(children))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.data.scene import Camera, Scene, View
 from recon.data.shelf import table
+from recon.device import CPU
 from recon.errors import DataError
 from recon.geometry import Similarity
 
@@ -32,6 +33,15 @@ class Rays:
 
     def __len__(self) -> int:
         return self.origins.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.origins.device
+
+    def to(self, device: torch.device) -> Rays:
+        """The same rays on another device."""
+        limits, views = (None if a is None else a.to(device) for a in (self.limits, self.views))
+        return Rays(self.origins.to(device), self.directions.to(device), limits, views)
 
     def slice(self, start: int, stop: int) -> Rays:
         limits, views = (None if a is None else a[start:stop] for a in (self.limits, self.views))
@@ -70,7 +80,7 @@ def sphere_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor]:
 
 
 def camera_rays(camera: Camera, scene_from_world: Similarity) -> Rays:
-    """One ray through the centre of every pixel, row by row. Rays of length H * W."""
+    """One ray through the centre of every pixel, row by row. Rays of length H * W, on the CPU."""
     x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     origins, directions = camera.rays(np.stack([x, y], -1).reshape(-1, 2))
     to = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
@@ -92,28 +102,33 @@ class PixelBank:
     """All pixels of the training views but those that their masks ignore, drawn from uniformly and evenly.
 
     Memory: 4 bytes a pixel (beyond 1.1 GiB in a file), plus 64 bytes a view, plus 8 a pixel that is kept where some are ignored.
+
+    Args:
+        scene: Its training views.
+        device: Where the pixels are kept and drawn.
     """
 
-    def __init__(self, scene: Scene):
+    def __init__(self, scene: Scene, device: torch.device = CPU):
         views = scene.split("train")
         counts = [v.camera.width * v.camera.height for v in views]
         pixels = table(sum(counts), 4)
         for view, end in zip(views, np.cumsum(counts), strict=True):
             pixels[end - view.image.shape[0] * view.image.shape[1] : end] = view_pixels(view, scene.background).reshape(-1, 4)
-        self.pixels = torch.from_numpy(pixels)
+        self.pixels = torch.from_numpy(pixels).to(device)
         self.kept: Tensor | None = None  # numbers of the pixels that count, if not all do
         if any(v.ignore is not None for v in views):
             ignored = [np.zeros(n, bool) if v.ignore is None else v.ignore.reshape(-1) for v, n in zip(views, counts, strict=True)]
-            self.kept = torch.from_numpy(np.flatnonzero(~np.concatenate(ignored)))
+            self.kept = torch.from_numpy(np.flatnonzero(~np.concatenate(ignored))).to(device)
             if len(self.kept) == 0:
                 raise DataError(
                     "the masks ignore every pixel of every training view", hint="turn them round, or leave them out: --masks none"
                 )
-        self.starts = torch.tensor(np.concatenate([[0], np.cumsum(counts)]), dtype=torch.int64)  # [V + 1]
-        self.widths = torch.tensor([v.camera.width for v in views], dtype=torch.int64)
-        self.intrinsics = torch.tensor([[v.camera.fx, v.camera.fy, v.camera.cx, v.camera.cy] for v in views], dtype=torch.float32)
+        self.starts = torch.tensor(np.concatenate([[0], np.cumsum(counts)]), dtype=torch.int64, device=device)  # [V + 1]
+        self.widths = torch.tensor([v.camera.width for v in views], dtype=torch.int64, device=device)
+        intrinsics = [[v.camera.fx, v.camera.fy, v.camera.cx, v.camera.cy] for v in views]
+        self.intrinsics = torch.tensor(intrinsics, dtype=torch.float32, device=device)
         poses = [scene.scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in views]
-        self.scene_from_camera = torch.tensor(np.stack(poses), dtype=torch.float32)  # [V, 3, 4]
+        self.scene_from_camera = torch.tensor(np.stack(poses), dtype=torch.float32, device=device)  # [V, 3, 4]
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Rays, Targets]:
         """Rays through the centres of pixels, and what was photographed there, in the order of the pixels.
@@ -122,7 +137,8 @@ class PixelBank:
         part of it has its share in each step, so that steps differ less than with independent draws.
         """
         total = self.pixels.shape[0] if self.kept is None else len(self.kept)
-        at = torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)
+        device = self.pixels.device
+        at = torch.arange(count, device=device) + torch.rand(count, generator=generator, dtype=torch.float64, device=device)
         index = (at * (total / count)).long().clamp_max(total - 1)
         if self.kept is not None:
             index = self.kept[index]

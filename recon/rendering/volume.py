@@ -20,7 +20,7 @@ def before(amounts: Tensor, offsets: Tensor) -> Tensor:
     total = torch.cumsum(amounts.double(), 0) - amounts
     counts = offsets[1:] - offsets[:-1]
     first = total[offsets[:-1].clamp_max(max(total.numel() - 1, 0))] if total.numel() else total.new_zeros(counts.shape)
-    return (total - torch.repeat_interleave(first, counts)).float()
+    return (total - torch.repeat_interleave(first, counts, output_size=total.numel())).float()
 
 
 def keep_visible(samples: kernels.RaySamples, density: Tensor, threshold: float) -> kernels.RaySamples:
@@ -31,7 +31,7 @@ def keep_visible(samples: kernels.RaySamples, density: Tensor, threshold: float)
         density: At the samples. [N]
         threshold: Transmittance in (0, 1).
     """
-    return select_samples(samples, seen_samples(samples, density, threshold))
+    return select_samples(samples, seen_samples(samples, density, threshold))[0]
 
 
 def seen_samples(samples: kernels.RaySamples, density: Tensor, threshold: float) -> Tensor:
@@ -39,10 +39,12 @@ def seen_samples(samples: kernels.RaySamples, density: Tensor, threshold: float)
     return torch.exp(-before(density * samples.dt, samples.offsets)) > threshold
 
 
-def select_samples(samples: kernels.RaySamples, keep: Tensor) -> kernels.RaySamples:
-    """The samples where ``keep`` is true, packed again. [N] bool"""
-    kept_before = torch.zeros(keep.numel() + 1, dtype=torch.int64)
+def select_samples(samples: kernels.RaySamples, keep: Tensor) -> tuple[kernels.RaySamples, Tensor]:
+    """The samples where ``keep`` [N] is true, packed again, and their indices. A device is waited for once."""
+    kept_before = torch.zeros(keep.numel() + 1, dtype=torch.int64, device=keep.device)
     torch.cumsum(keep, 0, out=kept_before[1:])
-    return kernels.RaySamples(
-        offsets=kept_before[samples.offsets], ray_indices=samples.ray_indices[keep], t=samples.t[keep], dt=samples.dt[keep]
+    kept = keep.nonzero().squeeze(1)
+    packed = kernels.RaySamples(
+        offsets=kept_before[samples.offsets], ray_indices=samples.ray_indices[kept], t=samples.t[kept], dt=samples.dt[kept]
     )
+    return packed, kept

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from recon.config.values import CurveFormat, ExportConfig, Up
 from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
 from recon.data.scene import Camera, View
+from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
 from recon.files import write_text_atomically
 from recon.geometry import Similarity
@@ -133,6 +133,7 @@ def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], 
         resolution=min(SUPPORT_RESOLUTION, settings.resolution),
         sphere_radius=SPHERE_RADIUS,
         lipschitz=known.lipschitz,
+        device=method.device,
     )
     plane = find_support(largest_component(coarse), camera_centers(info), SPHERE_RADIUS)
     if plane is not None:
@@ -158,6 +159,7 @@ def surface(method: Method, settings: ExportConfig, reporter: Reporter, above: P
         lipschitz=known.lipschitz,
         gradient=known.gradient,
         progress=lambda share, text: reporter.progress("extract", share, text),
+        device=method.device,
     )
     return largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
 
@@ -211,7 +213,7 @@ def field_color(method: Method, centers: np.ndarray) -> Color:
 
     def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         toward = toward_cameras(points, normals, centers)
-        return known.color(torch.from_numpy(points).float(), torch.from_numpy(toward).float()).numpy()
+        return to_numpy(known.color(from_numpy(points, method.device), from_numpy(toward, method.device)))
 
     return color
 
@@ -239,7 +241,8 @@ def textured_surface(
         reporter.progress("texture", share, text)
 
     progress(0.0, f"simplifying {len(mesh.faces)} faces")
-    small = with_field_normals(simplify(mesh, settings.texture_faces), surface_of(method).gradient, sphere_radius=SPHERE_RADIUS)
+    gradient = surface_of(method).gradient
+    small = with_field_normals(simplify(mesh, settings.texture_faces), gradient, sphere_radius=SPHERE_RADIUS, device=method.device)
     learnt = field_color(method, centers)
     if settings.texture == "field":
         return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)

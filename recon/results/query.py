@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recon import pipeline
 from recon.console import Reporter
+from recon.device import CPU, from_numpy, to_numpy
 from recon.errors import UsageError
 from recon.fit.fit import loaded_field
 from recon.fit.run import is_fit, open_fit
@@ -49,6 +50,7 @@ class Loaded:
         from_points: ``field = from_points(x)`` as a similarity for 3D; pictures: (width, height).
         evaluate: Field coordinates [N, D] -> values [N, C], differentiable to the coordinates.
         factor: Values of ``evaluate`` times this are in the unit of ``kind``.
+        device: Where ``evaluate`` wants its points.
     """
 
     kind: Kind
@@ -56,6 +58,7 @@ class Loaded:
     from_points: Similarity | tuple[int, int]
     evaluate: Evaluate
     factor: float
+    device: torch.device = CPU
 
     def query(self, points: np.ndarray | Tensor, gradient: bool = False) -> Values:
         """Evaluate at points.
@@ -79,35 +82,36 @@ class Loaded:
                 f"{int((np.abs(local) > 1 + 1e-6).any(1).sum())} points lie outside the field", "stay inside the bounds that were trained"
             )
         values, slopes = [], []
-        for part in torch.from_numpy(local).float().clamp(-1.0, 1.0).split(CHUNK):
+        for part in from_numpy(local, self.device).clamp(-1.0, 1.0).split(CHUNK):
             with torch.set_grad_enabled(gradient):
                 part = part.requires_grad_(gradient)
                 v = self.evaluate(part)
                 if gradient:
-                    slopes.append(torch.autograd.grad(v[:, 0].sum(), part)[0].double().numpy() @ jacobian * self.factor)
-            values.append(v.detach().numpy() * self.factor)
+                    slopes.append(to_numpy(torch.autograd.grad(v[:, 0].sum(), part)[0].double()) @ jacobian * self.factor)
+            values.append(to_numpy(v) * self.factor)
         if not values:
             return Values(np.zeros((0, 1), np.float32), np.zeros((0, self.dims)) if gradient else None)
         return Values(np.concatenate(values), np.concatenate(slopes) if gradient else None)
 
 
-def load_run(folder: Path) -> Loaded:
-    """The field of a reconstruction's or a fit's newest whole checkpoint.
+def load_run(folder: Path, device: str = "cpu") -> Loaded:
+    """The field of a reconstruction's or a fit's newest whole checkpoint, on a device.
 
     Raises:
         DataError: If the folder is no run, or has no whole checkpoint.
     """
     reporter = Reporter(quiet=True)
     if is_fit(folder):
-        run = open_fit(folder)
+        run = open_fit(folder, device)
         field = loaded_field(run, reporter)
         if run.config.signal == "image":
-            return Loaded("image", 2, (run.signal["width"], run.signal["height"]), field.values, 1.0)
+            return Loaded("image", 2, (run.signal["width"], run.signal["height"]), field.values, 1.0, torch.device(device))
         world_from_scene = Similarity.from_json(run.signal["world_from_scene"])
-        return Loaded("signed distance", 3, world_from_scene.inverse(), field.values, world_from_scene.scale)
-    run = open_run(folder)
+        return Loaded("signed distance", 3, world_from_scene.inverse(), field.values, world_from_scene.scale, torch.device(device))
+    run = open_run(folder, device)
     method = pipeline.load_method(run, reporter)
     world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
     inverse, scale = world_from_scene.inverse(), world_from_scene.scale
     quantity = method.quantity
-    return Loaded(quantity.kind, 3, inverse, lambda p: quantity.evaluate(p)[:, None], scale**quantity.length_power)
+    factor = scale**quantity.length_power
+    return Loaded(quantity.kind, 3, inverse, lambda p: quantity.evaluate(p)[:, None], factor, torch.device(device))

@@ -12,6 +12,7 @@ from recon.config.files import with_overrides
 from recon.config.presets import preset_config
 from recon.config.values import FieldName, MethodName, PresetName
 from recon.console import Reporter
+from recon.device import choose
 from recon.opening import open_data, open_truth
 from recon.results.query import Loaded, load_run
 
@@ -48,6 +49,7 @@ def reconstruct(
     truth: Path | str | None = None,
     pictures: bool = True,
     quiet: bool = True,
+    device: str = "auto",
 ) -> Reconstruction:
     """Train, make the mesh or the wireframe, evaluate.
 
@@ -59,15 +61,18 @@ def reconstruct(
         truth: Mesh, curves or a folder of both to compare with, world units; built-in scenes bring their own.
         pictures: Make the preview and the turntable too.
         quiet: Say nothing on stderr.
+        device: auto, cpu, cuda or cuda:N; see :func:`recon.device.choose`.
     Raises:
         ReconError: As the command ends: UsageError, DataError, DivergedError and so on.
     """
     config = with_overrides(preset_config(method, field, preset), settings)
     source = str(data)
     known = open_truth(source, None if truth is None else Path(truth))
+    choice = choose(device)
     with Reporter(quiet=quiet) as reporter:
+        reporter.say(f"device: {choice.line}")
         scene = open_data(source, config)
-        run = pipeline.start(scene, source, config, Path(out))
+        run = pipeline.start(scene, source, config, Path(out), str(choice.device))
         results = pipeline.reconstruct(run, scene, known, reporter, pictures)
     mesh, curves = run.exports / "mesh.glb", run.exports / "curves.json"
     return Reconstruction(run.folder, results, mesh if mesh.is_file() else None, curves if curves.is_file() else None)

@@ -17,6 +17,7 @@ from recon.curves.wireframe.build import build_wireframe
 from recon.curves.wireframe.calibration import mark_silhouettes
 from recon.curves.wireframe.contours import without_contours
 from recon.data.scene import Scene
+from recon.device import CPU, from_numpy, to_numpy
 from recon.rendering.edge_rays import EdgeBank
 from recon.results.evaluation import view_stem
 from recon.runs import Run
@@ -41,11 +42,11 @@ def run_edges(run: Run, scene: Scene, reporter: Reporter) -> Edges:
     return edges
 
 
-def edge_pixels(run: Run, scene: Scene, edges: Edges) -> EdgeBank:
-    """The pixels that a run's field is trained on."""
+def edge_pixels(run: Run, scene: Scene, edges: Edges, device: torch.device = CPU) -> EdgeBank:
+    """The pixels that a run's field is trained on, kept on a device."""
     settings = run.config.nef
     everywhere = settings.sampling == "hierarchical"
-    return EdgeBank(edges.views, scene.scene_from_world, settings.map_size, settings.importance, everywhere)
+    return EdgeBank(edges.views, scene.scene_from_world, settings.map_size, settings.importance, everywhere, device)
 
 
 def make_wireframe(
@@ -55,6 +56,7 @@ def make_wireframe(
     scene: Scene,
     reporter: Reporter,
     formats: Sequence[CurveFormat] | None = None,
+    device: torch.device = CPU,
 ) -> Wireframe:
     """Find the curves and write them to ``exports/`` (world units), with ``curves.png``, the curves over photographs.
 
@@ -67,10 +69,11 @@ def make_wireframe(
         scene: The data.
         reporter: Where progress goes.
         formats: Of the files; None for all whose packages are installed.
+        device: Where the field is.
     """
 
     def edge(points: np.ndarray) -> np.ndarray:
-        found = edge_probability(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
+        found = to_numpy(edge_probability(from_numpy(points, device)))
         return np.where((points**2).sum(-1) < 1.0, found, 0.0)  # outside the unit sphere nothing was ever learnt
 
     if edges.mesh is None:

@@ -55,6 +55,12 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.position)
 
+    def to(self, device: torch.device) -> Evidence:
+        """Move the points to a device."""
+        self.position, self.normal, self.eye = self.position.to(device), self.normal.to(device), self.eye.to(device)
+        self.sigma, self.confidence = self.sigma.to(device), self.confidence.to(device)
+        return self
+
     def losses(
         self, values_and_gradient: Callable[[Tensor], tuple[Tensor, Tensor]], share: float, generator: torch.Generator
     ) -> dict[str, Tensor]:
@@ -65,7 +71,7 @@ class Evidence:
             share: Of the run that is done.
             generator: Source of the points.
         """
-        some = torch.randint(len(self), (POINTS,), generator=generator)
+        some = torch.randint(len(self), (POINTS,), generator=generator, device=self.position.device)
         before = self._before(some[:FREE], generator)
         free, least = before
         values, gradient = values_and_gradient(torch.cat([self.position[some], free]))
@@ -92,5 +98,5 @@ class Evidence:
         leaves = -along + (along**2 - (point**2).sum(1) + 1.0).clamp_min(0.0).sqrt()  # where the ray leaves the unit sphere
         start = FREE_SIGMAS * self.sigma[some]
         end = torch.minimum(leaves, length)
-        t = start + torch.rand(len(some), generator=generator) * (end - start).clamp_min(0.0)
+        t = start + torch.rand(len(some), generator=generator, device=some.device) * (end - start).clamp_min(0.0)
         return point + t[:, None] * way, (0.5 * (t - start)).clamp(0.0, FREE_DEPTH)

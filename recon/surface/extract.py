@@ -15,6 +15,7 @@ import torch
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
+from recon.device import CPU, from_numpy, to_numpy
 from recon.errors import DivergedError, UsageError
 from recon.surface.bricks import COARSE_CELLS, active_bricks, make_grid
 from recon.surface.marching import march
@@ -40,7 +41,7 @@ def extract_mesh(
     lipschitz: float | None = 2.0,
     gradient: Gradient | None = None,
     newton_steps: int = 3,
-    device: torch.device | str = "cpu",
+    device: torch.device = CPU,
     points_per_call: int = 2**18,
     progress: Progress | None = None,
 ) -> Mesh:
@@ -191,7 +192,7 @@ def _call(sdf: Field, points: np.ndarray, device, points_per_call: int) -> np.nd
     with torch.no_grad():
         for start in range(0, len(points), points_per_call):
             part = points[start : start + points_per_call]
-            values[start : start + len(part)] = sdf(torch.from_numpy(part.astype(np.float32)).to(device)).reshape(-1).float().cpu().numpy()
+            values[start : start + len(part)] = to_numpy(sdf(from_numpy(part, device)).reshape(-1).float())
     if not np.isfinite(values).all():
         bad = points[np.flatnonzero(~np.isfinite(values))[0]]
         raise DivergedError(f"the field is not finite at {np.round(bad, 4).tolist()}", "go back to an earlier checkpoint")
@@ -211,9 +212,9 @@ def _newton(gradient: Gradient, vertices: np.ndarray, level: float, border, cell
         best_x, best_g = first.copy(), np.zeros_like(first)
         on_border = np.zeros(len(first), bool)
         for step in range(steps + 1):
-            values, gradients = gradient(torch.from_numpy(x.astype(np.float32)).to(device))
-            f = values.detach().reshape(-1).double().cpu().numpy() - level
-            g = gradients.detach().double().cpu().numpy()
+            values, gradients = gradient(from_numpy(x, device))
+            f = to_numpy(values.reshape(-1).double()) - level
+            g = to_numpy(gradients.double())
             if step == 0:
                 distance = border(first)
                 on_border = (distance > -0.5 * cell) & (distance >= f - 1e-2 * cell)

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from recon.device import CPU, from_numpy, to_numpy
 from recon.surface.extract import Gradient
 from recon.surface.mesh import Mesh, vertex_normals
 
 
 def with_field_normals(
-    mesh: Mesh, gradient: Gradient | None, *, sphere_radius: float | None = None, points_per_call: int = 2**18, device="cpu"
+    mesh: Mesh, gradient: Gradient | None, *, sphere_radius: float | None = None, points_per_call: int = 2**18, device: torch.device = CPU
 ) -> Mesh:
     """The mesh with the function's gradients, made unit length, as its normals.
 
@@ -35,7 +36,7 @@ def with_field_normals(
     for start in range(0, len(mesh.vertices), points_per_call):
         part = slice(start, start + points_per_call)
         points = mesh.vertices[part]
-        slope = gradient(torch.from_numpy(points.astype(np.float32)).to(device))[1].detach().double().cpu().numpy()
+        slope = to_numpy(gradient(from_numpy(points, device))[1].double())
         length = np.linalg.norm(slope, axis=1, keepdims=True)
         slope = np.divide(slope, length, out=np.zeros_like(slope), where=length > 1e-12)
         known = (slope * normals[part]).sum(1) > 0

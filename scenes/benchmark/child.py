@@ -1,6 +1,6 @@
 """The process of one job: `recon reconstruct` without film and preview, or `recon fit`; then the pictures for the report.
 
-Run as ``python -m scenes.benchmark.child PARENT_PID JOB.json FOLDER``; exit codes are those of the command line.
+Run as ``python -m scenes.benchmark.child PARENT_PID JOB.json FOLDER DEVICE``; exit codes are those of the command line.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ def die_with(parent: int) -> None:
         sys.exit(Interrupted.exit_code)
 
 
-def do_job(job_path: Path, folder: Path) -> None:
+def do_job(job_path: Path, folder: Path, device: str) -> None:
     """Do what a ``job.json`` says; the run is made inside ``folder``, pictures in ``folder/pictures``, counts in ``folder/size.json``."""
     job = json.loads(job_path.read_text())
-    (fit_job if job["kind"] == "fit" else reconstruct_job)(job, str(job_path), folder)
+    (fit_job if job["kind"] == "fit" else reconstruct_job)(job, str(job_path), folder, device)
 
 
-def fit_job(job: dict[str, Any], where: str, folder: Path) -> None:
+def fit_job(job: dict[str, Any], where: str, folder: Path, device: str) -> None:
     """Fit a field to a picture or a shape; its size is among its results."""
     from recon.config.files import from_dict
     from recon.console import Reporter
+    from recon.device import choose
     from recon.fit import fit
     from recon.fit.config import FitConfig
     from scenes import signals
@@ -44,19 +45,22 @@ def fit_job(job: dict[str, Any], where: str, folder: Path) -> None:
     name, config = job["source"], from_dict(FitConfig, job["config"], where)
     source = signals.write_signal(name, folder / "signal") if name.startswith(signals.PREFIX) else Path(name)
     with Reporter() as reporter:
-        run = fit.start(source, config, folder)
+        choice = choose(device)
+        reporter.say(f"device: {choice.line}")
+        run = fit.start(source, config, folder, str(choice.device))
         fit.fit(run, reporter)
         reporter.say("pictures for the report")
         make_fit_panels(run, folder / "pictures")
 
 
-def reconstruct_job(job: dict[str, Any], where: str, folder: Path) -> None:
+def reconstruct_job(job: dict[str, Any], where: str, folder: Path, device: str) -> None:
     """Reconstruct a dataset."""
     from recon import pipeline
     from recon.config.files import from_dict
     from recon.config.values import RunConfig
     from recon.console import Reporter
     from recon.data.inspect import describe_briefly
+    from recon.device import choose
     from recon.fit.build import stored_numbers, trained_numbers
     from recon.opening import open_data, open_truth
     from scenes.benchmark.jobs import write_json
@@ -65,9 +69,11 @@ def reconstruct_job(job: dict[str, Any], where: str, folder: Path) -> None:
     source, config = job["source"], from_dict(RunConfig, job["config"], where)
     truth = open_truth(source, None if job["truth"] is None else Path(job["truth"]))
     with Reporter() as reporter:
+        choice = choose(device)
+        reporter.say(f"device: {choice.line}")
         scene = open_data(source, config)
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, source, config, folder)
+        run = pipeline.start(scene, source, config, folder, str(choice.device))
         pipeline.reconstruct(run, scene, truth, reporter, pictures=False)
         reporter.say("pictures for the report")
         method = pipeline.load_method(run, reporter)
@@ -80,4 +86,4 @@ if __name__ == "__main__":
 
     die_with(int(sys.argv[1]))
     with errors_as_exit_codes():
-        do_job(Path(sys.argv[2]), Path(sys.argv[3]))
+        do_job(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

@@ -86,11 +86,12 @@ def run_jobs(folders: Sequence[Path], executor: Executor, *, at_once: int, threa
 class LocalExecutor:
     """Processes of this machine, each watched by a thread."""
 
-    def __init__(self, at_once: int):
+    def __init__(self, at_once: int, device: str = "auto"):
+        self._device = device
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
 
     def submit(self, folder: Path, threads: int, at_once: int) -> tuple[Future[JobStatus], Path]:
-        return self._pool.submit(run_job, folder, threads, at_once), folder
+        return self._pool.submit(run_job, folder, threads, at_once, self._device), folder
 
     def ended(self, handle: tuple[Future[JobStatus], Path]) -> bool:
         return handle[0].done()
@@ -117,7 +118,8 @@ class RayExecutor:
         CapabilityError: Without the extra ``[ray]``.
     """
 
-    def __init__(self, at_once: int, threads: int):
+    def __init__(self, at_once: int, threads: int, device: str = "auto"):
+        self._device = device
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
         self._ray = require_extra("ray", "ray", "--executor ray")
         local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": at_once * threads, "include_dashboard": False}
@@ -127,7 +129,7 @@ class RayExecutor:
         self._run = self._ray.remote(run_job).options(num_cpus=threads, max_retries=0)
 
     def submit(self, folder: Path, threads: int, at_once: int) -> Any:
-        return self._run.remote(folder, threads, at_once)
+        return self._run.remote(folder, threads, at_once, self._device)
 
     def ended(self, handle: Any) -> bool:
         return bool(self._ray.wait([handle], timeout=0)[0])
@@ -154,12 +156,14 @@ class SlurmExecutor:
         threads: CPUs of each job.
         options: More settings of submitit, ``name=value`` (``timeout_min=240``, ``slurm_partition=cpu``, ``mem_gb=8``).
         cluster: "local" runs the same without Slurm, for tests.
+        device: Name of the device that each job asks for where it runs.
     Raises:
         CapabilityError: Without the extra ``[slurm]``, or where there is no ``sbatch``.
         UsageError: For an option that submitit does not know.
     """
 
-    def __init__(self, folder: Path, threads: int, options: Sequence[str] = (), cluster: SlurmCluster = "slurm"):
+    def __init__(self, folder: Path, threads: int, options: Sequence[str] = (), cluster: SlurmCluster = "slurm", device: str = "auto"):
+        self._device = device
         self._submitit = require_extra("submitit", "slurm", "--executor slurm")
         if cluster == "slurm" and shutil.which("sbatch") is None:
             raise CapabilityError("--executor slurm needs 'sbatch', which is not here", "run it on a login node of a Slurm cluster")
@@ -176,7 +180,7 @@ class SlurmExecutor:
             raise UsageError(f"--slurm: {error}", "names are those of submitit's update_parameters") from error
 
     def submit(self, folder: Path, threads: int, at_once: int) -> Any:
-        return self._executor.submit(run_job, folder, threads, at_once)
+        return self._executor.submit(run_job, folder, threads, at_once, self._device)
 
     def ended(self, handle: Any) -> bool:
         return handle.done()

@@ -99,7 +99,7 @@ def attempt_folder(folder: Path, attempt: int) -> Path:
     return folder / f"attempt_{attempt:02d}"
 
 
-def run_job(folder: Path, threads: int, at_once: int = 1) -> JobStatus:
+def run_job(folder: Path, threads: int, at_once: int = 1, device: str = "auto") -> JobStatus:
     """Run the job of a folder (``job.json``) in a new process, and wait for it.
 
     Each attempt has a folder of its own, so a forgotten process of an earlier one cannot spoil it; when it is done, the others are removed.
@@ -108,13 +108,14 @@ def run_job(folder: Path, threads: int, at_once: int = 1) -> JobStatus:
         folder: The job's folder, on a disk that the worker shares with whoever asked.
         threads: For the process.
         at_once: Jobs that share the machines, for the record.
+        device: Name of the device that the job asks for.
     """
     earlier = [int(p.name.removeprefix("attempt_")) for p in folder.glob("attempt_??")]
     number = max(earlier, default=0) + 1
     attempt = attempt_folder(folder, number)
     attempt.mkdir()
     log = attempt / "log.txt"
-    command = [sys.executable, "-m", "scenes.benchmark.child", str(os.getpid()), str(folder / "job.json"), str(attempt)]
+    command = [sys.executable, "-m", "scenes.benchmark.child", str(os.getpid()), str(folder / "job.json"), str(attempt), device]
     # Workers of a cluster start elsewhere, and must find the same program. Unbuffered, so that a killed process leaves its last words.
     search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(threads)}

@@ -34,6 +34,7 @@ class BatchOptions:
         threads: Of each job; None: this machine's cores divided by ``jobs``.
         executor: Where jobs run.
         slurm: More settings of submitit, ``name=value``.
+        device: Name of the device that each job asks for where it runs.
     """
 
     out: Path
@@ -41,6 +42,7 @@ class BatchOptions:
     threads: int | None = None
     executor: ExecutorName = "local"
     slurm: tuple[str, ...] = ()
+    device: str = "auto"
 
     def threads_each(self) -> int:
         return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
@@ -111,10 +113,10 @@ def _prepare(jobs: Sequence[Job], out: Path) -> list[Job]:
 
 def _executor(options: BatchOptions, out: Path) -> Executor:
     if options.executor == "ray":
-        return RayExecutor(options.jobs, options.threads_each())
+        return RayExecutor(options.jobs, options.threads_each(), options.device)
     if options.executor == "slurm":
-        return SlurmExecutor(out / "slurm", options.threads_each(), options.slurm)
-    return LocalExecutor(options.jobs)
+        return SlurmExecutor(out / "slurm", options.threads_each(), options.slurm, device=options.device)
+    return LocalExecutor(options.jobs, options.device)
 
 
 def _teller(count: int, say: Say) -> Callable[[Path, JobStatus], None]:
