@@ -169,3 +169,43 @@ def test_masks_can_be_ignored(views):
     point, normal = np.array([[1.0, 0, 0]]), np.array([[1.0, 0, 0]])
     assert np.isnan(photograph_color(BALL, [masked])(point, normal)).all()
     assert np.isfinite(photograph_color(BALL, [masked], use_masks=False)(point, normal)).all()
+
+
+def ramp(width: int, height: int) -> np.ndarray:
+    """A picture whose every channel is column + 10 row: between the centres of its pixels it is linear, and off by half a pixel nowhere
+    equal to itself. [height, width, 3] uint8"""
+    rows, columns = np.mgrid[:height, :width]
+    return np.repeat((columns + 10 * rows)[..., None], 3, axis=2).astype(np.uint8)
+
+
+# Continuous positions in a picture of 20 x 12, pixels: centres, between centres, and the outermost centres.
+PLACES = np.array([[0.5, 0.5], [7.5, 3.5], [8.0, 3.5], [7.5, 4.0], [12.31, 6.87], [1.02, 11.4], [19.5, 11.5]])
+SHOWN = (PLACES[:, 0] - 0.5 + 10.0 * (PLACES[:, 1] - 0.5)) / 255.0
+
+
+def test_photographs_are_looked_up_to_the_hundredth_of_a_pixel():
+    """A square in front of an oblique camera with its principal point aside; where a point falls in the picture is worked out here."""
+    rotation = np.array([[2.0, -2.0, 1.0], [1.0, 2.0, 2.0], [-2.0, -1.0, 2.0]]) / 3.0  # columns: the camera's axes in the world
+    center, fx, fy, cx, cy, depth = np.array([3.0, -1.0, 2.0]), 31.0, 29.0, 9.2, 6.7, 5.0
+    view = View("ramp.png", ramp(20, 12), Camera(20, 12, fx, fy, cx, cy, np.column_stack([rotation, center])), "train")
+
+    def in_world(pixels: np.ndarray) -> np.ndarray:
+        x, y = (pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy
+        return center + depth * np.stack([x, y, np.ones_like(x)], axis=1) @ rotation.T
+
+    corners = in_world(np.array([[-5.0, -5.0], [25.0, -5.0], [25.0, 17.0], [-5.0, 17.0]]))
+    square = Mesh(corners, np.array([[0, 2, 1], [0, 3, 2]], np.int32))
+    normals = np.tile(-rotation[:, 2], (len(PLACES), 1))
+    found = photograph_color(square, [view])(in_world(PLACES), normals)
+    np.testing.assert_allclose(found, np.repeat(SHOWN[:, None], 3, axis=1), atol=0.01 / 255.0)
+    # Beyond the outermost centres there is nothing to interpolate between.
+    outside = np.array([[0.49, 6.0], [19.51, 6.0], [10.0, 0.49], [10.0, 11.51]])
+    assert np.isnan(photograph_color(square, [view])(in_world(outside), normals[:4])).all()
+
+
+def test_textures_are_looked_up_to_the_hundredth_of_a_texel():
+    """The texel in column i and row j from the top has its centre at u = (i + 0.5) / width, v = 1 - (j + 0.5) / height."""
+    uv = np.stack([PLACES[:, 0] / 20.0, 1.0 - PLACES[:, 1] / 12.0], axis=1)
+    np.testing.assert_allclose(sample_texture(ramp(20, 12), uv), np.repeat(SHOWN[:, None], 3, axis=1), atol=0.01 / 255.0)
+    corners = sample_texture(ramp(20, 12), np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]))[:, 0] * 255.0
+    np.testing.assert_allclose(corners, [0.0, 19.0, 110.0, 129.0], atol=1e-9)  # up to the rim the outermost texel goes on
