@@ -144,7 +144,8 @@ def test_conics_lie_on_their_equation_in_every_frame(made, target_from_source: S
     np.testing.assert_allclose(p["center"], there, atol=tolerance)
     np.testing.assert_allclose([p["x_axis"], p["y_axis"]], directions, atol=1e-12)
     np.testing.assert_allclose(p["normal"], np.cross(*directions), atol=1e-12)
-    np.testing.assert_allclose(p["radius"] if "radius" in p else p["radii"], scale * np.array(radii[: 1 if "radius" in p else 2]), rtol=1e-12)
+    found = [p["radius"], p["radius"]] if "radius" in p else p["radii"]
+    np.testing.assert_allclose(found, scale * np.array(radii), rtol=1e-12)
     assert p["angles_rad"] == [start, end]
     # Against Legendre's incomplete integral of the second kind, which counts from the end of the short axis.
     major, minor = max(radii), min(radii)
