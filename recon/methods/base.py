@@ -49,13 +49,14 @@ class Losses:
 
 
 def read_losses(
-    total: Tensor, terms: Mapping[str, Tensor], squared_error: Tensor, samples: int, figures: Mapping[str, Tensor | float] | None = None
+    terms: Mapping[str, Tensor], squared_error: Tensor, samples: int, figures: Mapping[str, Tensor | float] | None = None
 ) -> Losses:
-    """The outcome of a step, all of whose numbers are read from the device at once.
+    """The outcome of a step: the total is the sum of the terms, and all numbers are read from the device at once.
 
     Args:
-        total, terms, squared_error, samples, figures: See :class:`Losses`; tensors are scalars.
+        terms, squared_error, samples, figures: See :class:`Losses`; tensors are scalars.
     """
+    total = torch.stack(list(terms.values())).sum()
     figures = figures or {}
     waiting = {name: value for name, value in figures.items() if isinstance(value, Tensor)}
     scalars = [total, squared_error, *terms.values(), *waiting.values()]

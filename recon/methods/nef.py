@@ -132,9 +132,8 @@ class NEF(MethodModule):
             consistency = consistency + self.config.consistency_weight * parts[0]
             sparsity = sparsity + self.config.sparsity_weight * parts[1]
         terms = {"color": color, "consistency": consistency, "sparsity": sparsity}
-        squared = ((passes[-1].value - wanted) ** 2).mean()
         samples = sum(len(p.edge) for p in passes)
-        return read_losses(color + consistency + sparsity, terms, squared, samples, {"beta": self.beta.abs().sum()})
+        return read_losses(terms, ((passes[-1].value - wanted) ** 2).mean(), samples, {"beta": self.beta.abs().sum()})
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:

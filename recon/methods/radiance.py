@@ -74,7 +74,7 @@ class Radiance(MethodModule):
         wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
         loss = nn.functional.smooth_l1_loss(predicted, wanted, beta=0.1)
         squared = ((predicted - wanted) ** 2).mean()
-        return read_losses(loss, {"color": loss}, squared, samples.t.numel() + backdrop_samples)
+        return read_losses({"color": loss}, squared, samples.t.numel() + backdrop_samples)
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:

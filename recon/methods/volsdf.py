@@ -33,6 +33,7 @@ from recon.methods.base import (
 )
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
+from recon.methods.volsdf_terms import Batch, Guidance, weighted
 from recon.optimizer import Adam
 from recon.rendering.algorithm1 import algorithm1
 from recon.rendering.cutting import cut_samples
@@ -116,16 +117,13 @@ class VolSDF(MethodModule):
         self.color: SurfaceColors = (PaperColors if config.colors == "paper" else FastColors)(config, generator)
         self.beta = LaplaceScale(config)
         self.exposure = nn.Parameter(torch.zeros(train_views, 3)) if config.exposure else None
-        self.share = 0.0
+        self.guidance = Guidance()
         self.keep_grid(occupancy_resolution)
-        self.known_empty: Tensor | None = None
         known = background_kind in ("alpha", "masks") and config.free_space_weight > 0.0
         self.uses_silhouettes = known and config.sampling == "occupancy"
         self.register_buffer("wrong_cells", torch.zeros(self.grid.cells if self.uses_silhouettes else 0, dtype=torch.bool))
         self.wrong_cells: Tensor
         self.wrong_index: Tensor | None = None  # of these cells; found when it is needed
-        self.evidence: Evidence | None = None
-        self.evidence_weight = 0.0
 
     @classmethod
     def build(cls, config: RunConfig, background: BackgroundKind, train_views: int, generator: torch.Generator) -> VolSDF:
@@ -169,12 +167,12 @@ class VolSDF(MethodModule):
 
         Nothing is sampled in them from now on, and the surface is pushed out of them. Only where ``uses_silhouettes``.
         """
-        self.known_empty = cells.to(self.device)
+        self.guidance.known_empty = cells.to(self.device)
         self.beta.first_floor, self.beta.last_ceiling = self.config.hull_beta_floor, self.config.hull_beta_ceiling
 
     def use_evidence(self, evidence: Evidence, weight: float) -> None:
         """Let points of stereo take part in the loss. The surface has no far way to go then: beta starts small."""
-        self.evidence, self.evidence_weight = evidence, weight
+        self.guidance.evidence, self.guidance.evidence_weight = evidence, weight
         self.beta.first_floor, self.beta.last_ceiling = self.config.hull_beta_floor, self.config.hull_beta_ceiling
 
     def start_from(self, distance: Tensor, lr: float, seed: int, near_surface: bool = False) -> None:
@@ -216,36 +214,29 @@ class VolSDF(MethodModule):
         free = self._free_points(rays, empty, drawn, generator)
         apart = self._eikonal_points(rays, drawn, generator)
         values, gradient = self.field.values_and_gradient(torch.cat([points, free, apart]))
-        # split, not sliced: the gradient of a split is put together once, that of every slice is a tensor of zeros with a part filled in
         on_rays, beside = values.split([count, len(values) - count])
-        distance, feature = on_rays.split([1, on_rays.shape[1] - 1], dim=1)
-        sdf, slope = self._with_shell(points, distance.squeeze(1), gradient[:count])
-        rgb = self.color(points, slope, rays.directions, samples.ray_indices, feature)
-        density = kernels.laplace_density(sdf, self.beta())
+        sdf, _, rgb, density = self._shaded(rays, samples, points, on_rays, gradient[:count])
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
         predicted = self._exposed(color + (1.0 - opacity)[:, None] * backdrop, rays)
         wanted = targets.rgb * targets.alpha[:, None] + self._exposed(backdrop, rays).detach() * (1.0 - targets.alpha[:, None])
         difference = predicted - wanted
-        held = gradient if drawn.t_near is None else gradient[count + len(free) :]
-        eikonal = self.config.eikonal_weight * ((held.norm(dim=-1) - 1.0) ** 2).mean()
-        parts = {"color": difference.abs().mean(), "eikonal": eikonal}
-        if len(free):
-            inside = nn.functional.relu(-beside[: len(free), 0]).mean()
-            parts["free_space"] = self.config.free_space_weight * (_inside(sdf, samples, empty) + inside)
-        squared = self.config.squared_weight * _late(self.share)
-        if self.background is not None and squared > 0.0:
-            parts["squared"] = squared * (difference**2).mean()
-        if self.background is not None and self.config.background_preference > 0.0:
-            parts["opacity"] = self.config.background_preference * opacity.mean()
-        weight = self.config.curvature_weight * _curvature_schedule(self.share)
-        if weight > 0.0 and count:
-            parts["curvature"] = weight * self._curvature(points, gradient[:count], generator)
-        if self.evidence is not None and self.evidence_weight > 0.0 and len(self.evidence):
-            said = self.evidence.losses(self.field.values_and_gradient, self.share, generator)
-            parts |= {name: self.evidence_weight * term for name, term in said.items()}
+        batch = Batch(
+            samples=samples,
+            points=points,
+            sdf=sdf,
+            gradient=gradient[:count],
+            free=beside[: len(free), 0],
+            held=gradient if drawn.t_near is None else gradient[count + len(free) :],
+            opacity=opacity,
+            difference=difference,
+            empty=empty,
+            has_background=self.background is not None,
+            values_and_gradient=self.field.values_and_gradient,
+        )
+        parts = weighted(batch, self.config, self.guidance, generator)
         evaluated = count + round(BACKGROUND_COST * backdrop_samples)
-        return read_losses(torch.stack(list(parts.values())).sum(), parts, (difference**2).mean(), evaluated, drawn.figures)
+        return read_losses(parts, (difference**2).mean(), evaluated, drawn.figures)
 
     def _free_points(self, rays: Rays, empty: Tensor, drawn: _Sampled, generator: torch.Generator) -> Tensor:
         """One random point, within the sphere, of each of some ``empty`` rays [R], which are known to meet nothing. [N, 3]
@@ -272,15 +263,15 @@ class VolSDF(MethodModule):
         uniform = torch.rand(len(wrong), 3, generator=generator, device=self.device)
         return torch.cat([on_rays, self.grid.cell_centers(wrong, uniform=uniform)])
 
-    def _curvature(self, points: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean of 1 - cos between the normals of some samples and of points beside them on their tangent planes (as PermutoSDF does)."""
-        count = int(self.config.curvature_points * len(points)) + 1
-        some = torch.randint(len(points), (count,), generator=generator, device=points.device)
-        normal = nn.functional.normalize(gradient[some], dim=-1)
-        aside = torch.cross(normal.detach(), torch.randn(count, 3, generator=generator, device=points.device), dim=-1)
-        beside = points[some] + self.config.curvature_step * nn.functional.normalize(aside, dim=-1)
-        _, there = self.field.values_and_gradient(beside.clamp(-1.0, 1.0))
-        return (1.0 - (normal * nn.functional.normalize(there, dim=-1)).sum(-1)).mean()
+    def _shaded(
+        self, rays: Rays, samples: kernels.RaySamples, points: Tensor, values: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Signed distance [S] and its gradient [S, 3] with the shell, colour [S, 3] and density [S] at the samples."""
+        # split, not sliced: the gradient of a split is put together once, that of every slice is a tensor of zeros with a part filled in
+        distance, feature = values.split([1, values.shape[1] - 1], dim=1)
+        sdf, slope = self._with_shell(points, distance.squeeze(1), gradient)
+        rgb = self.color(points, slope, rays.directions, samples.ray_indices, feature)
+        return sdf, slope, rgb, kernels.laplace_density(sdf, self.beta())
 
     def _exposed(self, rgb: Tensor, rays: Rays) -> Tensor:
         """Colours as the rays' photographs show them: times a gain per channel, whose mean logarithm over all photographs is 0. [R, 3]"""
@@ -292,10 +283,7 @@ class VolSDF(MethodModule):
     def render(self, rays: Rays) -> Rendering:
         drawn = self._sample(rays, None)
         samples, points = drawn.samples, sample_positions(rays, drawn.samples)
-        values, gradient = self.field.values_and_gradient(points)
-        sdf, slope = self._with_shell(points, values[:, 0], gradient)
-        rgb = self.color(points, slope, rays.directions, samples.ray_indices, values[:, 1:])
-        density = kernels.laplace_density(sdf, self.beta())
+        _, slope, rgb, density = self._shaded(rays, samples, points, *self.field.values_and_gradient(points))
         channels = torch.cat([rgb, nn.functional.normalize(slope, dim=-1), samples.t[:, None]], -1)
         result, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
         backdrop, _ = behind(self.background_kind, self.background, rays, drawn.far, opacity, None)
@@ -437,7 +425,7 @@ class VolSDF(MethodModule):
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         if self.config.sampling == "occupancy":
-            wrong = refresh_by_sdf(self.grid, self.sdf, self.beta.number(), self.config.first_step, known_empty=self.known_empty)
+            wrong = refresh_by_sdf(self.grid, self.sdf, self.beta.number(), self.config.first_step, known_empty=self.guidance.known_empty)
             if wrong is not None:
                 self.wrong_cells.copy_(wrong)
                 self.wrong_index = None
@@ -447,7 +435,7 @@ class VolSDF(MethodModule):
             self.background.refresh_occupancy(step, generator)
 
     def set_progress(self, share: float) -> None:
-        c, self.share = self.config, share
+        c, self.guidance.share = self.config, share
         grown = min(1.0, share / c.coarse_until)
         self.beta.set_progress(grown)
         self.field.set_active_levels(c.levels_init + (1.0 - c.levels_init) * grown)
@@ -463,22 +451,6 @@ class VolSDF(MethodModule):
 def walks(device: torch.device) -> bool:
     """Whether samples are found ray by ray: on the CPU, and where that has a kernel. Else in rounds, for all rays at once."""
     return device.type == "cpu" or kernels.backend("bounded_samples", device) != "reference"
-
-
-def _inside(sdf: Tensor, samples: kernels.RaySamples, which: Tensor) -> Tensor:
-    """How far inside the surface the innermost samples of some rays lie: sum over ``which`` [R] by the number of all rays."""
-    innermost = sdf.new_full((samples.rays,), torch.inf).scatter_reduce(0, samples.ray_indices.long(), sdf, "amin")
-    return nn.functional.relu(-torch.where(which, innermost, torch.inf)).sum() / max(samples.rays, 1)
-
-
-def _late(share: float) -> float:
-    """0 until 0.3 of a run, 1 from 0.6 on."""
-    return min(max((share - 0.3) / 0.3, 0.0), 1.0)
-
-
-def _curvature_schedule(share: float) -> float:
-    """0 to 1 over the first fifth of a run, 1 to its half, back to 0 at four fifths."""
-    return min(share / 0.2, 1.0) * min(max((0.8 - share) / 0.3, 0.0), 1.0)
 
 
 def _points_in_unit_ball(count: int, generator: torch.Generator, device: torch.device) -> Tensor:

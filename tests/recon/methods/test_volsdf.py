@@ -18,7 +18,8 @@ from recon.errors import UsageError
 from recon.fields.base import PlainField
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
-from recon.methods.volsdf import VolSDF, _curvature_schedule
+from recon.methods.volsdf import VolSDF
+from recon.methods.volsdf_terms import curvature, in_the_middle
 from recon.model import build_method
 from recon.rendering.image import render_view
 from recon.rendering.rays import PixelBank, Rays, Targets
@@ -151,7 +152,7 @@ def test_squared_errors_count_late_and_only_before_learnt_backgrounds(share, fac
         method = ball_method(squared_weight=4.0)
         method.background_kind = kind
         method.background = Black() if kind == "unknown" else None  # pyright: ignore[reportAttributeAccessIssue]
-        method.share = share
+        method.guidance.share = share
         losses = method.losses(parallel_rays(300, 0.3), Targets(torch.rand(300, 3), torch.ones(300)), torch.Generator().manual_seed(0))
         expected = 4.0 * factor * losses.squared_error if kind == "unknown" else 0.0
         assert losses.terms.get("squared", 0.0) == pytest.approx(expected, rel=1e-5)
@@ -162,12 +163,12 @@ def test_curvature_of_a_sphere(step):
     """Normals a tangential step h apart differ by atan(h / r)."""
     method = ball_method(curvature_step=step)
     points = torch.nn.functional.normalize(torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)), dim=1) * 0.6
-    found = method._curvature(points, points / 0.6, torch.Generator().manual_seed(1))
+    found = curvature(points, points / 0.6, method.field.values_and_gradient, method.config, torch.Generator().manual_seed(1))
     assert float(found) == pytest.approx(1 - math.cos(math.atan(step / 0.6)), rel=1e-2)
 
 
 def test_curvature_grows_and_fades():
-    shares = [_curvature_schedule(s) for s in (0.0, 0.1, 0.2, 0.5, 0.65, 0.8, 1.0)]
+    shares = [in_the_middle(s) for s in (0.0, 0.1, 0.2, 0.5, 0.65, 0.8, 1.0)]
     assert shares == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0])
 
 
