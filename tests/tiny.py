@@ -11,6 +11,7 @@ from PIL import Image
 from recon.data.scene import Camera, Scene, View
 from recon.geometry import Similarity
 from recon.rendering.orbit import look_at
+from recon.rendering.rays import Targets
 
 CENTER = np.array([10.0, -4.0, 2.0])
 RADIUS = 3.0
@@ -76,6 +77,12 @@ def tiny_scene(background: str | tuple[float, float, float] = "alpha") -> Scene:
     """Eight training and two held-out views."""
     views = [View(f"{i:02d}.png", sphere_image(c), c, "train" if i < 8 else "test") for i, c in enumerate(cameras(10))]
     return Scene("tiny", Path("tiny"), "test", tuple(views), WORLD_FROM_SCENE, background)  # pyright: ignore[reportArgumentType]
+
+
+def error_of_one_colour(targets: Targets) -> float:
+    """Mean squared error of the best picture of one colour, in front of black: what knows nothing of places cannot do better."""
+    shown = targets.rgb * targets.alpha[:, None]
+    return float(((shown - shown.mean(0)) ** 2).mean())
 
 
 def write_blender(folder: Path, count: int = 10, size: int = 24) -> Path:

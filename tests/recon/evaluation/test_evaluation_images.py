@@ -38,6 +38,24 @@ def test_ssim_is_scikit_images(channels):
     assert ssim(a, b) == pytest.approx(ssim(b, a))
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.2, 0.7), (0.0, 1.0)])
+def test_ssim_in_closed_form(low, high):
+    """Even pictures have their means alone; a picture and its negative about one half have the covariance turned round."""
+    even = [np.full((20, 20, 3), v) for v in (low, high)]
+    c1, c2 = 0.01**2, 0.03**2
+    assert ssim(*even) == pytest.approx((2 * low * high + c1) / (low**2 + high**2 + c1), rel=1e-9)
+    # Columns in turns of two values: of a window with weights w the mean and the variance follow from the weight of the even columns.
+    w = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    share = w[::2].sum() / w.sum()
+    board = np.tile(np.array([low, high])[np.arange(21) % 2], (21, 1))[..., None]
+    found = ssim_map(board, 1.0 - board)[0, 0]
+    # At column 5, the first whose window fits, the window's even places (0, 2, ...) hold the low value.
+    mean, variance = share * low + (1 - share) * high, share * (1 - share) * (high - low) ** 2
+    other = 1.0 - mean
+    wanted = (2 * mean * other + c1) * (-2 * variance + c2) / ((mean**2 + other**2 + c1) * (2 * variance + c2))
+    assert found == pytest.approx(wanted, rel=1e-6)
+
+
 def test_bytes_and_floats_agree():
     a, b = (np.rint(x * 255).astype(np.uint8) for x in (A, B))
     assert psnr(a, b) == pytest.approx(psnr(a / 255, b / 255))

@@ -1,4 +1,5 @@
-"""Every rendering method on every field: a few steps, finite, and the loss falls. Pictures and shapes are in test_fit."""
+"""Every rendering method on every field: a few steps, and it shows more than what knows nothing of places. Pictures and shapes are in
+test_fit."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from recon.config.files import with_overrides
 from recon.config.presets import preset_config
 from recon.console import Reporter
 from recon.fields.neurbf import NeuRBFField
+from recon.methods.nef import adaptive_loss
 from recon.methods.volsdf import VolSDF
 from recon.model import build_method
 from recon.optimizer import Adam, learning_rate
-from recon.rendering.rays import PixelBank
-from tests.tiny import TINY_SETTINGS, tiny_scene
+from recon.rendering.rays import PixelBank, Targets
+from tests.tiny import TINY_SETTINGS, error_of_one_colour, tiny_scene
 
 SETTINGS = (
     *TINY_SETTINGS,
@@ -34,15 +36,20 @@ SETTINGS = (
 @pytest.mark.parametrize("field", ["hashgrid", "neurbf", "rbfnet", "mlp"])
 @pytest.mark.parametrize("method", ["radiance", "volsdf", "nef"])
 def test_every_method_learns_on_every_field(method: str, field: str):
-    """The same rays before and after 60 steps."""
+    """Rays of one batch, which 60 steps are taken on: a third of the error of the best picture of one colour. The coordinate network is
+    slower; it has two thirds. Edge fields learn a small ball as their edge, in 160 steps: at first they are fog."""
     scene = tiny_scene()
     lr = 1e-3 if field == "mlp" else 1e-2
-    config = with_overrides(preset_config(method, field, "fast"), [*SETTINGS, f"train.lr={lr}"])  # pyright: ignore[reportArgumentType]
+    more = ["train.steps=160", "nef.occupancy_from=64", "nef.beta_lr_factor=0.01"] if method == "nef" else []
+    config = with_overrides(preset_config(method, field, "fast"), [*SETTINGS, f"train.lr={lr}", *more])  # pyright: ignore[reportArgumentType]
     model = build_method(config, "alpha")
     pixels = PixelBank(scene)
     generator = torch.Generator().manual_seed(0)
     optimizer = Adam(model.parameter_groups())
     rays, targets = pixels.draw(96, generator)
+    if method == "nef":
+        closest = (rays.origins - (rays.origins * rays.directions).sum(1, keepdim=True) * rays.directions).norm(dim=1)
+        targets = Targets((closest < 0.35).float()[:, None], torch.ones(96))
     losses = []
     for step in range(config.train.steps):
         model.set_progress(1.0)  # all levels, so that steps can be compared
@@ -50,10 +57,15 @@ def test_every_method_learns_on_every_field(method: str, field: str):
             model.refresh_occupancy(step, generator)
         found = model.losses(rays, targets, torch.Generator().manual_seed(1))
         assert math.isfinite(float(found.total.detach()))
-        losses.append(float(found.total.detach()))
+        losses.append(found.terms["color"] if method == "nef" else found.squared_error)
         found.total.backward()
         optimizer.step(learning_rate(config.train, step))
-    assert min(losses[-4:]) < 0.97 * losses[0]
+    if method == "nef":  # edges and the rest count alike: so of one grey
+        greys = torch.linspace(0.0, 1.0, 101)
+        known = min(float(adaptive_loss(grey.expand(96), targets.rgb[:, 0])) for grey in greys)
+        assert max(losses[-4:]) < (0.95 if field == "mlp" else 0.4) * known
+    else:
+        assert max(losses[-4:]) < (0.7 if field == "mlp" else 0.33) * error_of_one_colour(targets)
     functions = [m for m in model.modules() if isinstance(m, NeuRBFField)]
     assert all(f.is_placed for f in functions)
     assert bool(functions) == (field == "neurbf")

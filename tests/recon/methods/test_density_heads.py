@@ -16,7 +16,7 @@ from recon.model import build_method
 from recon.optimizer import Adam, learning_rate
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.rays import PixelBank
-from tests.tiny import TINY_SETTINGS, tiny_scene
+from tests.tiny import TINY_SETTINGS, error_of_one_colour, tiny_scene
 
 SETTINGS = (*TINY_SETTINGS, "mlp.width=32", "mlp.depth=4", "mlp.skip=2", "mlp.frequencies=2", "neurbf.warmup_steps=8", "train.steps=60")
 
@@ -76,7 +76,8 @@ def test_the_coordinate_network_gives_harmonics():
 
 @pytest.mark.parametrize("field", ["hashgrid", "neurbf", "rbfnet"])
 def test_every_field_learns_with_harmonics(field: str):
-    """The same rays before and after some steps; the state has no colour network, and comes back whole."""
+    """After 60 steps on one batch, half of the error of the best picture of one colour; the state has no colour network, and comes back
+    whole."""
     settings = [*SETTINGS, "radiance.head=harmonics"]
     config = with_overrides(preset_config("radiance", field, "fast"), settings)  # pyright: ignore[reportArgumentType]
     model = build_method(config, "alpha")
@@ -89,11 +90,11 @@ def test_every_field_learns_with_harmonics(field: str):
         if step % 8 == 0:
             model.refresh_occupancy(step, generator)
         found = model.losses(rays, targets, torch.Generator().manual_seed(1))
-        losses.append(float(found.total.detach()))
+        losses.append(found.squared_error)
         found.total.backward()
         optimizer.step(learning_rate(config.train, step))
     assert all(math.isfinite(v) for v in losses)
-    assert min(losses[-4:]) < 0.97 * losses[0]
+    assert max(losses[-4:]) < 0.5 * error_of_one_colour(targets)
     again = build_method(config, "alpha")
     again.load_state_dict(model.state_dict())
     x = torch.rand(50, 3, generator=torch.Generator().manual_seed(2)) - 0.5
