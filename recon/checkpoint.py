@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recon.errors import DataError
-from recon.files import sync, whole, write_text_atomically
+from recon.system.files import sync, whole, write_text_atomically
 
 SCHEMA_VERSION = 1
 TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")

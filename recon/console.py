@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from recon.text import printable
+from recon.system.text import printable
 
 if TYPE_CHECKING:
     from recon.train import Progress as TrainProgress

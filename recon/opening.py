@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recon.config.values import DataConfig, RunConfig
 from recon.errors import UsageError
-from recon.foreign import reading
+from recon.system.foreign import reading
 
 if TYPE_CHECKING:
     from recon.console import Reporter

@@ -19,10 +19,10 @@ from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
 from recon.data.scene import Camera
 from recon.errors import DataError
-from recon.files import append_line, drop_records, new_folder, write_text_atomically
-from recon.foreign import read_object, reading
 from recon.geometry import Similarity
-from recon.locks import sole_writer
+from recon.system.files import append_line, drop_records, new_folder, write_text_atomically
+from recon.system.foreign import read_object, reading
+from recon.system.locks import sole_writer
 
 State = Literal["running", "done", "failed", "interrupted"]
 
@@ -75,7 +75,7 @@ class Run:
             self.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", step, str(error))
 
     def writing(self) -> AbstractContextManager[None]:
-        """Be the one process that trains this run and makes its results, while the context lasts (:func:`recon.locks.sole_writer`)."""
+        """Be the one process that trains this run and makes its results, while the context lasts (:func:`~recon.system.locks.sole_writer`)."""
         return sole_writer(self.folder)
 
 

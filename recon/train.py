@@ -14,7 +14,7 @@ from recon.errors import DivergedError, Interrupted, recon_command
 from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
 from recon.runs import Run
-from recon.stopping import stop_requests
+from recon.system.stopping import stop_requests
 
 START_RAYS = 1024
 TRAINER_NUMBERS = ("rays_per_step", "seconds")

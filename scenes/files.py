@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import DataError, UsageError
-from recon.foreign import load_trimesh
+from recon.system.foreign import load_trimesh
 from scenes.export import FORMATS, Progress, write_truth
 from scenes.library import SceneOptions, Truth
 from scenes.making.materials import Material

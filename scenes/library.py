@@ -17,8 +17,8 @@ from recon.curves.files import curve as curve_files
 from recon.curves.files.curve import Curve
 from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError, UsageError
-from recon.foreign import load_npz
 from recon.geometry import Similarity
+from recon.system.foreign import load_npz
 from scenes.catalog import CATALOG, Entry
 from scenes.making import organic
 from scenes.making.cameras import fibonacci_directions, orbit_directions, surround

@@ -16,10 +16,10 @@ from recon.console import Reporter
 from recon.curves import Wireframe
 from recon.curves import load as load_curves
 from recon.data.scene import Camera
-from recon.foreign import read_object
 from recon.methods.base import Method
 from recon.model import METHODS
 from recon.runs import read_status
+from recon.system.foreign import read_object
 from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs

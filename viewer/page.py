@@ -19,8 +19,6 @@ from scipy.spatial import KDTree
 from recon.curves import Wireframe
 from recon.curves.files.curve import Curve
 from recon.data.scene import Camera
-from recon.files import write_text_atomically
-from recon.foreign import reading
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.orbit import common_up
@@ -28,6 +26,8 @@ from recon.runs import Run
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, vertex_normals
 from recon.surface.simplify import simplify
+from recon.system.files import write_text_atomically
+from recon.system.foreign import reading
 from viewer.loading import curves_file, load_surface, load_wireframe, surface_file
 
 MAX_FACES = 100_000

@@ -9,9 +9,9 @@ import numpy as np
 import viser.uplot
 
 from recon.console import duration
-from recon.files import read_records
 from recon.results.evaluation import summary_lines
 from recon.runs import read_status
+from recon.system.files import read_records
 from recon.train import Progress
 from viewer.markdown import plain
 

@@ -22,8 +22,8 @@ from scipy.spatial.transform import Rotation
 
 from recon.data.scene import Camera
 from recon.errors import DataError, UsageError
-from recon.files import write_text_atomically
-from recon.foreign import read_json, reading
+from recon.system.files import write_text_atomically
+from recon.system.foreign import read_json, reading
 
 FORMAT = "formfield camera path"
 VERSION = 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recon.data.scene import Scene
-from recon.foreign import load_trimesh, read_json, reading
+from recon.system.foreign import load_trimesh, read_json, reading
 
 MOST_POINTS = 200_000
 """More are thinned out evenly."""

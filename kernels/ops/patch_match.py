@@ -203,7 +203,10 @@ def _geometry(view: StereoView, sources: Sequence[StereoView]) -> Tensor:
     return torch.cat([projection[:, :, :3].flatten(1), projection[:, :, 3], found[:, 12:]], 1).contiguous()
 
 
-def _arrays(view: StereoView, sources: Sequence[StereoView], geometric_weight: float) -> tuple:
+_Arrays = tuple[Tensor, Tensor | None, list[float], list[Tensor], list[Tensor], list[Tensor]]
+
+
+def _arrays(view: StereoView, sources: Sequence[StereoView], geometric_weight: float) -> _Arrays:
     """What the extension takes first."""
     masks = [s.mask if s.mask is not None else torch.ones_like(s.grey) for s in sources] if any(s.mask is not None for s in sources) else []
     depths = [s.depth.contiguous() for s in sources if s.depth is not None] if geometric_weight > 0.0 else []

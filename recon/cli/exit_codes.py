@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from recon.errors import CapabilityError, Interrupted, MemoryLimitError, ReconError, refused
-from recon.stopping import signals_as_interrupts
-from recon.text import printable
+from recon.system.stopping import signals_as_interrupts
+from recon.system.text import printable
 
 BROKEN_PIPE = 141
 """As shells count a process that ended by SIGPIPE."""

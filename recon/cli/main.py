@@ -34,7 +34,7 @@ from recon.cli.words import prepared
 from recon.config.values import CurveFormat, RunConfig
 from recon.errors import ReconError, UsageError
 from recon.opening import open_data, open_truth, with_cameras
-from recon.text import printable
+from recon.system.text import printable
 
 if TYPE_CHECKING:
     from recon.console import Reporter

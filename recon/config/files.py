@@ -17,8 +17,8 @@ import yaml
 from recon.config.ranges import out_of_range
 from recon.config.values import RunConfig
 from recon.errors import UsageError
-from recon.files import write_text_atomically
-from recon.foreign import reading
+from recon.system.files import write_text_atomically
+from recon.system.foreign import reading
 
 T = typing.TypeVar("T")
 EDGE_METHOD = "nef"

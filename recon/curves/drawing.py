@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from recon.curves.files.projection import TYPE_COLORS, strokes
 from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera, View
-from recon.files import write_picture
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import RayScene, ray_scene
+from recon.system.files import write_picture
 
 SPLAT_PX = 0.25
 """Lines are painted as dense points, so far apart."""

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene, View
-from recon.files import write_picture
+from recon.system.files import write_picture
 
 _PANEL = 480
 _STRIP_WIDTH = 4 * _PANEL

@@ -16,7 +16,7 @@ import numpy as np
 
 from recon.errors import DataError
 from recon.geometry import Similarity
-from recon.text import printable
+from recon.system.text import printable
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".exr")
 Axes = Literal["opencv", "opengl", "opencv-inverse", "opengl-inverse"]

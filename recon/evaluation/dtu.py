@@ -18,8 +18,8 @@ from scipy.spatial import KDTree
 
 from recon.data.scene import View
 from recon.errors import DataError, UsageError
-from recon.foreign import load_trimesh, reading
 from recon.surface.mesh import Mesh, face_areas, keep_faces, largest_component
+from recon.system.foreign import load_trimesh, reading
 
 SCANS = (24, 37, 40, 55, 63, 65, 69, 83, 97, 105, 106, 110, 114, 118, 122)
 DENSITY_MM, PATCH_MM, MAX_DISTANCE_MM = 0.2, 60.0, 20.0

@@ -16,12 +16,12 @@ from recon.console import Reporter
 from recon.device import generator_of, to_numpy
 from recon.evaluation.images import ssim
 from recon.fields.base import Field
-from recon.files import write_picture
 from recon.fit import pictures
 from recon.fit.config import FitConfig
 from recon.fit.loop import Batch, Draw, stratified
 from recon.fit.raster import Raster, detail, shown, write_raster
 from recon.fit.run import FitRun
+from recon.system.files import write_picture
 
 CANDIDATES = 2**22
 """Pixels that k-means looks at; of larger pictures a random part."""

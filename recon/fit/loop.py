@@ -18,7 +18,7 @@ from recon.fields.base import Field, FieldModule
 from recon.fit.config import FitConfig, LossName
 from recon.fit.run import FitRun
 from recon.optimizer import Adam
-from recon.stopping import stop_requests
+from recon.system.stopping import stop_requests
 
 
 @dataclass(frozen=True)

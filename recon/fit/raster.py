@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recon.device import to_numpy
 from recon.errors import DataError, UsageError, require_extra
-from recon.files import write_picture
+from recon.system.files import write_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".bmp", ".webp")
 

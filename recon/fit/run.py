@@ -13,11 +13,11 @@ from typing import Any
 
 from recon.config.files import read_config, save_config
 from recon.errors import DataError
-from recon.files import append_line, drop_records, new_folder, read_records, write_text_atomically
 from recon.fit.config import FitConfig
-from recon.foreign import read_object
-from recon.locks import sole_writer
 from recon.runs import environment
+from recon.system.files import append_line, drop_records, new_folder, read_records, write_text_atomically
+from recon.system.foreign import read_object
+from recon.system.locks import sole_writer
 
 CONFIG = "fit.yaml"
 
@@ -68,7 +68,7 @@ class FitRun:
             self.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", step, str(error))
 
     def writing(self) -> AbstractContextManager[None]:
-        """Be the one process that fits this run, while the context lasts (:func:`recon.locks.sole_writer`)."""
+        """Be the one process that fits this run, while the context lasts (:func:`recon.system.locks.sole_writer`)."""
         return sole_writer(self.folder)
 
     def write_results(self, results: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ from recon.evaluation.sdf import PROTOCOL, intersection_over_union, normal_error
 from recon.evaluation.surfaces import point_to_mesh, surface_metrics
 from recon.fields.base import Field
 from recon.fields.morton import morton_order
-from recon.files import write_picture
 from recon.fit.config import FitConfig
 from recon.fit.loop import Batch, Draw, stratified
 from recon.fit.run import FitRun
@@ -29,6 +28,7 @@ from recon.surface.export import export_mesh
 from recon.surface.extract import extract_mesh
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
+from recon.system.files import write_picture
 
 NEAR = 0.01
 """Standard deviation of the points near the surface, scene units (NeuRBF)."""

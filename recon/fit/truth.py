@@ -14,10 +14,10 @@ import trimesh
 import kernels
 from recon.errors import DataError
 from recon.evaluation.surfaces import point_to_mesh, sample_surface
-from recon.foreign import load_trimesh
 from recon.geometry import Similarity
 from recon.surface.mesh import Mesh, face_cross, signed_volume
 from recon.surface.reading import read_mesh
+from recon.system.foreign import load_trimesh
 
 RADIUS = 0.99
 """Distance of the farthest vertex from the centre, scene units (NeuRBF)."""

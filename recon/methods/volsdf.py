@@ -321,10 +321,11 @@ class VolSDF(MethodModule):
                     faint=FAINT,
                 )
             else:
-                beta = self.beta().detach().reshape(())
+                scale = self.beta().detach().reshape(())
                 coarse = kernels.march_rays(rays.origins, rays.directions, *ends, self.grid, step=step, jitter=jitter)
                 distance, rule = lambda p: in_chunks(self.sdf, p), {"epsilon": epsilon, "visible": VISIBLE, "faint": FAINT}
-                bounded = cut_samples(rays, coarse, distance, beta, rounds=cuts, **rule)
+                bounded = cut_samples(rays, coarse, distance, scale, rounds=cuts, **rule)
+                beta = scale
             rate = 1.0 / max(len(rays), 1)
             met = bounded.met.float().mean()
             figures: dict[str, float | Tensor] = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": bounded.queries * rate}

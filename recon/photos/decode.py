@@ -16,9 +16,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from recon.data.images import decode as decode_whole
 from recon.data.listing import FrameProblem
 from recon.errors import require_extra
-from recon.files import write_picture
 from recon.photos.exif import CameraTag, read_tag
 from recon.photos.storing import read_json, write_json
+from recon.system.files import write_picture
 
 SHARPNESS_SIZE = 640
 THUMBNAIL = 32

@@ -11,9 +11,9 @@ from PIL import Image
 
 from recon.data.listing import Findings, Frame, Intrinsics
 from recon.data.masks import assign
-from recon.files import write_picture
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
+from recon.system.files import write_picture
 
 INSIDE_SHARE = 0.6
 LEAST_INSIDE = 0.2

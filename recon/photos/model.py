@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.files import whole
 from recon.geometry import Similarity
+from recon.system.files import whole
 
 
 @dataclass(frozen=True)

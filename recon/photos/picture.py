@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from recon.data.inspect import sphere_outline
-from recon.files import write_picture
 from recon.photos.model import SparseModel
 from recon.photos.region import plain_cameras
+from recon.system.files import write_picture
 
 PANEL, STRIP = 560, 300
 INK, PAPER, CAMERA, SPHERE = (40, 40, 40), (255, 255, 255), (40, 90, 200), (20, 140, 60)

@@ -12,7 +12,6 @@ from typing import Any
 from recon.config.values import Unit
 from recon.console import Reporter, duration
 from recon.errors import DataError, Interrupted, UsageError
-from recon.locks import locked
 from recon.photos.cameras import Group, groups_of
 from recon.photos.gates import Finding
 from recon.photos.gather import gather
@@ -27,6 +26,7 @@ from recon.photos.search import Clock, require_photos
 from recon.photos.storing import write_json
 from recon.photos.tries import Attempt, Ladder
 from recon.photos.writing import Dataset, write_dataset
+from recon.system.locks import locked
 
 VIDEO_NEIGHBORS, PHOTO_NEIGHBORS = 10, 5
 STAGES = {

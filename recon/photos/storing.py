@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recon.files import write_text_atomically
+from recon.system.files import write_text_atomically
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from recon.errors import DataError, require_extra
-from recon.files import write_picture
 from recon.photos.decode import sharpness
 from recon.photos.storing import read_json, write_json
+from recon.system.files import write_picture
 
 LOOK_SIZE = 320
 """Longer side of the frames by which motion and sharpness are measured, pixels."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from recon.files import whole, write_picture, write_text_atomically
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
 from recon.photos.storing import write_json
+from recon.system.files import whole, write_picture, write_text_atomically
 
 COPIED = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 """Kinds that are copied as they are; others (HEIC) are written as JPEG, which every program reads."""

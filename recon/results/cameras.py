@@ -19,9 +19,9 @@ from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
 from recon.data.ply import write_points
 from recon.data.scene import Camera, Scene, View
-from recon.files import whole
 from recon.runs import Run
 from recon.surface.reading import read_mesh
+from recon.system.files import whole
 
 FOLDER = "cameras"
 MOST_POINTS = 50_000

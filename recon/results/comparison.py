@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from recon.console import duration
 from recon.errors import DataError
-from recon.foreign import read_object
-from recon.text import markdown, printable
+from recon.system.foreign import read_object
+from recon.system.text import markdown, printable
 
 TableFormat = Literal["text", "csv", "markdown", "latex"]
 

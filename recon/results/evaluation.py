@@ -26,12 +26,12 @@ from recon.evaluation.surfaces import surface_metrics
 from recon.evaluation.textured import textured_mesh_metrics
 from recon.evaluation.truth.curves import read_curve_truth
 from recon.evaluation.truth.known import GroundTruth
-from recon.files import read_records, write_picture, write_text_atomically
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
 from recon.runs import Run
 from recon.surface.reading import read_mesh, read_surface
+from recon.system.files import read_records, write_picture, write_text_atomically
 
 
 def evaluate(

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from recon.errors import UsageError, require_extra
-from recon.files import whole
+from recon.system.files import whole
 
 FRAMES_PER_SECOND = 24
 FILM_SUFFIXES = (".mp4", ".gif")

@@ -17,7 +17,6 @@ from recon.curves.files.wireframe import load
 from recon.data.scene import Camera, View
 from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
-from recon.files import write_text_atomically
 from recon.geometry import Similarity
 from recon.methods.base import Method, Surface
 from recon.results.evaluation import view_stem
@@ -32,6 +31,7 @@ from recon.surface.reading import read_mesh
 from recon.surface.simplify import simplify
 from recon.surface.support import Plane, find_support
 from recon.surface.texture import Color, color_vertices, textured_mesh
+from recon.system.files import write_text_atomically
 
 SPHERE_RADIUS = 1.0
 """The surface is looked for inside the unit sphere of scene space, where the rays were sampled."""

@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
 from recon.errors import install_hint
-from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import depth_picture, normal_picture, render_view, to_uint8
@@ -21,6 +20,7 @@ from recon.results.renders import draw_field, orbit_shots, write_shots
 from recon.runs import Run
 from recon.surface.raycast import ray_scene
 from recon.surface.reading import read_mesh
+from recon.system.files import write_picture
 
 CAPTION_HEIGHT = 18
 

@@ -15,7 +15,6 @@ from PIL import Image
 from recon.console import Reporter, duration
 from recon.data.scene import Camera, Scene
 from recon.errors import DataError, UsageError
-from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import render_view
@@ -24,6 +23,7 @@ from recon.rendering.orbit import orbit_cameras
 from recon.results.evaluation import photograph, view_stem
 from recon.results.films import FILM_SUFFIXES, film
 from recon.runs import Run
+from recon.system.files import write_picture
 
 
 @dataclass(frozen=True)

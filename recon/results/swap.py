@@ -21,7 +21,6 @@ from PIL import Image
 from recon.console import Reporter
 from recon.data.scene import Camera
 from recon.errors import UsageError
-from recon.files import write_picture
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.model import METHODS
@@ -33,6 +32,7 @@ from recon.results.preview import captioned
 from recon.results.renders import Draw, Shot, orbit_shots, sized, write_shots
 from recon.runs import Run
 from recon.surface.texture import color_vertices
+from recon.system.files import write_picture
 
 
 @dataclass(frozen=True)

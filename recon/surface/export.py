@@ -23,10 +23,10 @@ import numpy as np
 from recon.config.values import Up
 from recon.data.units import factor
 from recon.errors import UsageError
-from recon.files import whole
 from recon.geometry import Similarity
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, transform_mesh
+from recon.system.files import whole
 
 FORMATS = (".glb", ".obj", ".ply", ".stl")
 STL_COARSE = 1e-4

@@ -10,9 +10,9 @@ import numpy as np
 import trimesh
 
 from recon.errors import DataError
-from recon.foreign import load_trimesh, reading
 from recon.geometry import Similarity
 from recon.surface.mesh import Mesh, transform_mesh
+from recon.system.foreign import load_trimesh, reading
 
 
 def read_mesh(path: Path) -> Mesh:

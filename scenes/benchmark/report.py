@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from recon import text
 from recon.errors import DataError
+from recon.system import text
 from scenes.benchmark.figures import FIGURES, GROUP, Figure, number, show, variant
 from scenes.benchmark.jobs import write_json
 from scenes.benchmark.page import Cell, Column, page, picture, table

@@ -14,7 +14,7 @@ from typing import Any
 from recon import __version__
 from recon.errors import DataError, Interrupted, UsageError
 from recon.evaluation.report import to_plain
-from recon.locks import locked
+from recon.system.locks import locked
 from scenes.benchmark.executors import Executor, ExecutorName, LocalExecutor, RayExecutor, SlurmExecutor, run_jobs
 from scenes.benchmark.figures import FIGURES, job_figures, over_scenes, over_seeds, threshold_words
 from scenes.benchmark.jobs import JobStatus, attempt_folder, read_status, write_json

@@ -29,7 +29,7 @@ from recon.config.presets import preset_config
 from recon.config.values import FieldName, MethodName, PresetName, RunConfig
 from recon.errors import DataError, UsageError
 from recon.fit.config import FitConfig
-from recon.foreign import reading
+from recon.system.foreign import reading
 from scenes import signals
 from scenes.library import DATA, PREFIX, entry
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from recon.curves.files.curve import Curve
 from recon.errors import DataError
-from recon.foreign import load_npz, reading
+from recon.system.foreign import load_npz, reading
 
 _NORMAL_STEPS = 32767  # normals are stored as int16: a step is 0.002 degrees
 

@@ -244,7 +244,8 @@ def test_exact_depth_agrees_everywhere_it_is_seen() -> None:
     assert np.degrees(float(agreement.angle[80, 80])) == pytest.approx(8.0, abs=0.1)
     normals = kernels.refit_normals(views[0].depth, views[0].intrinsics)
     assert inner(degrees_off(normals, shots[0])).max() < 0.1
-    points, directions = kernels.fuse_depth(views[0], views[0].depth, normals, agreement.count >= 2)
+    fitted = normals.norm(dim=-1) > 0.5  # not in the picture's corners, where a window has too little of the surface
+    points, directions = kernels.fuse_depth(views[0], views[0].depth, normals, (agreement.count >= 2) & fitted)
     assert torch.allclose(points.double() @ torch.from_numpy(SLANTED.normal), torch.zeros(len(points)).double(), atol=1e-5)
     assert (directions.double() @ torch.from_numpy(SLANTED.normal) > 0.999).all()
 

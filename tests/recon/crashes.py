@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from recon import files
+from recon.system import files
 
 
 @dataclass(frozen=True)

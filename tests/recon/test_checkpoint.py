@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from recon.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from recon.errors import DataError
-from recon.files import whole
+from recon.system.files import whole
 
 
 def make(step: int) -> Checkpoint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recon.text import markdown, printable
+from recon.system.text import markdown, printable
 
 
 @pytest.mark.parametrize(

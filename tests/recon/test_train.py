@@ -112,8 +112,8 @@ def test_other_data_are_refused(tmp_path):
 def another_writer(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that writes to a run, until the context ends or it is killed."""
     code = (
-        "import sys, pathlib, recon.locks\n"
-        "with recon.locks.sole_writer(pathlib.Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+        "import sys, pathlib, recon.system.locks\n"
+        "with recon.system.locks.sole_writer(pathlib.Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -164,7 +164,7 @@ def test_curves_are_shown_with_the_surface_they_were_found_on(surface_run: Run, 
         ({"depth_range": (2.0, 1.0)}, "depth range"),
         ({"out": Path("film.avi")}, "mp4 or .gif"),
         ({"fps": 1000.0, "out": Path("film.gif")}, "frames per second"),
-        ({"path": Path("none.json")}, "no such camera path"),
+        ({"path": Path("none.json")}, "none.json: there is no such file.*panel Path"),
     ],
 )
 def test_refusals_say_what_to_do(radiance_run: Run, options: dict, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

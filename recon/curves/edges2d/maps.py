@@ -25,7 +25,7 @@ from recon.data.images import decode
 from recon.data.listing import IMAGE_SUFFIXES, FrameProblem
 from recon.data.scene import Scene, View
 from recon.errors import DataError, UsageError
-from recon.files import write_picture
+from recon.system.files import write_picture
 
 LINE_PX = 1.5
 # Of a given map's range: lower is background; a chain must reach the second somewhere.

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recon.curves.edges2d.edges import Edges, EdgeView
 from recon.data.scene import Scene, View
-from recon.files import write_picture
+from recon.system.files import write_picture
 
 # By kind: intensity, silhouette, crease, step, given.
 NAMES = ("intensity", "silhouette", "crease", "step", "given")

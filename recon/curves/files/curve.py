@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 
 from recon.errors import DataError
-from recon.foreign import read_json, reading
 from recon.geometry import Similarity
+from recon.system.foreign import read_json, reading
 
 CurveType = Literal["line", "arc", "circle", "ellipse", "bezier"]
 CURVE_TYPES: tuple[str, ...] = ("line", "arc", "circle", "ellipse", "bezier")

@@ -12,7 +12,7 @@ from recon.curves.files.curve import Curve
 from recon.curves.files.projection import TYPE_COLORS
 from recon.curves.files.wireframe import Wireframe
 from recon.errors import require_extra
-from recon.files import whole
+from recon.system.files import whole
 
 UNIT_CODES = {"in": 1, "ft": 2, "mm": 4, "cm": 5, "m": 6, "um": 13, "dm": 14, "km": 7}
 """DXF's ``$INSUNITS``; 0 where the unit is not known."""

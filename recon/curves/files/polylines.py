@@ -11,8 +11,8 @@ from recon.curves.files.curve import Curve, line
 from recon.curves.files.projection import TYPE_COLORS
 from recon.curves.files.wireframe import Wireframe, from_curves, load
 from recon.errors import DataError
-from recon.files import write_text_atomically
-from recon.foreign import read_json, reading
+from recon.system.files import write_text_atomically
+from recon.system.foreign import read_json, reading
 
 SEGMENT_SHARE = 0.01
 """Longest segment on a bent curve, as a share of the wireframe's largest side; at least eight a piece."""

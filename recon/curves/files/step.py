@@ -11,8 +11,8 @@ import numpy as np
 from recon.curves.files.curve import Curve
 from recon.curves.files.occ import occ, write_step
 from recon.curves.files.wireframe import END_TOLERANCE, Wireframe
-from recon.files import whole
 from recon.geometry import Similarity
+from recon.system.files import whole
 
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "dm": 100.0, "um": 1e-3, "in": 25.4, "ft": 304.8, "km": 1e6}
 """STEP files are written in millimetres; a unit that is not known counts as one millimetre."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from recon.curves.files.projection import TYPE_COLORS, strokes
 from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera
-from recon.files import write_text_atomically
 from recon.surface.raycast import RayScene
+from recon.system.files import write_text_atomically
 
 
 def write_svg(wireframe: Wireframe, camera: Camera, surface: RayScene | None, path: Path, title: str) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from recon.curves.files.curve import Curve, read, to_json
 from recon.errors import DataError
-from recon.foreign import read_json, reading
 from recon.geometry import Similarity
+from recon.system.foreign import read_json, reading
 
 END_TOLERANCE = 1e-9
 """How exactly a curve's end is its vertex, relative to the largest coordinate (and to 1)."""
@@ -121,7 +121,7 @@ def save(wireframe: Wireframe, path: Path) -> None:
     Raises:
         ValueError: If curves do not end at their vertices.
     """
-    from recon.files import write_text_atomically
+    from recon.system.files import write_text_atomically
 
     broken = wireframe.problems()
     if broken:

@@ -15,8 +15,8 @@ from scipy.linalg import rq
 from recon.data.formats.base import Claim
 from recon.data.listing import IMAGE_SUFFIXES, Findings, Frame, FrameProblem, Intrinsics, Listing, natural_key
 from recon.errors import DataError
-from recon.foreign import load_npz
 from recon.geometry import Similarity
+from recon.system.foreign import load_npz
 
 FORMAT = "dtu"
 CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")

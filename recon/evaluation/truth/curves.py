@@ -13,8 +13,8 @@ import numpy as np
 
 from recon.curves.files.wireframe import Wireframe, load
 from recon.errors import DataError
-from recon.foreign import load_trimesh
 from recon.geometry import Similarity
+from recon.system.foreign import load_trimesh
 
 STEP_SUFFIXES = (".step", ".stp")
 SUFFIXES = (".yml", ".yaml", ".json", ".ply", *STEP_SUFFIXES)

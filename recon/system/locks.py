@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from recon.errors import UsageError
-from recon.files import remove_parts
+from recon.system.files import remove_parts
 
 RUN_LOCK = "run.lock"
 """The lock's file in a run's folder. It stays there: to delete it would let two processes hold two files of one name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.files import append_line, drop_records, new_folder, part_of, remove_parts, whole, write_text_atomically
+from recon.system.files import append_line, drop_records, new_folder, part_of, remove_parts, whole, write_text_atomically
 
 
 def contents(folder: Path) -> list[str]:
