@@ -75,7 +75,7 @@ class Run:
             self.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", step, str(error))
 
     def writing(self) -> AbstractContextManager[None]:
-        """Be the one process that trains this run and makes its results, while the context lasts (:func:`~recon.system.locks.sole_writer`)."""
+        """Be the one process that trains this run and makes its results, while it lasts (:func:`~recon.system.locks.sole_writer`)."""
         return sole_writer(self.folder)
 
 

@@ -138,6 +138,9 @@ def with_overrides(config: T, overrides: typing.Sequence[str]) -> T:
         if isinstance(value, str) and isinstance(node[keys[-1]], (int, float)):
             with contextlib.suppress(ValueError):  # from_dict then says what was expected
                 value = float(value)
+        # And "on", "off", "yes", "no" as truth values; a word is what is meant wherever a word stands now.
+        if isinstance(value, bool) and isinstance(node[keys[-1]], str):
+            value = text.strip()
         node[keys[-1]] = value
     return from_dict(type(config), data)
 

@@ -69,6 +69,13 @@ def test_bad_overrides_say_what_is_wrong(setting, says):
     assert says in str(error.value)
 
 
+@pytest.mark.parametrize("word", ["on", "off"])
+def test_words_that_yaml_takes_for_truth_values(word: str):
+    assert with_overrides(RunConfig(), [f"stereo.use={word}"]).stereo.use == word
+    assert with_overrides(RunConfig(), ["export.closed=no"]).export.closed == "no"
+    assert with_overrides(RunConfig(), ["data.use_masks=no"]).data.use_masks is False
+
+
 def test_every_number_of_a_preset_has_a_range():
     """So that a new setting is given one, or is said here to need none."""
     free = {"bounds", "frequencies", "trunk_frequencies"}
