@@ -11,7 +11,9 @@ _SHARE, _WEIGHT, _LENGTH, _COUNT = (0.0, 1.0), (0.0, 1e9), (1e-9, 1e3), (1, MANY
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     # data
-    "downscale": (1e-3, 1e4), "max_size": (1, 10**6), "holdout": (0, 10**6),
+    "downscale": (1e-3, 1e4), "max_size": (1, 10**6), "holdout": (0, 10**6), "DataConfig.scale": (1e-12, 1e12),
+    # depth first
+    "StereoConfig.pixels": (10**4, 10**9), "StereoConfig.weight": _WEIGHT,
     # fields
     "levels": (1, 32), "features": (1, 256), "grid_features": (1, 16), "log2_table_size": (2, 28), "base_resolution": (1, 2**16),
     "finest_resolution": (1, 2**16), "hidden": (1, 4096), "functions": (1, 10**8), "neighbors": (1, 64), "neurons": (1, 4096),
