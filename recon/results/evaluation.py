@@ -177,7 +177,8 @@ def summary_lines(results: dict[str, Any]) -> list[str]:
     images, silhouettes, surface = (results.get(k) for k in ("images", "silhouettes", "surface"))
     if images is not None:
         inside = "" if images["psnr_masked"] is None else f", inside the object {images['psnr_masked']:.2f} dB"
-        counted = f"{images['views']}" + (f" of {images['held_out']}" if images["held_out"] > images["views"] else "")
+        held_out = images.get("held_out", images["views"])  # results of earlier versions counted all
+        counted = f"{images['views']}" + (f" of {held_out}" if held_out > images["views"] else "")
         lines.append(f"held-out views ({counted}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
     if silhouettes is not None:
         lines.append(f"silhouettes: IoU {silhouettes['mean']:.4f} (worst view {silhouettes['least']:.4f})")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("viser", reason="the live viewer's extra [viewer] is not installed")
 import websockets
@@ -70,6 +71,8 @@ def test_a_broken_model_is_a_notice_and_the_page_lives(viewer: Viewer):
     method, told = viewer.painter.method, []
 
     class Broken:
+        device = torch.device("cpu")
+
         def render(self, rays) -> None:
             raise RuntimeError("not today")
 

@@ -31,6 +31,8 @@ class BallModel:
         turned: Give it other colours than the photographs show.
     """
 
+    device = torch.device("cpu")
+
     def __init__(self, turned: bool = False):
         self.phase = 2.0 if turned else 0.0
 

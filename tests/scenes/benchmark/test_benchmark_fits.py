@@ -158,7 +158,7 @@ def test_a_shape_has_its_figures_and_pictures(tmp_path: Path, monkeypatch):
     (job,) = plan(suite(tmp_path, {"sources": ["ball.obj"], "fields": ["rbfnet"], "params": 30_000, "set": [*TINY, "steps=60"]}))
     _prepare([job], tmp_path / "out")
     attempt = tmp_path / "attempt"
-    child.do_job(job_folder(tmp_path / "out", job) / "job.json", attempt)
+    child.do_job(job_folder(tmp_path / "out", job) / "job.json", attempt, "cpu")
     (run,) = attempt.glob("ball/fit-rbfnet/*")
     results = json.loads((run / "eval" / "results.json").read_text())
     assert 0 < results["iou_inside"] < 1

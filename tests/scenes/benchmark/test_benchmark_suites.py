@@ -78,7 +78,7 @@ def test_the_same_job_twice_is_one(tmp_path):
 def test_what_cannot_be_read_is_named(text, says, tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(DataError if text == "jobs: [" else UsageError) as error:  # what is not YAML at all is a damaged file
         read_suite(str(path))
     for word in (str(path), *says):
         assert word in str(error.value)
