@@ -10,6 +10,7 @@ from recon.cli.main import main
 from recon.config.values import RunConfig
 from recon.curves.files.polylines import write_parametric_edges
 from recon.curves.files.wireframe import save
+from recon.geometry import Similarity
 from recon.runs import create_run
 from tests.recon.curves.wireframes import box, camera
 
@@ -21,7 +22,17 @@ def run(tmp_path):
     views = [
         {"name": f"./train/r_{k}.png", "split": "train", "camera": camera((9.0, 8.0 - k, 7.0), (2.0, 1.5, 1.0)).to_json()} for k in range(2)
     ]
-    run = create_run(tmp_path / "runs", "box", RunConfig(method="nef"), {"source": "nowhere", "unit": "mm", "views": views})
+    identity = Similarity().to_json()
+    info = {
+        "name": "box",
+        "source": "nowhere",
+        "format": "test",
+        "background": "alpha",
+        "unit": "mm",
+        "world_from_scene": identity,
+        "views": views,
+    }
+    run = create_run(tmp_path / "runs", "box", RunConfig(method="nef"), info)
     run.exports.mkdir()
     save(wireframe, run.exports / "curves.json")
     return run

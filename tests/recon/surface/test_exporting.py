@@ -35,6 +35,8 @@ SETTINGS = ("export.texture_faces=2000", "export.texture_size=256", "export.reso
 class Ball(VolSDF):
     """As much of a model as export asks for, in formulas: the sphere of the tiny scene's photographs, in colours of its own."""
 
+    device = torch.device("cpu")  # pyright: ignore[reportAssignmentType]
+
     def __init__(self):
         torch.nn.Module.__init__(self)
         self.background = None
