@@ -15,8 +15,9 @@ NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
 
+# Two processes of one thread each, a file to each at a time: most of a test is not parallel in itself.
 test: setup
-	$(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .
