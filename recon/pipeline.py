@@ -86,8 +86,7 @@ def _reconstruct(
             render_orbit(run, method, frames=36, size=min(400, max(v.camera.width for v in scene.views)), reporter=reporter)
     except BaseException as error:
         run.ended_by(error, run.config.train.steps)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("stopped; what was trained is kept", f"recon resume {run.folder}") from error
+        _say_how_to_go_on(run, error)
         raise
     run.set_status("done", run.config.train.steps)
     return results
@@ -111,6 +110,7 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
         reporter.say(f"going on from step {resumed.step}")
     run.forget_metrics(after=resumed.step if resumed else 0)
     run.set_status("running", resumed.step if resumed else 0)
+    step = resumed.step if resumed else 0
     try:
         pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
         began = time.perf_counter()
@@ -118,13 +118,20 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
             train(run, method, pixels, resumed, reporter.training)
         else:
             _train_watched(run, method, pixels, resumed, reporter, watcher)
+        step = run.config.train.steps
+        reporter.say(f"trained {step} steps in {duration(time.perf_counter() - began)}")
+        return method
     except Interrupted:
         raise
     except BaseException as error:
-        run.ended_by(error, resumed.step if resumed else 0)
+        run.ended_by(error, step)
+        _say_how_to_go_on(run, error)
         raise
-    reporter.say(f"trained {run.config.train.steps} steps in {duration(time.perf_counter() - began)}")
-    return method
+
+
+def _say_how_to_go_on(run: Run, error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        raise Interrupted("stopped; what was trained is kept", f"recon resume {run.folder}") from error
 
 
 def _train_watched(
