@@ -67,7 +67,7 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
     info = run.scene_info()
     support = support_plane(method, settings, info, reporter)
     centers = camera_centers(info)
-    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), centers)
+    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), centers, support is not None)
     if ends is None and settings.closed == "no":
         raise UsageError("an open surface ends where stereo saw nothing, and this run has no stereo", "use --closed yes")
     mesh = surface(method, settings, reporter, support)

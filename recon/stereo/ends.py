@@ -87,14 +87,15 @@ def _without_bow_ties(mesh: Mesh) -> Mesh:
     return mesh
 
 
-def ends_of(run: Run, closed: Closed, scene_from_world: Similarity, eyes: np.ndarray) -> Ends | None:
+def ends_of(run: Run, closed: Closed, scene_from_world: Similarity, eyes: np.ndarray, stands: bool = False) -> Ends | None:
     """What a run's stereo says about where its surface ends; None where there was none.
 
     Args:
         run: Its ``exports/points.ply`` is read, if it was made by stereo.
-        closed: auto: open if all cameras stand on one side.
+        closed: auto: open if all cameras stand on one side, and it is no object that stands on something.
         scene_from_world: The run's.
         eyes: Camera centres, scene units. [V, 3]
+        stands: The object was cut off from what it stands on.
     """
     path = run.exports / "points.ply"
     if not kept(run) or not path.is_file():
@@ -106,7 +107,7 @@ def ends_of(run: Run, closed: Closed, scene_from_world: Similarity, eyes: np.nda
         return None
     away = eyes / np.linalg.norm(eyes, axis=1, keepdims=True)
     one_sided = float(np.linalg.norm(away.mean(0))) >= ONE_SIDE
-    is_open = one_sided if closed == "auto" else closed == "no"
+    is_open = one_sided and not stands if closed == "auto" else closed == "no"
     index = kernels.knn_index(torch.from_numpy(points))
     some = torch.from_numpy(points[:: max(1, len(points) // SAMPLE)])
     spacing = float(kernels.knn(index, some, 2)[1][:, 1].sqrt().median())  # the first is the point itself

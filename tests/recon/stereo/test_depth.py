@@ -289,6 +289,9 @@ def test_a_run_keeps_its_depth_and_its_surface_ends_where_it_was_seen(tmp_path, 
     assert ends.invented(ball) == pytest.approx(1 - len(trimmed.faces) / len(ball.faces), abs=0.1)
     assert ends.invented(trimmed) == 0.0
     assert (ends.seen(trimmed.vertices) >= 3).all()
+    standing = ends_of(run, "auto", scene.scene_from_world, eyes, stands=True)
+    assert standing is not None
+    assert not standing.open
     closed = ends_of(run, "yes", scene.scene_from_world, eyes)
     assert closed is not None
     assert not closed.open
