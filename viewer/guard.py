@@ -1,4 +1,4 @@
-"""Who may see the page: rules for one HTTP request head, and for the WebSocket frames that a browser sends.
+"""Who may see the page: rules for one HTTP request head, which :mod:`viewer.wire` has read.
 
 Nothing is served before the token, the Host and the Origin were checked. The token comes in the address that is printed (``/?token=...``);
 the page that answers sets a cookie and goes on to ``/``, so that the token does not stay in the address bar. Host is compared with the
@@ -27,9 +27,6 @@ MOST_HEAD_BYTES = 16 * 1024
 MOST_MESSAGE_BYTES = 1 << 20
 """Of one message from a browser: cameras, clicks and numbers take hundreds of bytes; nothing is uploaded."""
 
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-_TARGET = re.compile(r"/[\x21-\x7e]*")
-
 
 class Refused(Exception):
     """A request that is not served.
@@ -46,7 +43,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """A parsed request head.
+    """What somebody asks for.
 
     Attributes:
         target: Path and query as sent.
@@ -109,36 +106,6 @@ def make_access(host: str, port: int, token: str | None) -> Access:
     if everywhere:
         names = LOOPBACK_NAMES | {socket.gethostname().lower()}
     return Access(token or secrets.token_urlsafe(24), names, everywhere, f"formfield-{port}")
-
-
-def parse_head(data: bytes) -> Head:
-    """Parse a request head that ends with an empty line.
-
-    Raises:
-        Refused: If it is not a plain GET without body.
-    """
-    try:
-        lines = data.decode("ascii").split("\r\n")
-    except UnicodeDecodeError as error:
-        raise Refused(400, "the request is not plain ASCII") from error
-    parts = lines[0].split(" ")
-    if len(parts) != 3 or parts[2] != "HTTP/1.1":
-        raise Refused(400, "not an HTTP/1.1 request")
-    if parts[0] != "GET":
-        raise Refused(405, "only GET is served")
-    if not _TARGET.fullmatch(parts[1]):
-        raise Refused(400, "not a path of this server")
-    headers: dict[str, str] = {}
-    for line in lines[1:]:
-        if not line:
-            continue
-        match = _HEADER.fullmatch(line)
-        if match is None or match[1].lower() in headers:
-            raise Refused(400, "a header is malformed or given twice")
-        headers[match[1].lower()] = match[2].strip()
-    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        raise Refused(413, "requests with a body are not served")
-    return Head(parts[1], headers)
 
 
 def check(head: Head, access: Access) -> bool:
@@ -206,53 +173,3 @@ def _cookie(head: Head, name: str) -> str:
     except CookieError:
         return ""
     return jar[name].value if name in jar else ""
-
-
-class FrameLimit:
-    """Follows the WebSocket frames of one direction in a stream of bytes, without copying them.
-
-    Args:
-        most: Bytes of one message, all its fragments together.
-    """
-
-    def __init__(self, most: int = MOST_MESSAGE_BYTES):
-        self._most = most
-        self._header = b""
-        self._left = 0
-        self._message = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            Refused: 413 as soon as a header announces too much, or 400 if a frame is not masked as a browser's must be.
-        """
-        at = 0
-        while at < len(data):
-            if self._left:
-                taken = min(self._left, len(data) - at)
-                self._left -= taken
-                at += taken
-                continue
-            self._header += data[at : at + 1]
-            at += 1
-            self._try_header()
-
-    def _try_header(self) -> None:
-        h = self._header
-        if len(h) < 2:
-            return
-        short = h[1] & 0x7F
-        extended = {126: 2, 127: 8}.get(short, 0)
-        if len(h) < 2 + extended:
-            return
-        if not h[1] & 0x80:
-            raise Refused(400, "frames of a browser are masked")
-        size = int.from_bytes(h[2 : 2 + extended], "big") if extended else short
-        is_control = bool(h[0] & 0x08)
-        self._message += 0 if is_control else size
-        if size > self._most or self._message > self._most:
-            raise Refused(413, "the message is too large")
-        if h[0] & 0x80 and not is_control:
-            self._message = 0
-        self._header, self._left = b"", size + 4  # the mask and the payload

@@ -9,8 +9,14 @@ import logging
 import threading
 from dataclasses import dataclass, field
 
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
+from websockets.typing import Subprotocol
+
 from recon.errors import CapabilityError, UsageError
-from viewer.guard import MOST_HEAD_BYTES, Access, FrameLimit, Head, Refused, check, parse_head
+from viewer.guard import MOST_HEAD_BYTES, Access, Head, Refused, check
+from viewer.wire import Visitor
 
 SECRET_HEADER = "x-formfield-secret"
 HEAD_SECONDS = 10.0
@@ -20,10 +26,12 @@ MOST_WAITING = 64
 MOST_VISITS = 64
 """Connections that have shown it."""
 PORT_TRIES = 20
+INNER_QUEUE = 2
+"""Messages of the viewer's server that wait for a slow page before the server has to wait: pictures and meshes, some megabytes each."""
+INNER_CLOSE_SECONDS = 2.0
+"""How long the viewer's server may take to say goodbye to a visitor who left."""
 
 _ICON = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1l6 3.5v7L8 15l-6-3.5v-7z" fill="#36c"/></svg>'
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
-_REASONS |= {413: "Content Too Large", 502: "Bad Gateway", 503: "Service Unavailable"}
 
 
 def content_policy(nonce: str) -> str:
@@ -44,13 +52,17 @@ _LOGIN_PAGE = b"<!doctype html><meta charset=utf-8><meta http-equiv=refresh cont
 _log = logging.getLogger(__name__)
 
 
-def _safe_headers(policy: str) -> str:
-    return (
-        f"Content-Security-Policy: {policy}\r\n"
-        "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n"
-        "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n"
-        "Permissions-Policy: camera=(), microphone=(), geolocation=(), usb=(), serial=()\r\nConnection: close\r\n"
-    )
+def _safe_headers(policy: str) -> dict[str, str]:
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), usb=(), serial=()",
+    }
 
 
 _NO_SCRIPTS = _safe_headers("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
@@ -111,7 +123,7 @@ class Proxy:
             assert task is not None
             tasks.add(task)
             try:
-                await self._connection(reader, writer)
+                await self._connection(Visitor(reader, writer))
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 _log.debug("connection lost: %s", error)
             except asyncio.CancelledError:
@@ -129,22 +141,22 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connection(self, visitor: Visitor) -> None:
         try:
-            head = parse_head(await self._asked(reader))
+            head = visitor.head(await self._asked(visitor.reader))
             if not check(head, self.access):
-                await self._login(writer)
+                await self._login(visitor)
                 return
             if self._visits >= MOST_VISITS:
                 raise Refused(503, "too many connections")
             self._visits += 1
             try:
-                await self._visit(head, reader, writer)
+                await self._visit(head, visitor)
             finally:
                 self._visits -= 1
         except Refused as refusal:
             _log.info("refused (%d): %s", refusal.status, refusal.reason)
-            await _answer(writer, refusal.status, "text/plain; charset=utf-8", refusal.reason.encode())
+            await visitor.answer(refusal.status, "text/plain; charset=utf-8", refusal.reason.encode(), _NO_SCRIPTS)
 
     async def _asked(self, reader: asyncio.StreamReader) -> bytes:
         """The head of a request. Who has not asked yet may be anybody: the one who has waited longest makes room for a newer one."""
@@ -164,69 +176,74 @@ class Proxy:
         finally:
             self._waiting.pop(task, None)
 
-    async def _visit(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _visit(self, head: Head, visitor: Visitor) -> None:
         """Answer a request that may be answered."""
         if head.is_upgrade:
-            await self._websocket(head, reader, writer)
+            await self._websocket(head, visitor)
         elif head.path == "/favicon.ico":
             # Every browser asks for it by itself, some time after the page; viser has none, and a refusal is an error on the page.
-            await _answer(writer, 200, "image/svg+xml", _ICON)
+            await visitor.answer(200, "image/svg+xml", _ICON, _NO_SCRIPTS)
         elif head.path in ("/", "/index.html"):
             zipped = "gzip" in head.headers.get("accept-encoding", "")
             body = await asyncio.to_thread(gzip.compress, self.page, 6) if zipped else self.page
-            more = "Content-Encoding: gzip\r\n" if zipped else ""
-            await _answer(writer, 200, "text/html; charset=utf-8", body, more, _safe_headers(content_policy(self.nonce)))
+            more = {"Content-Encoding": "gzip"} if zipped else {}
+            await visitor.answer(200, "text/html; charset=utf-8", body, more | _safe_headers(content_policy(self.nonce)))
         else:
             raise Refused(404, "no such page")
 
-    async def _login(self, writer: asyncio.StreamWriter) -> None:
+    async def _login(self, visitor: Visitor) -> None:
         # A page that goes on by itself, not a redirect: a strict cookie is not sent on redirects that began on another site.
-        cookie = f"Set-Cookie: {self.access.cookie}={self.access.cookie_value}; HttpOnly; SameSite=Strict; Path=/\r\n"
-        await _answer(writer, 200, "text/html; charset=utf-8", _LOGIN_PAGE, cookie)
+        cookie = {"Set-Cookie": f"{self.access.cookie}={self.access.cookie_value}; HttpOnly; SameSite=Strict; Path=/"}
+        await visitor.answer(200, "text/html; charset=utf-8", _LOGIN_PAGE, cookie | _NO_SCRIPTS)
 
-    async def _websocket(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner = await self._inner()
-        request = ["GET / HTTP/1.1", f"Host: 127.0.0.1:{self.inner_port}", "Upgrade: websocket", "Connection: Upgrade"]
-        request += [
-            f"{n}: {head.headers[n]}" for n in ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol") if n in head.headers
-        ]
-        inner[1].write(("\r\n".join([*request, f"{SECRET_HEADER}: {self.secret}"]) + "\r\n\r\n").encode())
-        directions = [
-            asyncio.create_task(_copy(inner[0], writer)),
-            asyncio.create_task(_copy(reader, inner[1], FrameLimit())),
-        ]
-        try:
-            done, _ = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if isinstance(error, Refused):
-                    _log.info("connection closed: %s", error.reason)
-        finally:
-            for task in directions:
-                task.cancel()
-            await asyncio.gather(*directions, return_exceptions=True)
-            inner[1].close()
+    async def _websocket(self, head: Head, visitor: Visitor) -> None:
+        """Pass messages on in both directions until one side ends."""
+        inner = await self._inner(head)
+        async with inner:
+            await visitor.accept()
+            directions = [asyncio.create_task(_to_page(inner, visitor)), asyncio.create_task(_from_page(visitor, inner))]
+            try:
+                await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in directions:
+                    task.cancel()
+                for error in await asyncio.gather(*directions, return_exceptions=True):
+                    if isinstance(error, Exception):
+                        _log.debug("connection lost: %s", error)
 
-    async def _inner(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _inner(self, head: Head) -> ClientConnection:
+        offered = [Subprotocol(p.strip()) for p in head.headers.get("sec-websocket-protocol", "").split(",") if p.strip()]
         try:
-            return await asyncio.open_connection("127.0.0.1", self.inner_port, limit=1 << 18)
-        except OSError as error:
+            return await connect(
+                f"ws://127.0.0.1:{self.inner_port}/",
+                subprotocols=offered or None,
+                additional_headers={SECRET_HEADER: self.secret},
+                proxy=None,
+                compression=None,
+                max_size=None,
+                max_queue=INNER_QUEUE,
+                ping_interval=None,  # viser asks, and its own loopback does not get lost
+                close_timeout=INNER_CLOSE_SECONDS,
+            )
+        except (OSError, WebSocketException) as error:
             raise Refused(502, "the viewer is not running any more") from error
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, limit: FrameLimit | None = None) -> None:
-    """Copy until the end; at most 256 KiB wait in memory."""
-    while data := await source.read(1 << 16):
-        if limit is not None:
-            limit.feed(data)
-        target.write(data)
-        await target.drain()
+async def _to_page(inner: ClientConnection, visitor: Visitor) -> None:
+    try:
+        while True:
+            await visitor.send(await inner.recv(decode=False))
+    except ConnectionClosed as closed:
+        said = closed.rcvd
+        if said is None or said.code == CloseCode.NO_STATUS_RCVD:
+            await visitor.close(CloseCode.GOING_AWAY, "")
+        else:
+            await visitor.close(said.code, said.reason)
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, kind: str, body: bytes, more: str = "", safe: str = _NO_SCRIPTS) -> None:
-    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}{safe}\r\n"
-    writer.write(head.encode() + body)
-    await writer.drain()
+async def _from_page(visitor: Visitor, inner: ClientConnection) -> None:
+    async for message in visitor.messages():
+        await inner.send(message)
 
 
 def listen(host: str, port: int | None, first_port: int = 8080) -> tuple[list, int]:
