@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName, Unit
+from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MeshFormat, MethodName, PresetName, Unit
 from recon.errors import UsageError
 from recon.photos.options import USUAL, PhotoOptions
 
@@ -245,14 +245,19 @@ class Render:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a run's mesh (.glb with texture, .obj, .ply, .stl), its curves, its cameras, or points by stereo (.ply), in world units."""
+    """Write a run's mesh (.glb and .obj with texture, .ply, .stl, .3mf), its curves, its cameras, or points by stereo (.ply)."""
 
     run: tyro.conf.Positional[Path]
     """A run folder."""
     what: tyro.conf.Positional[Literal["mesh", "cameras", "curves", "points"]] = "mesh"
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
-    formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
-    """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+    formats: tyro.conf.UseAppendAction[tuple[tuple[MeshFormat | CurveFormat, ...], ...]] = ()
+    """Of the mesh: glb (for the web), obj, ply, stl, 3mf (for printing, with units); default: all but 3mf. Of the curves: json, edges
+    (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+    out: Path | None = None
+    """Folder to write to; default: the run's exports."""
+    overwrite: bool = False
+    """Also over a mesh that was made from more steps, or at a higher resolution."""
     device: Device = "auto"
 
 
