@@ -91,11 +91,11 @@ def reconstruct(command: Reconstruct) -> None:
         data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device)
+        run = pipeline.start(scene, data, config, command.train.out, device, command.train.name)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views)
     print_results(run.folder, results)
 
 
@@ -107,7 +107,7 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
 
     page = command.page
     with opened(data_subject(scene, run.scene_info()["source"], run), page.host, page.port, page.token, reporter) as viewer:
-        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views or None)
+        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views)
         print_results(run.folder, results)
         wait(reporter)
 
@@ -123,7 +123,7 @@ def train(command: Train) -> None:
         data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device)
+        run = pipeline.start(scene, data, config, command.train.out, device, command.train.name)
         pipeline.fit(run, scene, reporter)
     print(run.folder)
 
@@ -167,7 +167,7 @@ def resume(command: Resume) -> None:
         run = open_run(command.run, placed(command.device, reporter))
         source = run.scene_info()["source"]
         scene, truth = open_data(source, run.config), open_truth(source, command.truth)
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views)
     print_results(run.folder, results)
 
 
@@ -196,12 +196,16 @@ def evaluate(command: Evaluate) -> None:
         source = run.scene_info()["source"]
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
         results = pipeline.evaluate(
-            run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, command.eval_views or None
+            run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, _most_views(run, command.eval_views)
         )
     if command.json:
         print(json.dumps(results, indent=1))
     else:
         print_results(run.folder, results)
+
+
+def _most_views(run: Run, asked: int | None) -> int | None:
+    return (run.config.results.eval_views if asked is None else asked) or None
 
 
 def render(command: Render) -> None:

@@ -13,7 +13,7 @@ import tyro
 
 MethodName = Literal["volsdf", "radiance", "nef"]
 FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
-PresetName = Literal["fast", "balanced", "paper"]
+PresetName = Literal["draft", "fast", "balanced", "paper"]
 CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
 TextureSource = Literal["field", "photographs"]
 Unit = Literal["mm", "cm", "dm", "m", "km", "um", "in", "ft"]
@@ -336,6 +336,18 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class ResultsConfig:
+    """What is made of a run beside its surface or curves."""
+
+    eval_views: int = 50
+    """Compare with at most so many of the held-out photographs; 0: with all."""
+    turn_frames: int = 36
+    """Pictures of the turntable."""
+    turn_size: int = 400
+    """Their longer side, pixels."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run's result, beside the data."""
 
@@ -356,3 +368,4 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
     stereo: StereoConfig = StereoConfig()
     export: ExportConfig = ExportConfig()
+    results: ResultsConfig = ResultsConfig()
