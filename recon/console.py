@@ -32,13 +32,25 @@ def duration(seconds: float) -> str:
     return f"{s // 3600} h {s % 3600 // 60:02d} min"
 
 
-def describe_training(p: TrainProgress) -> str:
-    """One line of figures: step, loss terms, PSNR, speeds, time left."""
+def describe_training(p: TrainProgress, after_share: float = 0.0) -> str:
+    """One line of figures: step, loss terms, PSNR, speeds, time left.
+
+    Args:
+        p: What was measured.
+        after_share: Time of what follows training as a share of training's (:func:`recon.config.timing.after_share`).
+    """
     terms = " ".join(f"{name} {value:.4g}" for name, value in p.terms.items())
     return (
         f"step {p.step}/{p.steps}  {terms}  PSNR {p.psnr:.2f} dB  {p.rays_per_second / 1e3:.1f} k rays/s  "
-        f"{p.samples_per_second / 1e3:.0f} k samples/s  ETA {duration(p.seconds_left)}"
+        f"{p.samples_per_second / 1e3:.0f} k samples/s  ETA {_left(p, after_share)}"
     )
+
+
+def _left(p: TrainProgress, after_share: float) -> str:
+    if after_share <= 0.0:
+        return duration(p.seconds_left)
+    after = after_share * p.seconds_left * p.steps / max(p.steps - p.step, 1) if p.step < p.steps else 0.0
+    return f"{duration(p.seconds_left)} of training, {duration(p.seconds_left + after)} in all"
 
 
 class Terminal(Console):
@@ -68,6 +80,8 @@ class Reporter:
         )
         self._task: TaskID | None = None
         self._last = 0.0
+        self.after_share = 0.0
+        """What follows training, as a share of training's time; whoever makes more than a model says so."""
 
     def __enter__(self) -> Reporter:
         if self.live:
@@ -96,7 +110,7 @@ class Reporter:
             self.console = self._bar.live.console = Console(file=io.StringIO())
 
     def training(self, progress: TrainProgress) -> None:
-        self.progress("train", progress.step / progress.steps, describe_training(progress))
+        self.progress("train", progress.step / progress.steps, describe_training(progress, self.after_share))
 
     def progress(self, stage: str, share: float, text: str) -> None:
         """Progress of a stage, share in [0, 1]."""

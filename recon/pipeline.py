@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from recon.checkpoint import Checkpoint, load_checkpoint
+from recon.config.timing import after_share, first_line
 from recon.config.values import RunConfig
 from recon.console import Reporter, duration
 from recon.data.scene import Scene
@@ -23,7 +24,7 @@ from recon.runs import Run, create_run
 from recon.train import TRAINER_NUMBERS, Progress, Watcher, train
 
 
-def start(scene: Scene, source: str, config: RunConfig, out: Path, device: str = "cpu") -> Run:
+def start(scene: Scene, source: str, config: RunConfig, out: Path, device: str = "cpu", name: str | None = None) -> Run:
     """Make the run folder.
 
     Args:
@@ -32,6 +33,9 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path, device: str =
         config: The run's configuration.
         out: Folder of all runs.
         device: Where it is computed.
+        name: Of its folder; None: the time.
+    Raises:
+        UsageError: If the name cannot be a folder's, or is taken.
     """
     path = source if source.startswith("scenes:") else str(Path(source).resolve())
     info = {
@@ -45,7 +49,7 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path, device: str =
         "notes": list(scene.notes),
         "warnings": list(scene.warnings),
     }
-    return create_run(out, scene.name, config, info, device)
+    return create_run(out, scene.name, config, info, device, name)
 
 
 def reconstruct(
@@ -66,7 +70,7 @@ def reconstruct(
         reporter: Where progress goes.
         pictures: Make the preview and the turntable too; batch evaluation does without.
         watcher: The live viewer, if there is one.
-        most_views: Compare with at most so many held-out photographs; None: with all.
+        most_views: Compare with at most so many held-out photographs, 0: with all; None: as configured.
     Returns:
         The contents of ``eval/results.json``.
     """
@@ -77,13 +81,17 @@ def reconstruct(
 def _reconstruct(
     run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool, watcher: Watcher | None, most_views: int | None
 ) -> dict[str, Any]:
+    reporter.say(first_line(run.config.method, run.config.preset))
+    reporter.after_share = after_share(run.config.method, run.config.preset)
     method = fit(run, scene, reporter, watcher)
     try:
         method.finish(run, scene, reporter)
-        results = evaluate(run, method, scene, truth, reporter, most_views=most_views)
+        most = run.config.results.eval_views if most_views is None else most_views
+        results = evaluate(run, method, scene, truth, reporter, most_views=most or None)
         if pictures:
             preview(run, method, scene, reporter)
-            render_orbit(run, method, frames=36, size=min(400, max(v.camera.width for v in scene.views)), reporter=reporter)
+            size = min(run.config.results.turn_size, max(v.camera.width for v in scene.views))
+            render_orbit(run, method, frames=run.config.results.turn_frames, size=size, reporter=reporter)
     except BaseException as error:
         run.ended_by(error, run.config.train.steps)
         _say_how_to_go_on(run, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import secrets
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
 from recon.data.scene import Camera
-from recon.errors import DataError
+from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from recon.system.files import append_line, drop_records, new_folder, write_text_atomically
 from recon.system.foreign import read_object, reading
@@ -122,10 +123,18 @@ def read_status(folder: Path) -> tuple[str, int]:
     return status["state"], status["step"]
 
 
-def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any], device: str = "cpu") -> Run:
-    """Make a new run folder ``out/<scene>/<method>-<field>/<UTC>-<hex>`` and write what it is made of."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = out / scene_name / f"{config.method}-{config.field}" / f"{stamp}-{secrets.token_hex(2)}"
+def create_run(
+    out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any], device: str = "cpu", name: str | None = None
+) -> Run:
+    """Make a new run folder ``out/<scene>/<method>-<field>/<name>`` and write what it is made of; without a name it is ``<UTC>-<hex>``.
+
+    Raises:
+        UsageError: If the name cannot be a folder's, or a run has it.
+    """
+    stamp = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(2)}"
+    folder = out / scene_name / f"{config.method}-{config.field}" / (stamp if name is None else checked_name(name))
+    if folder.exists():
+        raise UsageError(f"{folder}: there is a run of this name", "give another --name, or go on with it: recon resume RUN")
     run = Run(folder, config, device)
     with new_folder(folder):
         save_config(config, folder / "config.yaml")
@@ -133,6 +142,17 @@ def create_run(out: Path, scene_name: str, config: RunConfig, scene_info: dict[s
         write_text_atomically(folder / "env.json", json.dumps(environment(device), indent=1))
         run.set_status("running", 0)
     return run
+
+
+def checked_name(name: str) -> str:
+    """A run's name, if it can be a folder's on every system and means no other run.
+
+    Raises:
+        UsageError: If not.
+    """
+    if not re.fullmatch(r"[\w][\w. +=@-]{0,99}", name) or name.endswith((".", " ")) or name == "latest":
+        raise UsageError(f"--name {name!r} cannot be a run's name", "letters, digits, and . _ - + = @ inside; up to 100; not latest")
+    return name
 
 
 def open_run(folder: Path, device: str = "cpu") -> Run:

@@ -30,7 +30,7 @@ def build(entry: Entry, folder: Path) -> Solid:
     shape = PARTS[entry.name]()
     solid, _ = solid_from_shape(shape, f"scenes:{entry.name}")
     step = folder / "part.step"
-    write_step(step, shape)
+    write_step(step, shape, product=entry.name)
     # the writer's clock is left out, so that building again changes nothing
     step.write_text(
         re.sub(r"'\d{4}-\d\d-\d\dT[\d:]+'", "'2026-01-01T00:00:00'", step.read_text(encoding="utf-8"), count=1), encoding="utf-8"

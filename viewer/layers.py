@@ -153,7 +153,7 @@ class Layers:
         self.present.add("points")
 
     def mesh(self, path: Path) -> None:
-        """The exported .glb itself, as it is; other files with their vertex colours."""
+        """The exported .glb itself, as it is, put back to its place in the world; other files with their vertex colours."""
         is_glb = path.suffix.lower() == ".glb"
         data = path.read_bytes() if is_glb else glb_bytes(read_surface(path))
         s, file = self._from_world, world_from_gltf(path) if is_glb else Similarity()
@@ -162,7 +162,7 @@ class Layers:
             data,
             scale=s.scale * file.scale,
             wxyz=quaternion(s.rotation @ file.rotation),
-            position=s.translation,
+            position=s.apply(file.translation),
             cast_shadow=False,
             receive_shadow=False,
         )

@@ -14,6 +14,7 @@ from recon.config.values import CurveFormat
 from recon.errors import DataError
 from recon.model import METHODS
 from recon.opening import open_data
+from recon.results.better import refuse_worse
 from recon.results.cameras import export_cameras
 from recon.results.mesh import export_curves_again, export_mesh
 from viewer.jobs import PageReporter
@@ -99,6 +100,7 @@ class ExportPanel:
                     return f"wrote {export_cameras(self._run, scene, reporter)}"
                 if what == "curves":
                     return "wrote " + ", ".join(str(p) for p in export_curves_again(self._run, formats, reporter))
+                refuse_worse(self._run, settings, self._run.exports)
                 data = self._viewer.subject.data
                 photographs = () if data is None else data.split("train")
                 if export_mesh(self._run, pipeline.load_surface(self._run, reporter), settings, reporter, photographs).faces == 0:

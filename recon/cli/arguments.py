@@ -10,7 +10,8 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MethodName, PresetName, Unit
+from recon.config.timing import preset_help
+from recon.config.values import CurveFormat, DataConfig, ExportConfig, FieldName, MeshFormat, MethodName, PresetName, Unit
 from recon.errors import UsageError
 from recon.photos.options import USUAL, PhotoOptions
 
@@ -44,10 +45,11 @@ class TrainOptions:
     """How the function is represented: hashgrid (fast; the default), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian
     neurons over a grid), or mlp (the method's own 8 x 256 network, very slow on a CPU; the default of nef and
     volsdf with the preset paper)."""
-    preset: PresetName = "fast"
-    """fast: about 5 minutes on two cores; balanced: about 20; paper: the published settings, hours."""
+    preset: Annotated[PresetName, tyro.conf.arg(help=preset_help())] = "fast"
     out: Path = Path("runs")
     """Where run folders are made."""
+    name: str | None = None
+    """Name of the run's folder; default: the time. Commands take it for RUN wherever OUT is runs."""
     seed: int = 0
     """Everything random follows from it."""
     device: Device = "auto"
@@ -120,8 +122,8 @@ class Reconstruct:
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units; built-in scenes bring their own."""
-    eval_views: int = 50
-    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
+    eval_views: int | None = None
+    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all. Default: 50, of a draft 4."""
     view: bool = False
     """Watch it in the browser while it trains; the page stays open at the end, until Ctrl-C (needs the extra [viewer])."""
     page: tyro.conf.OmitArgPrefixes[PageOptions] = PageOptions()
@@ -186,8 +188,8 @@ class Resume:
     """A run folder."""
     truth: Path | None = None
     """Mesh, curves or a folder of both to compare the result with, in world units."""
-    eval_views: int = 50
-    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
+    eval_views: int | None = None
+    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all. Default: 50, of a draft 4."""
     device: Device = "auto"
 
 
@@ -205,8 +207,8 @@ class Evaluate:
     cull: Literal["none", "neus", "monosdf", "2dgs"] | None = None
     """Against a DTU scan: first cut off what lies outside of the masks, grown as these do (50, 12, 24 pixels of 1600). Default: none if
     the run used masks, else neus."""
-    eval_views: int = 50
-    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all."""
+    eval_views: int | None = None
+    """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all. Default: 50, of a draft 4."""
     device: Device = "auto"
     json: bool = False
     """Print the results as JSON."""
@@ -245,14 +247,19 @@ class Render:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a run's mesh (.glb with texture, .obj, .ply, .stl), its curves, its cameras, or points by stereo (.ply), in world units."""
+    """Write a run's mesh (.glb and .obj with texture, .ply, .stl, .3mf), its curves, its cameras, or points by stereo (.ply)."""
 
     run: tyro.conf.Positional[Path]
     """A run folder."""
     what: tyro.conf.Positional[Literal["mesh", "cameras", "curves", "points"]] = "mesh"
     mesh: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
-    formats: tyro.conf.UseAppendAction[tuple[tuple[CurveFormat, ...], ...]] = ()
-    """Of the curves: json, edges (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+    formats: tyro.conf.UseAppendAction[tuple[tuple[MeshFormat | CurveFormat, ...], ...]] = ()
+    """Of the mesh: glb (for the web), obj, ply, stl, 3mf (for printing, with units); default: all but 3mf. Of the curves: json, edges
+    (EMAP's parametric_edges.json), obj, ply, svg, dxf, step; default: all whose packages are installed."""
+    out: Path | None = None
+    """Folder to write to; default: the run's exports."""
+    overwrite: bool = False
+    """Also over a mesh that was made from more steps, or at a higher resolution."""
     device: Device = "auto"
 
 

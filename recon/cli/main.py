@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from recon import __version__
 from recon.cli.arguments import (
@@ -31,7 +31,7 @@ from recon.cli.arguments import (
 from recon.cli.configuration import completed, parsed, run_config
 from recon.cli.exit_codes import errors_as_exit_codes
 from recon.cli.words import prepared
-from recon.config.values import CurveFormat, RunConfig
+from recon.config.values import CurveFormat, MeshFormat, RunConfig
 from recon.errors import ReconError, UsageError
 from recon.opening import open_data, open_truth, with_cameras
 from recon.system.text import printable
@@ -91,11 +91,11 @@ def reconstruct(command: Reconstruct) -> None:
         data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device)
+        run = pipeline.start(scene, data, config, command.train.out, device, command.train.name)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views)
     print_results(run.folder, results)
 
 
@@ -107,7 +107,7 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
 
     page = command.page
     with opened(data_subject(scene, run.scene_info()["source"], run), page.host, page.port, page.token, reporter) as viewer:
-        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views or None)
+        results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views)
         print_results(run.folder, results)
         wait(reporter)
 
@@ -123,7 +123,7 @@ def train(command: Train) -> None:
         data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
         scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
         describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device)
+        run = pipeline.start(scene, data, config, command.train.out, device, command.train.name)
         pipeline.fit(run, scene, reporter)
     print(run.folder)
 
@@ -167,7 +167,7 @@ def resume(command: Resume) -> None:
         run = open_run(command.run, placed(command.device, reporter))
         source = run.scene_info()["source"]
         scene, truth = open_data(source, run.config), open_truth(source, command.truth)
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views)
     print_results(run.folder, results)
 
 
@@ -196,12 +196,16 @@ def evaluate(command: Evaluate) -> None:
         source = run.scene_info()["source"]
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
         results = pipeline.evaluate(
-            run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, command.eval_views or None
+            run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, _most_views(run, command.eval_views)
         )
     if command.json:
         print(json.dumps(results, indent=1))
     else:
         print_results(run.folder, results)
+
+
+def _most_views(run: Run, asked: int | None) -> int | None:
+    return (run.config.results.eval_views if asked is None else asked) or None
 
 
 def render(command: Render) -> None:
@@ -233,35 +237,38 @@ def render(command: Render) -> None:
 def export(command: Export) -> None:
     from recon import pipeline
     from recon.console import Reporter
+    from recon.results.better import refuse_worse
     from recon.results.cameras import export_cameras
-    from recon.results.mesh import export_curves_again, export_mesh
+    from recon.results.mesh import USUAL, export_curves_again, export_mesh
     from recon.runs import open_run
 
     run = open_run(command.run)
-    formats: tuple[CurveFormat, ...] = flat(command.formats)
-    if formats and command.what != "curves":
-        raise UsageError(
-            f"--formats are those of the curves; the {command.what} come in all of theirs", "recon export RUN curves --formats"
-        )
+    known = {"mesh": get_args(MeshFormat), "curves": get_args(CurveFormat)}.get(command.what, ())
+    formats: tuple[Any, ...] = flat(command.formats)
+    if wrong := [f for f in formats if f not in known]:
+        raise UsageError(f"the {command.what} cannot be written as {', '.join(wrong)}", f"formats: {', '.join(known) or 'only its own'}")
     with Reporter() as reporter:
         if command.what == "cameras":
-            print(export_cameras(run, open_data(run.scene_info()["source"], run.config), reporter))
+            print(export_cameras(run, open_data(run.scene_info()["source"], run.config), reporter, command.out))
             return
         if command.what == "points":
             from recon.stereo.known import export_points
 
-            print(export_points(run, open_data(run.scene_info()["source"], run.config), reporter))
+            print(export_points(run, open_data(run.scene_info()["source"], run.config), reporter, command.out))
             return
         if command.what == "curves":
-            for path in export_curves_again(run, formats or None, reporter):
+            for path in export_curves_again(run, formats or None, reporter, command.out):
                 print(path)
             return
-        settings = command.mesh
+        settings, folder = command.mesh, command.out or run.exports
+        if not command.overwrite:
+            refuse_worse(run, settings, folder)
         run = open_run(command.run, placed(command.device, reporter))
         source = run.scene_info()["source"]
         photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
-        export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter, photographs)
-    for path in sorted(run.exports.glob("mesh.*")):
+        surface, formats = pipeline.load_surface(run, reporter), formats or USUAL
+        export_mesh(run, surface, settings, reporter, photographs, folder=folder, formats=formats)
+    for path in sorted(p for p in folder.glob("mesh.*") if p.suffix[1:] in (*formats, "mtl" if "obj" in formats else "")):
         print(path)
 
 

@@ -16,11 +16,12 @@ OF_RUNS = ("resume", "evaluate", "render", "export", "swap", "view", "compare")
 
 
 def prepared(words: Sequence[str], commands: Sequence[str]) -> list[str]:
-    """The words to parse: without any, those that ask for help; ``latest`` is the run that was started last (``OUT/latest``: in OUT).
+    """The words to parse: without any, those that ask for help. Of the commands about runs ``latest`` is the run that was started last, and a
+    name that was given by ``--name`` is that run's folder (``OUT/latest``, ``OUT/NAME``: in OUT).
 
     Raises:
         UsageError: If the first word is no command, with the one that was meant.
-        DataError: If there is no latest run.
+        DataError: If there is no latest run, or several have that name.
     """
     if not words:
         return ["--help"]
@@ -33,7 +34,7 @@ def prepared(words: Sequence[str], commands: Sequence[str]) -> list[str]:
         for i, word in enumerate(rest):
             if word.startswith("-"):
                 break
-            rest[i] = str(latest_run(Path(word).parent if Path(word).parent.name else OUT)) if _means_latest(word) else word
+            rest[i] = _run_of(word)
     return [first, *rest]
 
 
@@ -43,11 +44,21 @@ def latest_run(out: Path) -> Path:
     Raises:
         DataError: If there is none.
     """
-    runs = [config.parent for name in ("config.yaml", "fit.yaml") for config in out.glob(f"*/*/*/{name}")]
+    runs = [config for name in ("config.yaml", "fit.yaml") for config in out.glob(f"*/*/*/{name}")]
     if not runs:
         raise DataError(f"{out}: there is no run yet, so none is the latest", hint="recon reconstruct DATA makes one")
-    return max(runs, key=lambda run: (run.name, str(run)))
+    return max(runs, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent  # written once, when a run is made
 
 
-def _means_latest(word: str) -> bool:
-    return Path(word).name == LATEST and not Path(word).exists()
+def _run_of(word: str) -> str:
+    """The folder that a word names; the word itself if it is no name."""
+    path = Path(word)
+    out = path.parent if path.parent.name else OUT
+    if path.exists() or not path.name:
+        return word
+    if path.name == LATEST:
+        return str(latest_run(out))
+    named = sorted(run for run in out.glob("*/*/*") if run.name == path.name)
+    if len(named) > 1:
+        raise DataError(f"{word}: {len(named)} runs have this name", [str(run) for run in named], "give the folder of one of them")
+    return str(named[0]) if named else word

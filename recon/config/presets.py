@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from recon.config.values import DataConfig, FieldName, MethodName, MLPConfig, PresetName, RunConfig
+from recon.config.values import DataConfig, FieldName, MethodName, MLPConfig, PresetName, ResultsConfig, RunConfig
 from recon.errors import UsageError
 
 
 def preset_config(method: MethodName, field_name: FieldName | None, preset: PresetName) -> RunConfig:
-    """The values of a preset: fast (about 5 minutes on two cores), balanced (about 20), paper (the published settings; hours).
+    """The values of a preset; :mod:`recon.config.timing` says what each gives and how long it takes.
 
     Without a field it is the hash grid, or for NEF and VolSDF as published their own coordinate networks.
     """
@@ -24,6 +24,8 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
     if (method, field_name) == ("volsdf", "rbfnet") and preset != "paper":
         # Gaussian neurons are steep in their features: at the usual rate the slope of the distance runs away, and the surface vanishes.
         config = replace(config, rbfnet=replace(config.rbfnet, neuron_lr_factor=0.3), train=replace(config.train, lr=2e-3))
+    if preset == "draft":
+        return _quick(replace(config, train=replace(config.train, steps=500, samples_per_step=samples // 2)))
     if preset == "fast":
         steps = 2000 if method == "volsdf" else 1800
         return replace(config, train=replace(config.train, steps=steps, samples_per_step=samples))
@@ -96,10 +98,17 @@ def _edge_preset(field_name: FieldName, preset: PresetName) -> RunConfig:
     edges = replace(config.nef, sparsity_weight=0.03, beta_lr_factor=0.1)
     # An edge field is small beside a surface: few levels, and cells no finer than the lines of the maps are wide.
     grid = replace(config.hashgrid, levels=10, finest_resolution=512, hidden=(32,))
-    steps = 800 if preset == "fast" else 2500
+    steps = {"draft": 300, "fast": 800, "balanced": 2500}[preset]
     lr = 5e-4 if field_name == "mlp" else 1e-2
     train = replace(config.train, steps=steps, samples_per_step=32768, lr=lr)
-    return replace(config, nef=edges, hashgrid=grid, train=train)
+    config = replace(config, nef=edges, hashgrid=grid, train=train)
+    return _quick(config) if preset == "draft" else config
+
+
+def _quick(config: RunConfig) -> RunConfig:
+    """Little is made of a draft: coarse cells, few faces, few pictures."""
+    export = replace(config.export, resolution=192, texture_size=1024, texture_faces=20000)
+    return replace(config, export=export, results=ResultsConfig(eval_views=4, turn_frames=12, turn_size=240))
 
 
 def with_edges(config: RunConfig, edges: str | None, keep_silhouettes: bool) -> RunConfig:

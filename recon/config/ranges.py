@@ -34,6 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_seconds": (0.0, 1e9), "keep_checkpoints": (1, MANY), "log_every": _COUNT, "lr_halvings": _SHARE, "beta2": (0.0, 1.0 - 1e-9),
     "eps": (1e-300, 1.0), "normal_weight": _WEIGHT, "pool": (1, 10**9),
     # results
+    "eval_views": (0, MANY), "turn_frames": (1, 10**5), "turn_size": (16, 2**14),
     "ExportConfig.resolution": (8, 2**13), "texture_size": (16, 2**14), "texture_faces": (4, 10**8),
 }  # fmt: skip
 """Least and greatest value, of each entry where a setting holds several. A name stands after its class where it means several things."""

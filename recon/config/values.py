@@ -13,11 +13,12 @@ import tyro
 
 MethodName = Literal["volsdf", "radiance", "nef"]
 FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
-PresetName = Literal["fast", "balanced", "paper"]
+PresetName = Literal["draft", "fast", "balanced", "paper"]
 CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
 TextureSource = Literal["field", "photographs"]
 Unit = Literal["mm", "cm", "dm", "m", "km", "um", "in", "ft"]
-Up = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
+MeshFormat = Literal["glb", "obj", "ply", "stl", "3mf"]
+Up = Literal["+x", "-x", "+y", "-y", "+z", "-z", "world"]
 
 
 @dataclass(frozen=True)
@@ -326,11 +327,24 @@ class ExportConfig:
     texture_size: int = 2048
     """Side of the texture, pixels."""
     texture_faces: Annotated[int, tyro.conf.arg(name="faces")] = 60000
-    """Face budget of the textured mesh (.glb, .obj); the .ply and .stl keep all."""
+    """Face budget of the textured mesh (.glb, .obj); the .ply, .stl and .3mf keep all."""
     texture: TextureSource = "field"
     """Colours of the texture. field: as they were learnt. photographs: from the training photographs, and the field's where none sees."""
     up: Up | None = None
-    """World axis that is up in the .glb, whose +y is up by its specification; None, and in the other formats: the world's axes."""
+    """World axis that is up in the .glb, which stands on its origin. None: what is up in the photographs. world: the world's own axes and
+    place, as all other formats have them."""
+
+
+@dataclass(frozen=True)
+class ResultsConfig:
+    """What is made of a run beside its surface or curves."""
+
+    eval_views: int = 50
+    """Compare with at most so many of the held-out photographs; 0: with all."""
+    turn_frames: int = 36
+    """Pictures of the turntable."""
+    turn_size: int = 400
+    """Their longer side, pixels."""
 
 
 @dataclass(frozen=True)
@@ -354,3 +368,4 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
     stereo: StereoConfig = StereoConfig()
     export: ExportConfig = ExportConfig()
+    results: ResultsConfig = ResultsConfig()

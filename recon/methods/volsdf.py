@@ -41,6 +41,7 @@ from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
 from recon.rendering.occupancy import in_chunks, refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
+from recon.results.better import better_there
 from recon.results.mesh import export_mesh
 from recon.stereo.evidence import Evidence
 from recon.stereo.known import evidence_of, find_depth, start_of
@@ -159,7 +160,9 @@ class VolSDF(MethodModule):
         return PixelBank(scene, self.device)
 
     def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
-        """The mesh, with its texture."""
+        """The mesh, with its texture; a better one, exported by hand meanwhile, is replaced: figures are of the run's own."""
+        if found := better_there(run, run.config.export, run.exports):
+            reporter.warn(f"{found}; it is replaced by the run's own, and recon export RUN mesh makes it again")
         export_mesh(run, self, run.config.export, reporter, scene.split("train"))
 
     def keep_empty(self, cells: Tensor) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from recon.data.scene import Camera
 
+NEAR_AN_AXIS = float(np.cos(np.radians(20.0)))
+
 
 def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Pose of a camera at ``eye`` that looks at ``target``; ``up`` points to the top of the picture. [3, 4], OpenCV axes"""
@@ -22,6 +24,16 @@ def common_up(cameras: Sequence[Camera]) -> np.ndarray:
     up = np.sum([-c.world_from_camera[:, 1] for c in cameras], axis=0)
     length = np.linalg.norm(up)
     return np.array([0.0, 0.0, 1.0]) if length < 0.05 * max(len(cameras), 1) else up / length
+
+
+def upright(cameras: Sequence[Camera]) -> np.ndarray:
+    """:func:`common_up`, or the world's axis that it means: one that is within 20 degrees. Cameras that all look down from one side
+    lean over, and the axes of a world that was set up by hand or by gravity are better than their mean. [3]
+    """
+    up = common_up(cameras)
+    axis = np.zeros(3)
+    axis[np.argmax(np.abs(up))] = np.sign(up[np.argmax(np.abs(up))])
+    return axis if up @ axis >= NEAR_AN_AXIS else up
 
 
 def orbit_cameras(cameras: list[Camera], center: np.ndarray, frames: int, size: int) -> list[Camera]:

@@ -19,6 +19,7 @@ from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
 from recon.data.ply import write_points
 from recon.data.scene import Camera, Scene, View
+from recon.errors import UsageError
 from recon.runs import Run
 from recon.surface.reading import read_mesh
 from recon.system.files import whole
@@ -28,18 +29,23 @@ MOST_POINTS = 50_000
 """Points of the COLMAP model."""
 
 
-def export_cameras(run: Run, scene: Scene, reporter: Reporter) -> Path:
+def export_cameras(run: Run, scene: Scene, reporter: Reporter, out: Path | None = None) -> Path:
     """Write a run's cameras, and the pictures that belong to them, as the dataset ``exports/cameras``; an earlier one is replaced.
 
     Args:
         run: Its mesh, if it has been exported, gives the points of the COLMAP model; else the dataset's sparse points do.
         scene: The data, as the run has read them.
         reporter: Where progress goes.
+        out: Folder in which ``cameras`` is made; None: the run's exports.
     Returns:
         The path of ``transforms.json``.
+    Raises:
+        UsageError: If there is a folder ``cameras`` already that is no such dataset.
     """
-    folder = run.exports / FOLDER
-    run.exports.mkdir(parents=True, exist_ok=True)
+    folder = (out or run.exports) / FOLDER
+    if folder.is_dir() and not (folder / "transforms.json").is_file():
+        raise UsageError(f"{folder}: this folder is not one that was exported, and would be replaced", "give another --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     names = picture_names([view.name for view in scene.views])
     new = folder.with_name(FOLDER + ".new")
     if new.is_dir():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.config.values import CurveFormat, ExportConfig, Up
+from recon.config.values import CurveFormat, ExportConfig, MeshFormat, Up
 from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
@@ -19,6 +19,8 @@ from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from recon.methods.base import Method, Surface
+from recon.rendering.orbit import upright
+from recon.results.better import made_with
 from recon.results.evaluation import view_stem
 from recon.runs import Run
 from recon.stereo.ends import Ends, ends_of
@@ -45,18 +47,35 @@ SIMPLIFIED_FACES = 2_000_000
 """Larger meshes are not simplified, but extracted once more with larger cells; see ``_enough_resolution``."""
 
 
-def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Reporter, photographs: Sequence[View] = ()) -> MeshReport:
+FULL: tuple[MeshFormat, ...] = ("ply", "stl", "3mf")
+TEXTURED: tuple[MeshFormat, ...] = ("glb", "obj")
+USUAL: tuple[MeshFormat, ...] = ("ply", "stl", "glb", "obj")
+
+
+def export_mesh(
+    run: Run,
+    method: Method,
+    settings: ExportConfig,
+    reporter: Reporter,
+    photographs: Sequence[View] = (),
+    *,
+    folder: Path | None = None,
+    formats: Sequence[MeshFormat] = USUAL,
+) -> MeshReport:
     """Extract, clean, check, colour, unwrap and write a run's surface.
 
-    Writes ``mesh.ply`` and ``mesh.stl`` (all faces; the .ply with the field's colours), ``mesh.glb`` and ``mesh.obj`` (simplified, with a
-    texture) and ``mesh.json`` (what was found, with remedies for what is wrong), in world units.
+    Writes ``mesh.ply``, ``mesh.stl`` and ``mesh.3mf`` (all faces; the .ply with the field's colours), ``mesh.glb`` and ``mesh.obj``
+    (simplified, with a texture), as far as they are asked for, and ``mesh.json`` (what was found, with remedies for what is wrong, and how
+    it was made), in world units.
 
     Args:
-        run: Where files go.
+        run: Whose surface it is.
         method: A trained model.
         settings: Resolution, what to keep, texture.
         reporter: Where progress and problems go.
         photographs: Those that a texture "photographs" is made of: the training views, so that held-out ones stay unseen.
+        folder: Where files go; None: the run's exports.
+        formats: Which files.
     Returns:
         What was found about the full mesh, scene units.
     Raises:
@@ -77,23 +96,28 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
     for problem in report.problems:
         if not (trimmed and problem.kind in ("open", "fragments")):
             reporter.warn(f"mesh: {problem.message}; {problem.remedy}")
-    run.exports.mkdir(parents=True, exist_ok=True)
+    folder = folder or run.exports
+    folder.mkdir(parents=True, exist_ok=True)
     found = {
         **report.to_json(),
+        "made_with": made_with(run, settings),
         "support_plane": None if support is None else _plane_in_world(support, info),
         "trimmed": trimmed,
         "invented_area_share": invented,
     }
-    write_text_atomically(run.exports / "mesh.json", json.dumps(found, indent=1))
+    write_text_atomically(folder / "mesh.json", json.dumps(found, indent=1))
     if report.faces == 0:
         return report
-    mesh = color_vertices(mesh, field_color(method, centers))
-    mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
-    shift = writers.stl_shift(Similarity.from_json(info["world_from_scene"]).apply(mesh.vertices))
-    if shift.any():
-        where = ", ".join(f"{x:.10g}" for x in shift)
-        reporter.warn(f"mesh.stl: too far from the origin for its 32-bit numbers, so ({where}) in the world is its origin; the others stay")
-    write_mesh(mesh, run.exports, ("ply", "stl"), info)
+    full: list[MeshFormat] = [f for f in FULL if f in formats]
+    textured_formats: list[MeshFormat] = [f for f in TEXTURED if f in formats]
+    if "ply" in full:
+        mesh = color_vertices(mesh, field_color(method, centers))
+        mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
+    _say_of_numbers(mesh, info, full, reporter)
+    write_mesh(mesh, folder, full, info)
+    if not textured_formats:
+        reporter.say(f"mesh: {report.faces} faces, in {folder}")
+        return report
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
         del mesh  # before the other one is made
@@ -101,9 +125,19 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
         mesh = ends.trim(mesh) if ends is not None and trimmed else mesh
     mesh = replace(mesh, seen=None)
     textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, info))
-    write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
-    reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
+    write_mesh(textured, folder, textured_formats, info, settings.up)
+    reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {folder}")
     return report
+
+
+def _say_of_numbers(mesh: Mesh, info: dict[str, Any], formats: Sequence[MeshFormat], reporter: Reporter) -> None:
+    """Where a file's numbers are not the world's."""
+    shift = writers.stl_shift(Similarity.from_json(info["world_from_scene"]).apply(mesh.vertices))
+    if "stl" in formats and shift.any():
+        where = ", ".join(f"{x:.10g}" for x in shift)
+        reporter.warn(f"mesh.stl: too far from the origin for its 32-bit numbers, so ({where}) in the world is its origin; the others stay")
+    if "3mf" in formats and info["unit"] is None:
+        reporter.warn("mesh.3mf: the world's unit is not known, so one counts as a millimetre; --unit says which it is")
 
 
 def _trimmed(mesh: Mesh, ends: Ends | None, reporter: Reporter) -> tuple[Mesh, bool]:
@@ -270,13 +304,24 @@ def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], info: dict[str
         folder: Where to.
         suffixes: Which files.
         info: The run's ``scene.json``: unit and similarity.
-        up: World axis that is up in a .glb.
+        up: What is up in a .glb, as :class:`~recon.config.values.ExportConfig` has it.
     """
     world_from_scene, written = Similarity.from_json(info["world_from_scene"]), []
     for suffix in suffixes:
-        turned = up if suffix == "glb" else None
-        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"], up=turned)
+        direction = up_direction(up, info) if suffix == "glb" else None
+        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"], up=direction)
     return written
+
+
+def up_direction(up: Up | None, info: dict[str, Any]) -> np.ndarray | None:
+    """The direction in the world that a .glb has upward; None for the world's own axes and place. [3]"""
+    if up == "world":
+        return None
+    if up is None:
+        return upright([Camera.from_json(view["camera"]) for view in info["views"]])
+    axis = np.zeros(3)
+    axis["xyz".index(up[1])] = 1.0 if up[0] == "+" else -1.0
+    return axis
 
 
 def _in_scene(photographs: Sequence[View], info: dict[str, Any]) -> list[View]:
@@ -296,13 +341,14 @@ def _enough_resolution(faces: int, settings: ExportConfig) -> int:
     return settings.resolution if faces <= most else max(int(settings.resolution * (most / 2 / faces) ** 0.5), 16)
 
 
-def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter) -> list[Path]:
+def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporter: Reporter, folder: Path | None = None) -> list[Path]:
     """Write the curves that a run has found once more, or in other formats; its mesh, if it has one, hides lines in drawings.
 
     Args:
         run: Its ``exports/curves.json`` is read.
         formats: Which; None for all whose packages are installed.
         reporter: Hears what is left out.
+        folder: Where they go; None: the run's exports.
     Returns:
         Files written.
     Raises:
@@ -312,8 +358,10 @@ def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporte
     path, mesh = run.exports / "curves.json", run.exports / "mesh.ply"
     if not path.is_file():
         raise DataError(f"{run.folder}: this run has no curves", hint="curves come from --method nef; recon resume RUN finishes a run")
-    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in run.scene_info()["views"]}
-    written, left_out = export_curves(run.exports, load(path), cameras, read_mesh(mesh) if mesh.is_file() else None, formats)
+    info = run.scene_info()
+    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in info["views"]}
+    surface = read_mesh(mesh) if mesh.is_file() else None
+    written, left_out = export_curves(folder or run.exports, load(path), cameras, surface, formats, info["name"])
     for line in left_out:
         reporter.say(line)
     return written

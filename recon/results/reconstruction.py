@@ -45,6 +45,7 @@ def reconstruct(
     field: FieldName | None = None,
     preset: PresetName = "fast",
     out: Path | str = "runs",
+    name: str | None = None,
     settings: Sequence[str] = (),
     truth: Path | str | None = None,
     pictures: bool = True,
@@ -57,6 +58,7 @@ def reconstruct(
         data: A folder or file of posed images, or ``scenes:NAME``.
         method, field, preset: As on the command line; without a field the preset's own.
         out: Where run folders are made.
+        name: Of the run's folder; None: the time.
         settings: ``name=value`` of any value of the configuration, as after ``--set``.
         truth: Mesh, curves or a folder of both to compare with, world units; built-in scenes bring their own.
         pictures: Make the preview and the turntable too.
@@ -72,7 +74,7 @@ def reconstruct(
     with Reporter(quiet=quiet) as reporter:
         reporter.say(f"device: {choice.line}")
         scene = open_data(source, config)
-        run = pipeline.start(scene, source, config, Path(out), str(choice.device))
+        run = pipeline.start(scene, source, config, Path(out), str(choice.device), name)
         results = pipeline.reconstruct(run, scene, known, reporter, pictures)
     mesh, curves = run.exports / "mesh.glb", run.exports / "curves.json"
     return Reconstruction(run.folder, results, mesh if mesh.is_file() else None, curves if curves.is_file() else None)

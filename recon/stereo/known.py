@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from recon.stereo.fusion import fuse_distance, start_distance
 from recon.stereo.match import DepthMap, match_views
 from recon.stereo.points import Points, fuse, write_ply
 from recon.stereo.storing import load_maps, save_maps
+from recon.system.files import whole
 
 LEAST_SHARE = 0.05
 """Of the object's pixels that must have depth: with less there is too little texture, or too few views, for a surface."""
@@ -79,8 +81,8 @@ def find_maps(scene: Scene, config: StereoConfig, seed: int, reporter: Reporter)
     return match_views(scene, config.pixels, config.max_size, seed, lambda share, text: reporter.progress("depth", share, text))
 
 
-def export_points(run: Run, scene: Scene, reporter: Reporter) -> Path:
-    """Write ``exports/points.ply`` of a run, of the depth it was trained with or of depth found now.
+def export_points(run: Run, scene: Scene, reporter: Reporter, out: Path | None = None) -> Path:
+    """Write ``exports/points.ply`` of a run, of the depth it was trained with or of depth found now; ``out``: to that folder too.
 
     Raises:
         DataError: Stereo finds too little.
@@ -89,7 +91,13 @@ def export_points(run: Run, scene: Scene, reporter: Reporter) -> Path:
         raise DataError(
             f"{run.folder}: the photographs give no points", hint="more texture, or more photographs with 5 to 15 degrees between them"
         )
-    return run.exports / "points.ply"
+    path = run.exports / "points.ply"
+    if out is None:
+        return path
+    out.mkdir(parents=True, exist_ok=True)
+    with whole(out / path.name) as part:
+        shutil.copyfile(path, part)
+    return out / path.name
 
 
 def start_of(known: Known, scene: Scene, resolution: int, hull: Tensor | None, reporter: Reporter) -> Tensor:

@@ -1,11 +1,12 @@
-"""Mesh files: .glb, .obj (with .mtl and .png), .ply and .stl, in world units.
+"""Mesh files: .glb, .obj (with .mtl and .png), .ply, .stl and .3mf, in world units.
 
 Each file is written under a temporary name in the same folder, flushed and renamed, so that a reader never sees half of one.
 
-World axes are kept as they are in every format. glTF says that y is up; a world with another axis up lies on its side in a viewer, unless
-``up`` names that axis. The axes and the unit are recorded in the file: ``asset.extras`` of a .glb, comments of an .obj or .ply, the header
-of an .stl. Where the world's unit is known, a .glb is in metres, as glTF wants it, and an .stl in millimetres, as everybody takes it; the
-others, and all where it is not known, are in world units.
+World axes and places are kept as they are, but in a .glb for which ``up`` is given: that is for looking at, so it stands upright (+y, as
+glTF says) on its origin, and ``asset.extras`` has the way back, the matrix ``world_from_gltf``. The axes and the unit are recorded in the
+file: ``asset.extras`` of a .glb, comments of an .obj or .ply, the header of an .stl, the ``unit`` of a .3mf. Where the world's unit is
+known, a .glb is in metres, as glTF wants it, and an .stl and .3mf in millimetres, as everybody takes them; the others, and all where it is
+not known, are in world units.
 
 An .stl has 32-bit coordinates: a part so far from the origin that they would spoil it is moved to the origin by :func:`stl_shift`.
 """
@@ -20,15 +21,15 @@ from typing import BinaryIO
 import imageio.v3 as iio
 import numpy as np
 
-from recon.config.values import Up
 from recon.data.units import factor
 from recon.errors import UsageError
 from recon.geometry import Similarity
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, transform_mesh
+from recon.surface.threemf import write_3mf
 from recon.system.files import whole
 
-FORMATS = (".glb", ".obj", ".ply", ".stl")
+FORMATS = (".glb", ".obj", ".ply", ".stl", ".3mf")
 STL_COARSE = 1e-4
 """An .stl whose numbers would be off by more than this share of the part's size is moved to the origin."""
 
@@ -39,7 +40,7 @@ def export_mesh(
     world_from_scene: Similarity | None = None,
     *,
     unit: str | None = None,
-    up: Up | None = None,
+    up: np.ndarray | None = None,
     unlit: bool = True,
 ) -> list[Path]:
     """Write a mesh in the format that the suffix names.
@@ -49,7 +50,8 @@ def export_mesh(
         path: File to write; its folder is made.
         world_from_scene: Scene to world.
         unit: Name of the world unit, recorded in the file.
-        up: World axis that is to become glTF's +y. Only for .glb: the other formats have no axis of their own.
+        up: Direction in the world that becomes +y of a .glb, which then stands on its origin; None: the world's axes and place. The other
+            formats have no axis of their own. [3]
         unlit: Mark colours and textures in a .glb as already lit (``KHR_materials_unlit``), which photographs are.
     Returns:
         The files written, the one named first.
@@ -66,25 +68,51 @@ def export_mesh(
         mesh = transform_mesh(mesh, world_from_scene)
     path.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".glb":
-        rotation = np.eye(3) if up is None else _gltf_from_world(up)
-        turned = transform_mesh(mesh, Similarity(rotation=rotation))
-        metres = factor("m", unit)
-        extras = {"unit": unit, "world_up": up, "gltf_from_world_rotation": rotation.tolist(), "axes": "world" if up is None else "turned"}
-        extras["gltf_from_world_scale"] = metres
-        _write(path, lambda f: f.write(glb_bytes(turned, extras, unlit=unlit, scale=metres)))
+        gltf_from_world = Similarity(factor("m", unit)) if up is None else standing(mesh, up, factor("m", unit))
+        turned = transform_mesh(mesh, gltf_from_world)
+        # Four rows, for columns (x, y, z, 1); a JSON number keeps all digits.
+        extras = {
+            "unit": unit,
+            "axes": "world" if up is None else "upright",
+            "world_from_gltf": gltf_from_world.inverse().matrix().tolist(),
+        }
+        _write(path, lambda f: f.write(glb_bytes(turned, extras, unlit=unlit)))
         return [path]
     if suffix == ".obj":
         return _write_obj(mesh, path, unit)
-    _write(path, lambda f: _write_ply(mesh, f, unit) if suffix == ".ply" else _write_stl(mesh, f, unit))
+    writers: dict[str, Callable[[BinaryIO], None]] = {
+        ".ply": lambda f: _write_ply(mesh, f, unit),
+        ".stl": lambda f: _write_stl(mesh, f, unit),
+        ".3mf": lambda f: write_3mf(mesh, f, factor("mm", unit), path.stem),
+    }
+    _write(path, writers[suffix])
     return [path]
 
 
-def _gltf_from_world(up: Up) -> np.ndarray:
-    """The rotation that takes the named axis to +y, by the shortest way."""
-    axis = np.zeros(3)
-    axis["xyz".index(up[1])] = 1.0 if up[0] == "+" else -1.0
+def standing(mesh: Mesh, up: np.ndarray, metres: float) -> Similarity:
+    """``gltf_from_world`` of a mesh that stands on glTF's origin: ``up`` is +y, turned there by the shortest way.
+
+    Args:
+        mesh: World units.
+        up: Direction in the world, of any length. [3]
+        metres: In a world unit.
+    Returns:
+        The lowest point comes to y = 0, the middle of what is beneath the mesh to x = z = 0.
+    """
+    rotation = _to_y(up / np.linalg.norm(up))
+    if len(mesh.vertices) == 0:
+        return Similarity(metres, rotation)
+    turned = mesh.vertices @ rotation.T
+    low, high = turned.min(0), turned.max(0)
+    place = (low + high) / 2
+    place[1] = low[1]
+    return Similarity(metres, rotation, -metres * place)
+
+
+def _to_y(axis: np.ndarray) -> np.ndarray:
+    """The rotation that takes a unit vector to +y by the shortest way; half a turn about x where that is not one way. [3, 3]"""
     y = np.array([0.0, 1.0, 0.0])
-    if up == "-y":
+    if axis @ y < -1.0 + 1e-12:
         return np.diag([1.0, -1.0, -1.0])
     v = np.cross(axis, y)
     k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])

@@ -16,18 +16,17 @@ _FLOAT, _UINT, _USHORT = 5126, 5125, 5123
 _ARRAY_BUFFER, _ELEMENT_BUFFER = 34962, 34963
 
 
-def glb_bytes(mesh: Mesh, extras: dict, *, unlit: bool, picture: Literal[".png", ".jpg"] = ".png", scale: float = 1.0) -> bytes:
+def glb_bytes(mesh: Mesh, extras: dict, *, unlit: bool, picture: Literal[".png", ".jpg"] = ".png") -> bytes:
     """A mesh as the content of a .glb file.
 
     Positions are stored in float32 relative to the middle of the bounding box, which is the node's translation: so nothing is lost far
     from the origin. Vertex colours are converted to linear 16-bit values, as glTF wants them; a texture stays sRGB.
 
     Args:
-        mesh: In the file's axes.
+        mesh: In the file's axes and unit.
         extras: Anything JSON, for ``asset.extras``.
         unlit: Mark the material as already lit, if the mesh has colours.
         picture: Format of the texture: without loss, or JPEG, which takes about a sixth of the space.
-        scale: Metres in a unit of the vertices; it goes into the node.
     """
     buffer = _Buffer()
     center = (mesh.vertices.min(0) + mesh.vertices.max(0)) / 2 if len(mesh.vertices) else np.zeros(3)
@@ -35,10 +34,8 @@ def glb_bytes(mesh: Mesh, extras: dict, *, unlit: bool, picture: Literal[".png",
         "asset": {"version": "2.0", "generator": "formfield", "extras": extras},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": "surface", "translation": (scale * center).tolist()}],
+        "nodes": [{"name": "surface", "translation": center.tolist()}],
     }
-    if scale != 1.0:
-        tree["nodes"][0]["scale"] = [scale] * 3
     colored = mesh.colors is not None or mesh.texture is not None
     if len(mesh.faces):
         positions = (mesh.vertices - center).astype("<f4")

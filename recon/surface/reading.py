@@ -40,7 +40,7 @@ def read_mesh(path: Path) -> Mesh:
 
 
 def read_surface(path: Path) -> Mesh:
-    """A mesh file with its colours; of a .glb also the texture and the normals, and turned back if this program turned it (``up``).
+    """A mesh file with its colours; of a .glb also the texture and the normals, and back in the world if this program wrote it.
 
     Raises:
         DataError: See :func:`read_mesh`.
@@ -70,15 +70,18 @@ def _with_texture(path: Path, mesh: Mesh) -> Mesh:
 
 
 def world_from_gltf(path: Path) -> Similarity:
-    """From a .glb's axes and unit to the world's, as its ``asset.extras`` tell it; the identity for other programs' files."""
+    """From a .glb's frame to the world's, as its ``asset.extras`` tell it; the identity for other programs' files."""
     with reading(path, "a .glb"), open(path, "rb") as file:
         header = file.read(20)
         tree = json.loads(file.read(int.from_bytes(header[12:16], "little")))
         extras = tree["asset"].get("extras") or {}
-        rotation = np.array(extras.get("gltf_from_world_rotation", np.eye(3)), np.float64).reshape(3, 3).T
-        scale = float(extras.get("gltf_from_world_scale", 1.0))
+        if "gltf_from_world_scale" in extras:
+            raise ValueError("an earlier version wrote it; recon export RUN mesh writes it again")
+        matrix = np.array(extras.get("world_from_gltf", np.eye(4)), np.float64).reshape(4, 4)
+        scale = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
+        if not (np.isfinite(matrix).all() and scale > 0.0 and (matrix[3] == [0, 0, 0, 1]).all()):
+            raise ValueError("its world_from_gltf is not a similarity")
+        rotation = matrix[:3, :3] / scale
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4):
-            raise ValueError("its gltf_from_world_rotation is not a rotation")
-        if not 0.0 < scale < np.inf:
-            raise ValueError("its gltf_from_world_scale is not a positive number")
-        return Similarity(1.0 / scale, rotation)
+            raise ValueError("its world_from_gltf is not a similarity")
+        return Similarity(scale, rotation, matrix[:3, 3])

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from recon.console import Reporter, Terminal
+from recon.console import Reporter, Terminal, describe_training
+from recon.train import Progress
 
 
 class Gone(io.StringIO):
@@ -41,3 +42,13 @@ def test_work_goes_on_when_nobody_listens(what):
         for _ in range(3):
             reporter.progress("train", 1.0, "x") if what == "progress" else getattr(reporter, what)("x")
         assert reporter.quiet
+
+
+@pytest.mark.parametrize(
+    ("step", "share", "said"),
+    [(25, 0.0, "ETA 1 min 30 s"), (25, 0.5, "ETA 1 min 30 s of training, 2 min 30 s in all"), (100, 0.5, "ETA 0 s of training, 0 s in all")],
+)
+def test_the_time_left_counts_what_follows_training(step, share, said):
+    """100 steps at 1.2 s are 2 minutes of training; half as long follows."""
+    progress = Progress(step, 100, {}, {}, 20.0, 1e3, 1e4, 1.2 * (100 - step))
+    assert describe_training(progress, share).endswith(said)

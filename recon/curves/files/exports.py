@@ -34,7 +34,6 @@ _WRITERS: dict[CurveFormat, Callable[[Wireframe, Path], None]] = {
     "obj": write_obj,
     "ply": write_ply,
     "dxf": write_dxf,
-    "step": write_step_curves,
 }
 SVG_FOLDER = "curves_svg"
 
@@ -45,6 +44,7 @@ def export_curves(
     cameras: Mapping[str, Camera],
     mesh: Mesh | None = None,
     formats: Sequence[CurveFormat] | None = None,
+    product: str | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Write a wireframe in several formats.
 
@@ -57,6 +57,7 @@ def export_curves(
         cameras: By file stem, for ``svg``; world units.
         mesh: Hides lines in ``svg``; world units.
         formats: Which; None for all whose packages are installed.
+        product: What the object is called, for CAD programs.
     Returns:
         Files written (for ``svg`` its folder), and what was left out, a line each.
     Raises:
@@ -75,7 +76,10 @@ def export_curves(
             written.append(_write_pictures(folder / SVG_FOLDER, wireframe, cameras, mesh))
             continue
         path = folder / _FILES[name]
-        _WRITERS[name](wireframe, path)
+        if name == "step":
+            write_step_curves(wireframe, path, product)
+        else:
+            _WRITERS[name](wireframe, path)
         written.append(path)
     if "step" in formats and wireframe.curves:
         if wireframe.unit is None:

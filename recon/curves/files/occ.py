@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recon import __version__
 from recon.errors import DataError, require_extra
 
 
@@ -92,13 +94,14 @@ def read_step(path: Path) -> Any:
     return shape
 
 
-def write_step(path: Path, shape: Any, one_part: bool = False) -> None:
+def write_step(path: Path, shape: Any, one_part: bool = False, product: str | None = None) -> None:
     """Write a shape as STEP AP214, millimetres.
 
     Args:
         path: File to write.
         shape: OpenCASCADE shape.
         one_part: Write the members of a compound as one part; else they become parts of an assembly.
+        product: Name of the part, as CAD programs list it; None: the file's name.
     Raises:
         DataError: If the file cannot be written.
     """
@@ -111,6 +114,22 @@ def write_step(path: Path, shape: Any, one_part: bool = False) -> None:
         writer.Transfer(shape, control.STEPControl_StepModelType.STEPControl_AsIs)
     finally:
         static(settings, "SetIVal")("write.step.assembly", usual)
+    name, model = occ("TCollection").TCollection_HAsciiString(_step_text(product or path.stem)), writer.Model()
+    for number in range(1, model.NbEntities() + 1):
+        if isinstance(entity := model.Value(number), occ("StepBasic").StepBasic_Product):
+            entity.SetName(name)
+            entity.SetId(name)
+    header, text = occ("APIHeaderSection").APIHeaderSection_MakeHeader(model), occ("TCollection").TCollection_HAsciiString
+    header.SetName(name)
+    header.SetAuthorValue(1, text("formfield"))
+    header.SetOrganizationValue(1, text(""))
+    header.SetOriginatingSystem(text(f"formfield {__version__}"))
     status = writer.Write(str(path))
     if status != occ("IFSelect").IFSelect_ReturnStatus.IFSelect_RetDone:
         raise DataError(f"{path}: could not be written as STEP", hint="Check that the folder exists and is writable.")
+
+
+def _step_text(text: str) -> str:
+    """A name for a STEP file, whose strings are printable ASCII: letters lose their accents, what has no ASCII is an underscore."""
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(c if " " <= c <= "~" and c not in "'\\" else "_" for c in plain if not unicodedata.combining(c))[:200]

@@ -33,8 +33,8 @@ def step_shift(wireframe: Wireframe) -> np.ndarray:
     return np.round((low + high) / 2 / step) * step
 
 
-def write_step_curves(wireframe: Wireframe, path: Path) -> None:
-    """Write one part made of trimmed curves (AP214 wireframe), millimetres; see :data:`MILLIMETRES`.
+def write_step_curves(wireframe: Wireframe, path: Path, product: str | None = None) -> None:
+    """Write one part made of trimmed curves (AP214 wireframe), millimetres; see :data:`MILLIMETRES`. ``product``: the part's name.
 
     Raises:
         CapabilityError: Without OpenCASCADE.
@@ -55,7 +55,7 @@ def write_step_curves(wireframe: Wireframe, path: Path) -> None:
     for number, curve in enumerate(scaled.curves):
         builder.Add(compound, _edge(curve, number, vertices))
     with whole(path) as part:
-        write_step(part, compound, one_part=True)
+        write_step(part, compound, one_part=True, product=product or path.stem)
 
 
 def _edge(curve: Curve, number: int, vertices: list[Any]) -> Any:

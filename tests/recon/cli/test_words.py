@@ -8,7 +8,9 @@ import pytest
 
 from recon.cli.main import ACTIONS, COMMAND_NAMES, main
 from recon.cli.words import latest_run, prepared
+from recon.config.values import RunConfig
 from recon.errors import DataError, UsageError
+from recon.runs import create_run
 
 COMMANDS = [COMMAND_NAMES.get(c, c.__name__.lower()) for c in ACTIONS]
 
@@ -56,5 +58,37 @@ def test_the_latest_run(tmp_path, monkeypatch):
     assert prepared(["resume", "latest"], COMMANDS) == ["resume", here]
     assert prepared(["swap", "latest", "elsewhere/latest", "--out", "latest"], COMMANDS) == ["swap", here, there, "--out", "latest"]
     assert prepared(["inspect", "latest"], COMMANDS) == ["inspect", "latest"]
+    named = make_run(tmp_path / "runs", "zebra", "first try")
+    assert latest_run(Path("runs")) == named.relative_to(tmp_path)  # by when it was made: its name says no time
     (tmp_path / "latest").mkdir()
     assert prepared(["resume", "latest"], COMMANDS) == ["resume", "latest"]
+
+
+def test_a_run_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "runs", "ant", "first try").relative_to(tmp_path)
+    there = make_run(tmp_path / "else where", "ant", "b").relative_to(tmp_path)
+    assert prepared(["view", "first try"], COMMANDS) == ["view", str(run)]
+    assert prepared(["compare", "first try", "else where/b"], COMMANDS) == ["compare", str(run), str(there)]
+    assert prepared(["view", "scenes:duck"], COMMANDS) == ["view", "scenes:duck"]
+    assert prepared(["view", "b"], COMMANDS) == ["view", "b"]  # another folder's
+    assert prepared(["inspect", "first try"], COMMANDS) == ["inspect", "first try"]
+    make_run(tmp_path / "runs", "bee", "first try")
+    with pytest.raises(DataError, match="2 runs have this name") as error:
+        prepared(["view", "first try"], COMMANDS)
+    assert "runs/ant" in str(error.value)
+    assert "runs/bee" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "latest", "a\x00", "con\n", "end.", "-x", "x" * 101])
+def test_what_cannot_be_a_name(name, tmp_path):
+    with pytest.raises(UsageError, match="--name"):
+        create_run(tmp_path, "scene", RunConfig(), {}, name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_is_given_once(tmp_path):
+    run = create_run(tmp_path, "scene", RunConfig(), {}, name="Bügel 2+b")
+    assert run.folder == tmp_path / "scene" / "volsdf-hashgrid" / "Bügel 2+b"
+    with pytest.raises(UsageError, match="there is a run of this name"):
+        create_run(tmp_path, "scene", RunConfig(), {}, name="Bügel 2+b")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from recon.config import timing
 from recon.config.files import from_dict, load_config, save_config, to_dict, with_overrides
 from recon.config.presets import preset_config
 from recon.config.ranges import RANGES
-from recon.config.values import RunConfig
+from recon.config.values import MethodName, PresetName, RunConfig
 from recon.errors import UsageError
 
 
 @pytest.mark.parametrize("method", ["volsdf", "radiance", "nef"])
-@pytest.mark.parametrize("preset", ["fast", "balanced", "paper"])
+@pytest.mark.parametrize("preset", ["draft", "fast", "balanced", "paper"])
 def test_presets_survive_yaml(method, preset, tmp_path):
     config = preset_config(method, "hashgrid", preset)
     assert (config.method, config.preset) == (method, preset)
@@ -115,3 +118,26 @@ def test_an_older_file_is_read_and_a_later_one_refused(tmp_path):
         path.write_text(text.replace("schema: 1", f"schema: {number}"))
         with pytest.raises(UsageError, match="later version"):
             load_config(path)
+
+
+def test_what_presets_give_is_said_in_one_place():
+    """Help, the README and a run's first line quote the table; every preset of every method has its time, and costs more than the one before."""
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    assert "\n".join(timing.readme_rows()) in readme
+    assert set(timing.TIMES) == {(m, p) for m in get_args(MethodName) for p in get_args(PresetName)}
+    for method in get_args(MethodName):
+        totals = [timing.TIMES[method, p].total for p in get_args(PresetName)]
+        assert totals == sorted(totals)
+        assert totals[0] <= 75  # a draft takes a minute
+        for preset in get_args(PresetName):
+            line = timing.first_line(method, preset)
+            assert timing.about(timing.TIMES[method, preset].total) in line
+            assert timing.GIVES[preset] in line
+    assert all(timing.about(timing.TIMES["volsdf", p].total) in timing.preset_help() for p in get_args(PresetName))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(20, "about 1 minute"), (89, "about 1 minute"), (290, "about 5 minutes"), (7300, "about 2 hours")]
+)
+def test_times_as_one_says_them(seconds, said):
+    assert timing.about(seconds) == said

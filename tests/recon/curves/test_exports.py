@@ -313,6 +313,22 @@ def test_a_part_far_from_the_origin(tmp_path):
     assert 0.05 < view.dxf.height < 0.3
 
 
+@pytest.mark.parametrize(
+    ("product", "written"), [("bracket", "bracket"), (None, "curves"), ("Bügel's \\X2\\ part\n", "Bugel_s _X2_ part_")]
+)
+def test_a_step_names_its_product_and_who_wrote_it(tmp_path, product, written):
+    """What CAD programs list; a name that would end a string of the file does not."""
+    pytest.importorskip("OCP")
+    export_curves(tmp_path, box()[0], {}, formats=["step"], product=product)
+    text = " ".join((tmp_path / "curves.step").read_text().split())
+    assert re.search(r"PRODUCT\('([^']*)'", text)[1] == written  # pyright: ignore
+    name = re.search(r"FILE_NAME\('([^']*)', ?'[^']*', ?\( ?'([^']*)'\), ?\( ?'([^']*)'\), ?'([^']*)', ?'([^']*)'", text)
+    assert name is not None
+    assert (name[1], name[2], name[3]) == (written, "formfield", "")
+    assert name[5].startswith("formfield ")
+    assert "Open CASCADE STEP translator" not in text
+
+
 def test_a_step_of_an_unknown_unit_is_said(tmp_path):
     pytest.importorskip("OCP")
     assert any("--unit" in note for note in export_curves(tmp_path, box()[0], {}, formats=["step"])[1])

@@ -20,6 +20,7 @@ from recon.data.scene import View
 from recon.errors import UsageError
 from recon.methods.volsdf import VolSDF
 from recon.results import mesh as exporting
+from recon.results.better import refuse_worse
 from recon.results.mesh import export_mesh
 from recon.runs import Run
 from recon.surface.extract import autograd_gradient
@@ -185,22 +186,70 @@ def test_photographs_are_needed_for_their_texture(tmp_path: Path):
     assert not run.exports.exists()
 
 
-@pytest.mark.parametrize("up", ["+z", "-x", "-y"])
-def test_a_turned_glb_is_read_back_in_world_axes(tmp_path: Path, up):
+@pytest.mark.parametrize(("up", "axis"), [(None, 2), ("+z", 2), ("-x", 0), ("-y", 1), ("world", None)])
+def test_the_glb_stands_up_and_is_read_back_in_world_axes(tmp_path: Path, up, axis):
+    """The cameras of the tiny scene have +z up in common. Only the .glb is turned."""
     run, method = sphere_run(tmp_path)
-    export_mesh(run, method, run.config.export, QUIET)
-    straight = read_surface(run.exports / "mesh.glb")
     export_mesh(run, method, replace(run.config.export, up=up), QUIET)
-    turned = read_surface(run.exports / "mesh.glb")
-    np.testing.assert_allclose(turned.vertices, straight.vertices, atol=1e-4)
-    assert turned.normals is not None
-    assert straight.normals is not None
-    np.testing.assert_allclose(turned.normals, straight.normals, atol=1e-4)
-    # The file itself, and no other, has the axis upward.
+    back = read_surface(run.exports / "mesh.glb")
+    radii = (back.vertices - CENTER) / np.linalg.norm(back.vertices - CENTER, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.linalg.norm(back.vertices - CENTER, axis=1), 0.6 * 5.0, rtol=0.05)
+    assert back.normals is not None
+    assert (back.normals * radii).sum(1).min() > 0.9
     raw = np.asarray(trimesh.load(run.exports / "mesh.glb", force="mesh", process=False).vertices)  # pyright: ignore
-    sign = 1 if up[0] == "+" else -1
-    np.testing.assert_allclose(raw[:, 1], sign * straight.vertices[:, "xyz".index(up[1])], atol=1e-4)
+    if axis is None:
+        np.testing.assert_allclose(raw, back.vertices, atol=1e-4)
+    else:
+        sign = -1 if up and up[0] == "-" else 1
+        heights = sign * back.vertices[:, axis]
+        np.testing.assert_allclose(raw[:, 1], heights - heights.min(), atol=1e-4)
     np.testing.assert_allclose(read_mesh(run.exports / "mesh.obj").vertices.mean(0), CENTER, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("formats", "files"),
+    [
+        (("glb",), {"mesh.glb", "mesh.json"}),
+        (("stl", "3mf"), {"mesh.stl", "mesh.3mf", "mesh.json"}),
+        (("obj", "ply"), {"mesh.obj", "mesh.mtl", "mesh_texture.png", "mesh.ply", "mesh.json"}),
+    ],
+)
+def test_only_the_formats_that_are_asked_for(tmp_path: Path, formats, files):
+    run, method = sphere_run(tmp_path)
+    export_mesh(run, method, run.config.export, QUIET, folder=tmp_path / "out" / "mine", formats=formats)
+    assert {p.name for p in (tmp_path / "out" / "mine").iterdir()} == files
+    assert not run.exports.exists()
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ({}, {}, None),
+        ({}, {"resolution": 64}, None),
+        ({"resolution": 64}, {}, "resolution 64, not 48"),
+        ({"texture_faces": 3000, "texture_size": 512}, {"resolution": 64}, "texture faces 3000, not 2000; texture size 512, not 256"),
+    ],
+)
+def test_a_better_mesh_is_not_overwritten_in_passing(tmp_path: Path, then, now, said):
+    run, method = sphere_run(tmp_path)
+    settings = run.config.export
+    export_mesh(run, method, replace(settings, **then), QUIET, formats=("ply",))
+    if said is None:
+        refuse_worse(run, replace(settings, **now), run.exports)
+    else:
+        with pytest.raises(UsageError, match=f"{said}.*\n.*--out") as error:
+            refuse_worse(run, replace(settings, **now), run.exports)
+        assert "--overwrite" in str(error.value)
+    refuse_worse(run, settings, tmp_path)  # another folder
+
+
+def test_a_mesh_of_more_steps_is_better(tmp_path: Path):
+    run, method = sphere_run(tmp_path)
+    (run.checkpoints / "step_00000010").mkdir(parents=True)
+    export_mesh(run, method, run.config.export, QUIET, formats=("ply",))
+    (run.checkpoints / "step_00000010").rename(run.checkpoints / "step_00000009")
+    with pytest.raises(UsageError, match="step 10, not 9"):
+        refuse_worse(run, run.config.export, run.exports)
 
 
 def test_normals_of_the_simplified_mesh_are_the_fields(tmp_path: Path):

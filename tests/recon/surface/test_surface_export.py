@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from recon.errors import UsageError
+from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from recon.surface.atlas import unwrap
 from recon.surface.export import export_mesh
-from recon.surface.mesh import Mesh, vertex_normals
+from recon.surface.gltf import glb_bytes
+from recon.surface.mesh import Mesh, transform_mesh, vertex_normals
 from recon.surface.reading import read_surface
 from recon.surface.texture import bake_texture, sample_texture
 
@@ -31,12 +34,26 @@ def scene_mesh() -> Mesh:
 
 
 def load(path: Path) -> trimesh.Trimesh:
+    if path.suffix == ".3mf":
+        return load_3mf(path)
     mesh = trimesh.load(path, process=False, force="mesh")
     assert isinstance(mesh, trimesh.Trimesh)
     return mesh
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+CORE = "{http://schemas.microsoft.com/3dmanufacturing/core/2015/02}"
+
+
+def load_3mf(path: Path) -> trimesh.Trimesh:
+    """By a reader of XML; trimesh has its own, for which lxml is needed (see below)."""
+    with zipfile.ZipFile(path) as archive:
+        model = ElementTree.fromstring(archive.read("3D/3dmodel.model"))
+    vertices = [[float(v.attrib[k]) for k in "xyz"] for v in model.iter(f"{CORE}vertex")]
+    faces = [[int(t.attrib[k]) for k in ("v1", "v2", "v3")] for t in model.iter(f"{CORE}triangle")]
+    return trimesh.Trimesh(np.array(vertices), np.array(faces), process=False)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl", ".3mf"])
 def test_world_units_and_winding(tmp_path, suffix):
     mesh = scene_mesh()
     files = export_mesh(mesh, tmp_path / f"new/folder/mesh{suffix}", WORLD_FROM_SCENE, unit="mm")
@@ -45,6 +62,8 @@ def test_world_units_and_winding(tmp_path, suffix):
     if suffix == ".glb":
         back.apply_scale(1000.0)  # it is in metres
     expected = WORLD_FROM_SCENE.apply(mesh.vertices)
+    if suffix == ".3mf":
+        expected -= expected.min(0)  # on the plate of a printer
     tolerance = 0.01 if suffix == ".stl" else 1e-3  # float32 at 1e5 has steps of 0.008; the others store more, or relative to a centre
     np.testing.assert_allclose(back.bounds, [expected.min(0), expected.max(0)], atol=tolerance)
     assert back.volume == pytest.approx(0.2 * 0.4 * 0.8 * 231.0**3, rel=1e-3)  # positive: the faces look outward
@@ -93,20 +112,78 @@ def test_glb_vertex_colours_are_linear(tmp_path):
     assert glb_tree(path)["extensionsUsed"] == ["KHR_materials_unlit"]
 
 
-@pytest.mark.parametrize(("up", "axis"), [("+z", 2), ("-z", 2), ("+x", 0), ("-y", 1), ("+y", 1)])
-def test_up_axis(tmp_path, up, axis):
-    mesh = scene_mesh()
-    (path,) = export_mesh(mesh, tmp_path / "mesh.glb", up=up, unit="mm")
+UPS = ((0, 0, 1), (0, 0, -1), (2, 0, 0), (0, -1, 0), (0, 1, 0), (0.3, -0.5, 0.7))
+
+
+@pytest.mark.parametrize("up", UPS)
+@pytest.mark.parametrize("unit", ["mm", "in", None])
+def test_a_glb_stands_upright_on_the_origin_and_knows_the_way_back(tmp_path, up, unit):
+    mesh = transform_mesh(scene_mesh(), WORLD_FROM_SCENE)
+    (path,) = export_mesh(mesh, tmp_path / "mesh.glb", up=np.array(up, np.float64), unit=unit)
     back = load(path)
-    back.apply_scale(1000.0)  # it is in metres
-    sign = 1 if up[0] == "+" else -1
-    np.testing.assert_allclose(back.vertices[:, 1], sign * mesh.vertices[:, axis], atol=1e-6)
-    assert back.volume == pytest.approx(0.2 * 0.4 * 0.8, rel=1e-5)
+    metres = {"mm": 0.001, "in": 0.0254, None: 1.0}[unit]
+    heights = metres * mesh.vertices @ (np.array(up) / np.linalg.norm(up))
+    np.testing.assert_allclose(back.vertices[:, 1], heights - heights.min(), atol=1e-4 * metres)
+    low, high = back.bounds
+    assert low[1] == pytest.approx(0.0, abs=1e-5 * metres)
+    np.testing.assert_allclose((low + high)[[0, 2]], 0.0, atol=1e-4 * metres)
+    assert back.volume == pytest.approx(0.2 * 0.4 * 0.8 * (231.0 * metres) ** 3, rel=1e-4)  # turned, not mirrored
     extras = glb_tree(path)["asset"]["extras"]
-    assert extras["unit"] == "mm"
-    assert extras["world_up"] == up
-    rotation = np.array(extras["gltf_from_world_rotation"])
-    np.testing.assert_allclose(back.vertices, mesh.vertices @ rotation.T, atol=1e-6)
+    assert extras["unit"] == unit
+    matrix = np.array(extras["world_from_gltf"])
+    homogeneous = np.concatenate([back.vertices, np.ones((len(back.vertices), 1))], axis=1)
+    np.testing.assert_allclose((homogeneous @ matrix.T)[:, :3], mesh.vertices, atol=1e-4)
+    found = read_surface(path)
+    np.testing.assert_allclose(found.vertices, mesh.vertices, atol=1e-4)
+    assert mesh.normals is not None
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [
+        {"world_from_gltf": np.diag([2.0, 2.0, 3.0, 1.0]).tolist()},
+        {"world_from_gltf": np.diag([-1.0, 1.0, 1.0, 1.0]).tolist()},
+        {"world_from_gltf": [1, 2, 3]},
+        {"world_from_gltf": np.full((4, 4), 1e300).tolist()},
+        {"gltf_from_world_scale": 0.001},
+    ],
+)
+def test_a_way_back_that_is_none_is_refused(tmp_path, extras):
+    path = tmp_path / "mesh.glb"
+    path.write_bytes(glb_bytes(scene_mesh(), extras, unlit=True))
+    with pytest.raises(DataError, match=r"mesh\.glb"):
+        read_surface(path)
+
+
+@pytest.mark.parametrize("name", ["mesh", "Bügel & <Winkel>"])
+def test_a_3mf_has_its_unit_and_says_where_it_was(tmp_path, name):
+    mesh = transform_mesh(scene_mesh(), WORLD_FROM_SCENE)
+    export_mesh(mesh, tmp_path / f"{name}.3mf", unit="cm")
+    with zipfile.ZipFile(tmp_path / f"{name}.3mf") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["[Content_Types].xml", "_rels/.rels", "3D/3dmodel.model"]
+        model = ElementTree.fromstring(archive.read("3D/3dmodel.model"))
+    assert model.get("unit") == "millimeter"
+    (part,) = model.iter(f"{CORE}object")
+    assert part.get("name") == name
+    low = [
+        float(x) for x in next(m.text for m in model.iter(f"{CORE}metadata") if m.get("name") == "Description").split("at ")[1].split()[:3]
+    ]  # pyright: ignore
+    np.testing.assert_allclose(low, mesh.vertices.min(0), rtol=1e-9)
+    back = load(tmp_path / f"{name}.3mf")
+    np.testing.assert_allclose(np.sort(back.vertices / 10.0 + low, axis=0), np.sort(mesh.vertices, axis=0), atol=1e-4)
+    assert back.is_watertight
+
+
+def test_trimesh_reads_the_3mf(tmp_path):
+    pytest.importorskip("lxml", reason="trimesh reads .3mf with lxml")
+    mesh = scene_mesh()
+    export_mesh(mesh, tmp_path / "mesh.3mf", unit="cm")
+    back = trimesh.load(tmp_path / "mesh.3mf", process=False, force="mesh")
+    assert isinstance(back, trimesh.Trimesh)
+    assert back.is_watertight
+    assert back.units == "millimeter"
+    assert back.volume == pytest.approx(1000.0 * 0.2 * 0.4 * 0.8)
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".obj"])
@@ -140,7 +217,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(("name", "up"), [("mesh.fbx", None), ("mesh", None), ("mesh.ply", "+z")])
+@pytest.mark.parametrize(("name", "up"), [("mesh.fbx", None), ("mesh", None), ("mesh.ply", np.array([0.0, 0.0, 1.0]))])
 def test_errors(tmp_path, name, up):
     with pytest.raises(UsageError):
         export_mesh(scene_mesh(), tmp_path / name, up=up)
@@ -151,7 +228,7 @@ def test_units_reach_every_format(tmp_path, unit, glb, stl):
     """A .glb is in metres and an .stl in millimetres; .obj and .ply keep the world's numbers and name its unit."""
     mesh = scene_mesh()
     size = np.ptp(mesh.vertices, axis=0)
-    for suffix, factor in ((".glb", glb), (".stl", stl), (".obj", 1.0), (".ply", 1.0)):
+    for suffix, factor in ((".glb", glb), (".stl", stl), (".3mf", stl), (".obj", 1.0), (".ply", 1.0)):
         (path, *_) = export_mesh(mesh, tmp_path / f"mesh{suffix}", unit=unit)
         np.testing.assert_allclose(np.ptp(load(path).bounds, axis=0), factor * size, rtol=1e-5)
     np.testing.assert_allclose(read_surface(tmp_path / "mesh.glb").vertices, mesh.vertices, atol=1e-5)  # back in the world's unit
