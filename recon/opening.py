@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recon.console import Reporter
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
+    from recon.geometry import Similarity
     from recon.photos.options import PhotoOptions
 
 # Torch, and the package of made-up scenes, are imported inside the functions: the command line must answer at once without them.
@@ -78,28 +79,13 @@ def open_data(source: str, config: RunConfig, progress: Callable[[float, str], N
     """The dataset behind ``DATA``: a path, or ``scenes:NAME``; ``progress`` hears the share of its pictures that is read, and a text."""
     d = config.data
     if source.startswith("scenes:"):
-        import scenes
-
-        if not d.use_masks:
-            raise UsageError(
-                "the built-in scenes have a transparent background: there is nothing behind the object to learn", "drop --no-masks"
-            )
-        if (d.masks, d.mask_meaning, d.axes, d.unit, d.scale) != (None, None, None, None, 1.0):
-            raise UsageError(
-                "the built-in scenes are in millimetres, with masks and axes of their own", "drop --masks, --axes, --unit, --scale"
-            )
-        usual = scenes.SceneOptions()
-        size = min(round(usual.width / d.downscale), d.max_size or usual.width)
-        return scenes.load(source, scenes.SceneOptions(width=size, height=size))
-    import numpy as np
-
+        return _built_in(source, d)
+    if (d.views, d.arc, d.exposure, d.noise) != (None, None, 0.0, 0.0):
+        raise UsageError(
+            f"{source}: these photographs are taken already", "drop --views, --arc, --exposure, --noise: they are for scenes:NAME"
+        )
     from recon.data.load import load_scene
-    from recon.geometry import Similarity
 
-    bounds = None
-    if d.bounds is not None:
-        *center, radius = d.bounds
-        bounds = Similarity(radius, translation=np.array(center))
     with reading(source, "a dataset"):
         return load_scene(
             Path(source),
@@ -114,8 +100,38 @@ def open_data(source: str, config: RunConfig, progress: Callable[[float, str], N
             scale=d.scale,
             progress=progress,
             skip_bad_frames=d.skip_bad_frames,
-            world_from_scene=bounds,
+            world_from_scene=_given_bounds(d),
         )
+
+
+def _built_in(source: str, d: DataConfig) -> Scene:
+    """A scene of this program, photographed as the configuration says."""
+    from dataclasses import replace
+
+    import scenes
+
+    if not d.use_masks:
+        raise UsageError(
+            "the built-in scenes have no masks; but for those in a room they are transparent around the object", "drop --no-masks"
+        )
+    if (d.masks, d.mask_meaning, d.axes, d.unit, d.scale) != (None, None, None, None, 1.0):
+        raise UsageError("the built-in scenes have masks, axes and units of their own", "drop --masks, --axes, --unit, --scale")
+    usual = scenes.usual(source)
+    size = min(round(usual.width / d.downscale), d.max_size or usual.width)
+    scene = scenes.load(source, scenes.photographed(usual, size, d.views, d.arc, d.exposure, d.noise))
+    bounds = _given_bounds(d)
+    return scene if bounds is None else replace(scene, world_from_scene=bounds)
+
+
+def _given_bounds(d: DataConfig) -> Similarity | None:
+    import numpy as np
+
+    from recon.geometry import Similarity
+
+    if d.bounds is None:
+        return None
+    *center, radius = d.bounds
+    return Similarity(radius, translation=np.array(center))
 
 
 def open_truth(source: str, given: Path | None, scan: int | None = None) -> GroundTruth:
@@ -134,8 +150,10 @@ def open_truth(source: str, given: Path | None, scan: int | None = None) -> Grou
     from recon.surface.mesh import Mesh
 
     known = scenes.truth(source)
-    solid, curves = known.solid, None
+    solid, curves, around = known.solid, None, None
     if solid.curves:
         wireframe = Wireframe(solid.curve_vertices, solid.curves, known.unit)
         curves = from_wireframe(wireframe, source, (solid.bounds[0], solid.bounds[1]))
-    return GroundTruth(Mesh(solid.vertices, solid.faces), curves)
+    if known.rest is not None:
+        around = Mesh(known.rest.vertices, known.rest.faces)
+    return GroundTruth(Mesh(solid.vertices, solid.faces), curves, around=around)

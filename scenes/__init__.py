@@ -2,6 +2,18 @@
 
 from scenes.export import write, write_truth
 from scenes.files import truth_from_file, write_file
-from scenes.library import SceneOptions, Truth, load, names, truth
+from scenes.library import SceneOptions, Truth, load, names, photographed, truth, usual
 
-__all__ = ["SceneOptions", "Truth", "load", "names", "truth", "truth_from_file", "write", "write_file", "write_truth"]
+__all__ = [
+    "SceneOptions",
+    "Truth",
+    "load",
+    "names",
+    "photographed",
+    "truth",
+    "truth_from_file",
+    "usual",
+    "write",
+    "write_file",
+    "write_truth",
+]

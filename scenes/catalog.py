@@ -14,14 +14,15 @@ class Entry:
 
     Attributes:
         name: As in ``scenes:NAME``.
-        kind: "cad" has feature curves and a STEP file; "organic" is smooth, with a surface only.
+        kind: "cad" has feature curves and a STEP file; "organic" is smooth, with a surface only; "relief" is a facade, photographed
+            where it stands, from one side.
         about: One line.
         material: What it is made of.
         unit: World unit.
     """
 
     name: str
-    kind: Literal["cad", "organic"]
+    kind: Literal["cad", "organic", "relief"]
     about: str
     material: Material
     unit: str = "mm"
@@ -72,5 +73,6 @@ CATALOG = (
     Entry("vase", "organic", "fluted hollow vase", BOARD),
     Entry("asteroid", "organic", "cratered lump", STONE),
     Entry("rings", "organic", "three blended rings: three handles", WOOD),
+    Entry("facade", "relief", "house front with columns, niches, windows and cornices, before neighbours and sky", STONE, "m"),
 )
 """All built-in scenes, in the order in which they are listed."""

@@ -27,9 +27,8 @@ from recon.curves.files.curve import to_json
 from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
 from scenes.edges import draw_lines, visible_points
-from scenes.library import SceneOptions, Truth, photograph, truth
+from scenes.library import SceneOptions, Truth, photograph, truth, usual
 from scenes.making.render import render_geometry
-from scenes.making.tracing import tracer
 
 FORMATS = ("blender", "nerfstudio")
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
@@ -65,6 +64,7 @@ def write(
     Raises:
         UsageError: Unknown scene or format, or ``out`` exists.
     """
+    options = options or usual(name)
     return write_truth(truth(name), out, options, views=views, size=size, formats=formats, geometry=geometry, overwrite=overwrite,
                        progress=progress)  # fmt: skip
 
@@ -200,7 +200,7 @@ def _truth(folder: Path, known: Truth, options: SceneOptions) -> None:
 
 
 def _geometry(folder: Path, known: Truth, views: Sequence[View], progress: Progress | None) -> None:
-    ready = tracer(known.solid)
+    ready = known.traced()
     for number, view in enumerate(views):
         seen = render_geometry(ready, view.camera)
         arrays = folder / "geometry" / view.name.replace(".png", ".npz")

@@ -325,10 +325,16 @@ class MakeScene:
     """Name of a built-in scene, or a .step, .stp, .obj, .ply, .stl or .glb file."""
     out: Path
     """Folder to write."""
-    views: int = 48
-    """Training views."""
+    views: int | None = None
+    """Training views, a quarter as many are held out; default: 48, in a room 24, of the facade 11."""
     size: int = 400
     """Width and height, pixels."""
+    arc: float | None = None
+    """The camera goes along an arc of so many degrees, 360 for a whole turn; default: all around, of the facade 100."""
+    exposure: float = 0.0
+    """Standard deviation of the exposures, stops."""
+    noise: float = 0.0
+    """Standard deviation of the sensor's noise, as a share of the full range."""
 
 
 @dataclass(frozen=True)
@@ -336,7 +342,7 @@ class Benchmark:
     """Run a suite of reconstructions and fits and report on them; finished jobs are not run again. Or compare two reports."""
 
     suite: tyro.conf.Positional[str | None] = None
-    """smoke, cad, surface, fields, signals, real, or the path of a .yaml file of your own."""
+    """smoke, cad, captures, surface, fields, signals, real, or the path of a .yaml file of your own."""
     data: tyro.conf.UseAppendAction[tuple[tuple[Path, ...], ...]] = ()
     """Datasets, for suites that name none (real); pictures and meshes for signals."""
     jobs: int = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -382,11 +383,14 @@ def view(command: View) -> None:
 def make_scene(command: MakeScene) -> None:
     import scenes
 
+    how = (command.size, command.views, command.arc, command.exposure, command.noise)
+    if any(isinstance(v, float) and not math.isfinite(v) for v in how):
+        raise UsageError("--arc, --exposure and --noise are finite numbers")
     path = Path(command.name)
     if path.suffix:
-        print(scenes.write_file(path, command.out, views=command.views, size=command.size))
+        print(scenes.write_file(path, command.out, scenes.photographed(scenes.SceneOptions(), *how)))
     else:
-        print(scenes.write(command.name.removeprefix("scenes:"), command.out, views=command.views, size=command.size))
+        print(scenes.write(command.name, command.out, scenes.photographed(scenes.usual(command.name), *how)))
 
 
 def print_results(folder: Path, results: dict) -> None:

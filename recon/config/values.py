@@ -47,6 +47,14 @@ class DataConfig:
     """Centre x y z and radius, in world units, of the sphere that holds the object; None: found from the images."""
     skip_bad_frames: bool = False
     """Leave out unreadable or contradictory frames with a warning instead of stopping."""
+    views: int | None = None
+    """Built-in scenes: photographs to train on, a quarter as many are held out; None: what is usual for the scene."""
+    arc: float | None = None
+    """Built-in scenes: the camera goes along an arc of so many degrees, 360 for a whole turn; None: what is usual for the scene."""
+    exposure: float = 0.0
+    """Built-in scenes: standard deviation of the photographs' exposures, stops."""
+    noise: float = 0.0
+    """Built-in scenes: standard deviation of the sensor's noise, as a share of the full range."""
 
 
 @dataclass(frozen=True)

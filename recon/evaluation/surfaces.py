@@ -17,6 +17,9 @@ from recon.errors import DataError
 from recon.surface.mesh import Mesh, face_areas, face_cross
 from recon.surface.raycast import RayScene, ray_scene, visible
 
+LEAST_EYES = 2
+"""Cameras that must see a point for it to be known how far it is."""
+
 
 @dataclass(frozen=True)
 class SurfaceMetrics:
@@ -35,8 +38,9 @@ class SurfaceMetrics:
         samples_mesh, samples_truth: How many points.
         samples_per_area: Points per squared unit on the truth.
         seed: Of the points.
-        visible_only: Whether only points count that at least one camera sees.
+        visible_only: Whether only points count that cameras see.
         unit: Name of the unit, if known.
+        around_share: Share of the mesh's points that are nearer to what stands around the object than to it; None if that is not known.
     """
 
     accuracy: float
@@ -57,6 +61,7 @@ class SurfaceMetrics:
     seed: int
     visible_only: bool
     unit: str | None
+    around_share: float | None = None
 
     @property
     def chamfer_percent(self) -> float:
@@ -70,6 +75,8 @@ class SurfaceMetrics:
             f"{points}, uniform by area, exact distance to the other mesh's triangles; chamfer_l1 is the mean (not the sum) of "
             "accuracy and completeness; nothing is cut off or aligned"
         )
+        if self.around_share is not None:
+            protocol += "; accuracy is to the object or to what stands around it, completeness counts what two cameras see of the object"
         return {**self.__dict__, "chamfer_percent_of_diagonal": self.chamfer_percent, "protocol": protocol}
 
 
@@ -82,6 +89,7 @@ def surface_metrics(
     seed: int = 0,
     cameras: Sequence[Camera] | None = None,
     unit: str | None = None,
+    around: Mesh | None = None,
 ) -> SurfaceMetrics:
     """Compare a mesh with the truth.
 
@@ -93,6 +101,8 @@ def surface_metrics(
         cameras: If given, only points that one of them sees (nothing of their own mesh in between) count: so surfaces inside a closed
             object, which no photograph can show, are left out.
         unit: Name of the unit, for the record.
+        around: What else is there: a table, a room. It hides parts of the object; points of the mesh that lie on it are not wrong; and of
+            the object what :data:`LEAST_EYES` cameras see is to be complete. Only with cameras.
     Raises:
         DataError: If a mesh is empty or has no area, or the cameras see nothing of it.
     """
@@ -102,16 +112,17 @@ def surface_metrics(
     rng = np.random.default_rng(seed)
     on_mesh, mesh_faces = sample_surface(mesh, samples, rng)
     on_truth, truth_faces = sample_surface(truth, samples, rng)
+    whole, least = (truth, 1) if around is None else (joined(truth, around), LEAST_EYES)
     if cameras is not None:
-        seen = seen_by_any(ray_scene(mesh), on_mesh, cameras)
+        seen = seen_by(ray_scene(mesh), on_mesh, cameras)
         on_mesh, mesh_faces = on_mesh[seen], mesh_faces[seen]
-        seen = seen_by_any(ray_scene(truth), on_truth, cameras)
+        seen = seen_by(ray_scene(whole), on_truth, cameras, least)
         on_truth, truth_faces = on_truth[seen], truth_faces[seen]
         if len(on_mesh) == 0 or len(on_truth) == 0:
             raise DataError("no camera sees the mesh", hint="check that cameras and mesh are in the same units")
-    to_truth, nearest_truth = point_to_mesh(on_mesh, truth)
+    to_truth, nearest_truth = point_to_mesh(on_mesh, whole)
     to_mesh, nearest_mesh = point_to_mesh(on_truth, mesh)
-    normals_mesh, normals_truth = _face_normals(mesh), _face_normals(truth)
+    normals_mesh, normals_truth = _face_normals(mesh), _face_normals(whole)
     cos_mesh = np.abs((normals_mesh[mesh_faces] * normals_truth[nearest_truth]).sum(1)).mean()
     cos_truth = np.abs((normals_truth[truth_faces] * normals_mesh[nearest_mesh]).sum(1)).mean()
     diagonal = truth.diagonal()
@@ -137,7 +148,13 @@ def surface_metrics(
         seed=seed,
         visible_only=cameras is not None,
         unit=unit,
+        around_share=None if around is None else float((nearest_truth >= len(truth.faces)).mean()),
     )
+
+
+def joined(a: Mesh, b: Mesh) -> Mesh:
+    """Two meshes as one; the faces of the first come first."""
+    return Mesh(np.concatenate([a.vertices, b.vertices]), np.concatenate([a.faces, b.faces + len(a.vertices)]).astype(np.int32))
 
 
 def sample_surface(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -161,16 +178,16 @@ def point_to_mesh(points: np.ndarray, mesh: Mesh) -> tuple[np.ndarray, np.ndarra
     return np.sqrt(np.maximum(np.asarray(squared), 0)), np.asarray(faces)
 
 
-def seen_by_any(scene: RayScene, points: np.ndarray, cameras: Sequence[Camera]) -> np.ndarray:
-    """Whether each point of a surface is inside at least one camera's picture, and not hidden by the surface. [N, 3] -> [N] bool"""
-    seen = np.zeros(len(points), bool)
+def seen_by(scene: RayScene, points: np.ndarray, cameras: Sequence[Camera], least: int = 1) -> np.ndarray:
+    """Whether points of a surface are inside the pictures of so many cameras, and not hidden by the surface. [N, 3] -> [N] bool"""
+    count = np.zeros(len(points), np.int32)
     tolerance = 1e-4 * scene.mesh.diagonal()
     for camera in cameras:
-        rows = np.flatnonzero(~seen)
+        rows = np.flatnonzero(count < least)
         uv, z = camera.project(points[rows])
         rows = rows[(z > 0) & (uv >= 0).all(1) & (uv[:, 0] <= camera.width) & (uv[:, 1] <= camera.height)]
-        seen[rows] = visible(scene, points[rows], camera.center, tolerance)
-    return seen
+        count[rows] += visible(scene, points[rows], camera.center, tolerance)
+    return count >= least
 
 
 def _face_normals(mesh: Mesh) -> np.ndarray:

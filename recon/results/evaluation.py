@@ -20,6 +20,7 @@ from recon.evaluation.curves import evaluate_curves
 from recon.evaluation.dtu import CullName, evaluate_dtu
 from recon.evaluation.images import PROTOCOL as IMAGE_PROTOCOL
 from recon.evaluation.images import image_metrics
+from recon.evaluation.points import point_metrics
 from recon.evaluation.report import mean, to_plain
 from recon.evaluation.silhouettes import object_mask, silhouette_iou
 from recon.evaluation.surfaces import surface_metrics
@@ -30,6 +31,7 @@ from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
 from recon.runs import Run
+from recon.stereo.points import read_ply
 from recon.surface.reading import read_mesh, read_surface
 from recon.system.files import read_records, write_picture, write_text_atomically
 
@@ -81,11 +83,16 @@ def evaluate(
             results["silhouettes"] = silhouette_iou(mesh, scene.views)
         if truth.surface is not None:
             reporter.say("comparing with the true surface")
-            results["surface"] = surface_metrics(mesh, truth.surface, unit=scene.unit).to_json()
+            eyes = None if truth.around is None else [v.camera for v in scene.split("train")]
+            results["surface"] = surface_metrics(mesh, truth.surface, unit=scene.unit, cameras=eyes, around=truth.around).to_json()
         if truth.dtu is not None:
             reporter.say(f"comparing with DTU's scan {truth.dtu.scan}")
             usual: CullName = "none" if run.config.data.use_masks else "neus"
             results["dtu"] = evaluate_dtu(mesh, truth.dtu, scene.views, cull or usual)
+    points_path = run.exports / "points.ply"
+    if points_path.is_file() and truth.surface is not None:
+        eyes = [v.camera for v in scene.split("train")]
+        results["points"] = point_metrics(read_ply(points_path)[0], truth.surface, eyes, truth.around)
     textured_path = run.exports / "mesh.glb"
     if textured_path.is_file() and views:
         reporter.say("comparing the textured mesh with the held-out photographs")
@@ -94,7 +101,7 @@ def evaluate(
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
         results["curves"] = evaluate_curves(load(curves_path), truth.curves)
-    if truth.known and not {"surface", "dtu", "curves"} & set(results):
+    if truth.known and not {"surface", "points", "dtu", "curves"} & set(results):
         reporter.warn(f"nothing of this run can be compared with the truth, which holds {truth.known} only")
     results = to_plain(results)
     write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
@@ -191,6 +198,14 @@ def summary_lines(results: dict[str, Any]) -> list[str]:
         share = surface["chamfer_percent_of_diagonal"]
         lines.append(f"surface: Chamfer-L1 {surface['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
         lines.append(f"surface: normal consistency {surface['normal_consistency']:.4f}")
+        if surface.get("around_share") is not None:
+            diagonal = surface["truth_diagonal"] / 100.0
+            accuracy, completeness = surface["accuracy"] / diagonal, surface["completeness"] / diagonal
+            lines.append(f"surface: accuracy {accuracy:.3f} %, completeness of what two photographs see {completeness:.3f} %")
+    points = results.get("points")
+    if points is not None and points["accuracy"] is not None:
+        accuracy, completeness = points["accuracy_percent"], points["completeness_percent"]
+        lines.append(f"points of stereo: {points['points']} on the object, accuracy {accuracy:.3f} %, completeness {completeness:.3f} %")
     if results.get("dtu") is not None:
         dtu = results["dtu"]
         figures = f"Chamfer {dtu['overall']:.3f} mm (accuracy {dtu['d2s']:.3f}, completeness {dtu['s2d']:.3f})"

@@ -45,6 +45,8 @@ FIGURES = (
     Figure("completeness_percent", "completeness", "% of diagonal", 3, False, relative=0.05),
     Figure("fscore", "F-score at 0.5 %", "", 4, True, absolute=0.005),
     Figure("normal_consistency", "normals", "mean |cos|", 4, True, absolute=0.002),
+    Figure("points_accuracy", "stereo's points", "% of diagonal", 3, False, relative=0.05),
+    Figure("points_completeness", "stereo's completeness", "% of diagonal", 3, False, relative=0.05),
     Figure("curve_f5", "curves F at 5 mm", "%", 1, True, absolute=1.0),
     Figure("curve_f10", "curves F at 10 mm", "%", 1, True, absolute=1.0),
     Figure("curve_types", "right type", "% of matched length", 1, True, absolute=1.0),
@@ -73,7 +75,7 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
     """
     images, silhouettes, surface, curves = (results.get(k) or {} for k in ("images", "silhouettes", "surface", "curves"))
     images = images or {k: results.get(k) for k in ("psnr", "ssim")}
-    exact = curves.get("exact") or {}
+    exact, points = curves.get("exact") or {}, results.get("points") or {}
     percent, fscore = None, None
     if surface:
         percent = 100.0 / surface["truth_diagonal"]
@@ -92,6 +94,8 @@ def job_figures(results: dict[str, Any], seconds: float | None, peak_memory: int
         "completeness_percent": None if percent is None else surface["completeness"] * percent,
         "fscore": number(fscore),
         "normal_consistency": number(surface.get("normal_consistency")),
+        "points_accuracy": number(points.get("accuracy_percent")),
+        "points_completeness": number(points.get("completeness_percent")),
         "curve_f5": _percent(curves.get("f5")),
         "curve_f10": _percent(curves.get("f10")),
         "curve_types": _percent(exact["types"]["agreement"]) if exact else None,

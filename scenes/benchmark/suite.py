@@ -31,7 +31,7 @@ from recon.errors import DataError, UsageError
 from recon.fit.config import FitConfig
 from recon.system.foreign import reading
 from scenes import signals
-from scenes.library import DATA, PREFIX, entry
+from scenes.library import DATA, PREFIX, base_name, entry
 
 SUITES = Path(__file__).parent / "suites"
 _ROOT = Path(__file__).parents[2]
@@ -283,7 +283,7 @@ def data_fingerprint(source: str, truth: str | None = None) -> str:
     """
     if source.startswith(PREFIX):
         name = entry(source).name
-        base, parts = DATA / name, [name]  # shapes by formula have no files: they are part of the source code
+        base, parts = DATA / base_name(name), [name]  # shapes by formula have no files: they are part of the source code
     else:
         path = Path(source)
         if not path.exists():

@@ -40,6 +40,15 @@ def orbit_directions(count: int, elevations_rad: Sequence[float]) -> np.ndarray:
     return np.stack([np.cos(elevation) * np.cos(turn), np.cos(elevation) * np.sin(turn), np.sin(elevation)], axis=1)
 
 
+def arc_directions(count: int, elevations_rad: Sequence[float], arc_rad: float, middle_rad: float) -> np.ndarray:
+    """Directions evenly along an arc, at elevations in turns; a whole turn does not come back to its first. [count, 3] float64"""
+    k = np.arange(count)
+    elevation = np.asarray(elevations_rad, np.float64)[k % len(elevations_rad)]
+    steps = count if arc_rad >= 2 * math.pi - 1e-9 else max(count - 1, 1)
+    turn = middle_rad + arc_rad * (k / steps - 0.5)
+    return np.stack([np.cos(elevation) * np.cos(turn), np.cos(elevation) * np.sin(turn), np.sin(elevation)], axis=1)
+
+
 def surround(
     center: np.ndarray,
     radius: float,

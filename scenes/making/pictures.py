@@ -1,4 +1,5 @@
-"""Pictures printed on scenes: a label, a calibration panel, a dial. Drawn here from formulas; linear RGBA in [0, 1]."""
+"""Pictures printed on scenes: a label, a calibration panel, a dial, a window, a shelf. Drawn here from formulas; linear RGBA in
+[0, 1]."""
 
 from __future__ import annotations
 
@@ -104,6 +105,38 @@ def _dial() -> np.ndarray:
     return np.concatenate([canvas, (radius < 1)[..., None].astype(float)], -1)
 
 
+def _window() -> np.ndarray:
+    """A window with six panes: sky, clouds, and trees below. 384 x 320"""
+    y, x = np.mgrid[:384, :320] + 0.5
+    cloud = 0.5 + 0.25 * np.sin(x / 31 + 2 * np.sin(y / 23)) + 0.25 * np.sin(y / 17 - x / 47)
+    sky = np.array([0.72, 0.86, 1.0]) + cloud[..., None] * np.array([0.28, 0.14, 0.0])
+    top = 250 + 26 * np.sin(x / 19) + 14 * np.sin(x / 7 + 1)
+    leaves = 0.5 + 0.5 * hash_unit((y // 4 * 80 + x // 4).astype(np.int64).ravel(), 3).reshape(y.shape)
+    trees = leaves[..., None] * np.array([0.30, 0.44, 0.22])
+    canvas = np.where((y > top)[..., None], trees, sky)
+    bars = (np.abs(x - 160) < 6) | (np.abs(y - 128) < 6) | (np.abs(y - 256) < 6)
+    rim = (x < 16) | (x > 304) | (y < 16) | (y > 368)
+    canvas[bars | rim] = _PAPER
+    return canvas
+
+
+def _shelf() -> np.ndarray:
+    """Four boards of books. 384 x 512"""
+    canvas = np.tile(_INK, (384, 512, 1))
+    colors = np.stack([_ORANGE, _TEAL, _RED, _PAPER, np.array([0.35, 0.30, 0.22]), np.array([0.28, 0.36, 0.56])])
+    for row in range(4):
+        column, number = 12, 0
+        while column < 490:
+            chance = hash_unit(np.arange(4) + 4 * (97 * row + number), 23)
+            width, height = 10 + int(chance[0] * 22), 52 + int(chance[1] * 30)
+            bottom = 96 * row + 88
+            canvas[bottom - height : bottom, column : column + width - 2] = colors[int(chance[2] * 6)] * (0.7 + 0.3 * chance[3])
+            canvas[bottom - height + 8 : bottom - height + 14, column + 2 : column + width - 4] = _PAPER
+            column, number = column + width, number + 1
+        canvas[96 * row + 88 : 96 * row + 96] = np.array([0.50, 0.36, 0.22])
+    return canvas
+
+
 def _from_file(path: Path) -> np.ndarray:
     from PIL import Image
 
@@ -115,9 +148,9 @@ def _from_file(path: Path) -> np.ndarray:
     return np.concatenate([to_linear(pixels[..., :3]), pixels[..., 3:]], -1).astype(np.float32)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def picture(name: str) -> np.ndarray:
-    """A picture by its name ("label", "panel", "dial") or from an image file.
+    """A picture by its name ("label", "panel", "dial", "window", "shelf") or from an image file.
 
     Returns:
         [H, W, 4] float32, linear colour, straight alpha.
@@ -125,7 +158,7 @@ def picture(name: str) -> np.ndarray:
         UsageError: If it is neither a known name nor a file name with a suffix.
         DataError: If the file is missing or is no image.
     """
-    drawings = {"label": _label, "panel": _panel, "dial": _dial}
+    drawings = {"label": _label, "panel": _panel, "dial": _dial, "window": _window, "shelf": _shelf}
     if name not in drawings and Path(name).suffix:
         return _from_file(Path(name))
     if name not in drawings:

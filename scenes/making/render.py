@@ -101,7 +101,7 @@ def render_linear(
     for first in range(0, len(pixels), CHUNK_PIXELS):
         chunk = pixels[first : first + CHUNK_PIXELS]
         corner = np.stack([chunk % camera.width, chunk // camera.width], 1)
-        directions = _directions(camera, (corner[:, None] + samples).reshape(-1, 2))
+        directions = ray_directions(camera, (corner[:, None] + samples).reshape(-1, 2))
         triangle, u, v = tracer.closest(np.broadcast_to(origin, directions.shape), directions)
         hits = (triangle >= 0).reshape(-1, per_pixel)
         count = hits.sum(1)
@@ -120,7 +120,7 @@ def render_linear(
     return color.reshape(*shape, 3), alpha.reshape(shape)
 
 
-def _directions(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+def ray_directions(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     """:meth:`Camera.rays` for many rays: worked out in float64, unit directions in float32. [N, 2] -> [N, 3]"""
     x, y = (pixels[:, 0] - camera.cx) / camera.fx, (pixels[:, 1] - camera.cy) / camera.fy
     size = 1 / np.sqrt(x * x + y * y + 1)

@@ -26,7 +26,8 @@ class Tracer:
         corners_single: The same in float32.
         flat: Outward unit normals of the triangles. [F, 3] float32
         smooth: Unit normals of the surface at the corners. [F, 3, 3] float32
-        scene: Embree's scene.
+        scene: Embree's scene of all triangles.
+        blockers: Of those that cast shadows.
     """
 
     center: np.ndarray
@@ -36,6 +37,7 @@ class Tracer:
     flat: np.ndarray
     smooth: np.ndarray
     scene: EmbreeScene
+    blockers: EmbreeScene
 
     def to_local(self, points_world: np.ndarray) -> np.ndarray:
         return (points_world - self.center) / self.radius
@@ -51,10 +53,10 @@ class Tracer:
         return hit["primID"], hit["u"], hit["v"]
 
     def occluded(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Whether anything lies along the rays. [N, 3] x 2 -> [N] bool"""
+        """Whether anything that casts shadows lies along the rays. [N, 3] x 2 -> [N] bool"""
         if len(origins) == 0:
             return np.zeros(0, bool)
-        return self.scene.run(_single(origins), _single(directions), query="OCCLUDED") >= 0
+        return self.blockers.run(_single(origins), _single(directions), query="OCCLUDED") >= 0
 
     def distance(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Exact distances: Embree finds the triangle, its plane is intersected in float64.
@@ -106,13 +108,25 @@ def _single(a: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(a, dtype=np.float32)
 
 
-def tracer(solid: Solid) -> Tracer:
-    """Make a solid ready for ray casting."""
-    center, radius = solid.center, solid.radius
+def tracer(solid: Solid, frame: tuple[np.ndarray, float] | None = None, dark: np.ndarray | None = None) -> Tracer:
+    """Make a solid ready for ray casting.
+
+    Args:
+        solid: What.
+        frame: Centre and radius of local coordinates; None: the solid's own.
+        dark: Which triangles cast shadows; None: all. [F] bool
+    """
+    center, radius = frame or (solid.center, solid.radius)
     local = (solid.vertices - center) / radius
     corners = local[solid.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
+    scene = _embree(local, solid.faces)
+    blockers = scene if dark is None else _embree(local, solid.faces[dark])
+    return Tracer(center, radius, corners, _single(corners), flat.astype(np.float32), solid.normals[solid.normal_faces], scene, blockers)
+
+
+def _embree(vertices: np.ndarray, faces: np.ndarray) -> EmbreeScene:
     scene = EmbreeScene(robust=True)
-    TriangleMesh(scene, _single(local), np.ascontiguousarray(solid.faces, dtype=np.int32))
-    return Tracer(center, radius, corners, _single(corners), flat.astype(np.float32), solid.normals[solid.normal_faces], scene)
+    TriangleMesh(scene, _single(vertices), np.ascontiguousarray(faces, dtype=np.int32))
+    return scene

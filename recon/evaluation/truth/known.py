@@ -18,11 +18,12 @@ _MESHES = ("mesh.ply", "truth/mesh.ply")
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """World units; None for what is not known."""
+    """World units; None for what is not known. ``around`` is what else the photographs show: only with it is known what they can show."""
 
     surface: Mesh | None = None
     curves: CurveTruth | None = None
     dtu: DtuTruth | None = None
+    around: Mesh | None = None
 
     @property
     def known(self) -> str:

@@ -14,7 +14,7 @@ from recon.errors import DataError, UsageError
 from scenes import signals
 from scenes.benchmark import suite as suites
 from scenes.benchmark.suite import Entry, data_fingerprint, plan, read_suite, suite_names
-from scenes.library import names
+from scenes.library import base_name, names
 
 
 def written(folder: Path, *entries: dict, name: str = "own.yaml", **more) -> suites.Suite:
@@ -31,12 +31,12 @@ def test_shipped_suites_can_be_run(name, tmp_path):
     jobs = plan(suite, [tmp_path / "photos"] if name == "real" else [])
     assert jobs
     assert len({job.name for job in jobs}) == len(jobs)
-    assert all(job.scene.removesuffix("-plain") in (*names(), *signals.names(), "photos") for job in jobs)
+    assert all(base_name(job.scene) in (*names(), *signals.names(), "photos") for job in jobs)
     assert len(suite.content.about) > 10
 
 
 def test_the_expected_suites_are_there():
-    assert set(suite_names()) >= {"smoke", "cad", "surface", "fields", "signals", "real"}
+    assert set(suite_names()) >= {"smoke", "cad", "captures", "surface", "fields", "signals", "real"}
 
 
 def test_the_suite_of_fields_crosses_everything(tmp_path):
