@@ -155,18 +155,28 @@ def _(x, table, params, grid, mlp, beta, include_input, active_levels, backend, 
     return x.new_empty(x.shape[0], mlp[-1]), empty(x), _tape(x, grid, mlp, beta, 1, keeps)
 
 
+def add_gradients(
+    grad_out: Tensor, grad_gradient: Tensor | None, x: Tensor, table: Tensor, params: Tensor, tape: Tensor | None, grid: HashGridSpec,
+    mlp: MLPSpec, include_input: bool, active_levels: int, backend: str, grad_x: Tensor | None, grad_table: Tensor, grad_params: Tensor,
+) -> None:  # fmt: skip
+    """The backward pass into memory that is there: ``grad_x`` is written, the others are added to. For callers with a layout of their own
+    for gradients; nothing is recorded."""
+    points, entries, weights, adjoint = raws(x, table, params, grad_out)
+    _kernels(backend, x).fused_field_backward(
+        points, entries, weights, grid, mlp, include_input, active_levels, adjoint, optional(grad_gradient), grad_x, grad_table, grad_params,
+        tape,
+    )  # fmt: skip
+
+
 @torch.library.custom_op("formfield::fused_field_backward", mutates_args=())
 def _backward(
     grad_out: Tensor, grad_gradient: Tensor | None, x: Tensor, table: Tensor, params: Tensor, tape: Tensor, grid: list[int],
     mlp: list[int], beta: float, include_input: bool, active_levels: int, backend: str, keeps: bool, need_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     grad_x, grad_table, grad_params = empty(x, need_x), zeros(table), zeros(params)
-    points, entries, weights, adjoint = raws(x, table, params, grad_out)
     specs = (grid_from_ints(grid), mlp_from_ints(mlp, beta), include_input, active_levels)
-    _kernels(backend, x).fused_field_backward(
-        points, entries, weights, *specs, adjoint, optional(grad_gradient), grad_x if need_x else None, grad_table, grad_params,
-        tape if keeps else None,
-    )  # fmt: skip
+    results = (grad_x if need_x else None, grad_table, grad_params)
+    add_gradients(grad_out, grad_gradient, x, table, params, tape if keeps else None, *specs, backend, *results)
     return grad_x, grad_table, grad_params
 
 
@@ -192,5 +202,7 @@ def _jet_gradient(ctx, grad_out, grad_gradient, _):
     return None, grad_table, grad_params, *[None] * 7
 
 
+field = _field
+"""The operator itself, which also returns its tape, for callers with a backward pass of their own."""
 _field.register_autograd(_field_gradient, setup_context=_setup)
 _jet.register_autograd(_jet_gradient, setup_context=_setup)

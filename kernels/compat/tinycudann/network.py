@@ -13,6 +13,8 @@ from torch import Tensor
 
 import kernels
 
+from ... import backends
+from ...ops import field as fields
 from . import config as read
 from .activations import ACTIVATIONS, SHARPNESS
 from .grid import _FAR, GridEncoding
@@ -165,17 +167,27 @@ class _Twice(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = [i for i, need in enumerate(ctx.needs_input_grad[2:]) if need]
-        again = torch.is_grad_enabled()
-        tensors = ctx.saved_tensors if again else ctx.leaves
-        if again:  # of aliases, so that what comes back are partial derivatives, functions of the tensors and of the gradient
-            tensors = tuple(t.view_as(t) for t in tensors)
-        out = ctx.exact(*tensors) if again else ctx.out
-        found = torch.autograd.grad(out, [tensors[i] for i in wanted], grads[0], create_graph=again, retain_graph=True)
-        result: list[Tensor | None] = [None] * len(tensors)
-        for i, gradient in zip(wanted, found):
-            result[i] = gradient
-        return None, None, *result
+        needs = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():
+            return None, None, *_again(ctx.exact, ctx.saved_tensors, needs, grads[0])
+        wanted = [i for i, need in enumerate(needs) if need]
+        found = torch.autograd.grad(ctx.out, [ctx.leaves[i] for i in wanted], grads[0], retain_graph=True)
+        return None, None, *_placed(wanted, found, len(needs))
+
+
+def _again(exact: Any, tensors: tuple[Tensor, ...], needs: tuple[bool, ...], grad: Tensor) -> list[Tensor | None]:
+    """The gradient of ``exact(*tensors)`` as a function of the tensors and of ``grad``."""
+    wanted = [i for i, need in enumerate(needs) if need]
+    tensors = tuple(t.view_as(t) for t in tensors)  # aliases, so that what comes back are partial derivatives
+    found = torch.autograd.grad(exact(*tensors), [tensors[i] for i in wanted], grad, create_graph=True)
+    return _placed(wanted, found, len(needs))
+
+
+def _placed(places: list[int], tensors: tuple[Tensor, ...], count: int) -> list[Tensor | None]:
+    result: list[Tensor | None] = [None] * count
+    for i, tensor in zip(places, tensors):
+        result[i] = tensor
+    return result
 
 
 def run_network(plan: NetworkPlan, x: Tensor, params: Tensor) -> Tensor:
@@ -189,24 +201,63 @@ def run_network(plan: NetworkPlan, x: Tensor, params: Tensor) -> Tensor:
     return _Twice.apply(lambda a, b: kernels.field_mlp(a, b, spec), plan.written_out, x, used)  # type: ignore[no-any-return]
 
 
+class _Field(torch.autograd.Function):
+    """A grid and its network on the flat parameters: their gradient is one vector from the start, into which the kernel adds, instead of
+    parts that are joined. Where the gradient is to be differentiated again, that of ``exact``."""
+
+    @staticmethod
+    def forward(ctx: Any, exact: Any, grid: GridEncoding, plan: NetworkPlan, backend: str, x: Tensor, params: Tensor) -> Tensor:
+        spec, geometry = plan.spec, grid.spec
+        assert spec is not None
+        assert geometry is not None
+        keeps = backend == "cpu"
+        used, table = _parts(grid, plan, params.detach())
+        settings = (geometry.to_ints(), spec.to_ints(), spec.beta, False, geometry.levels, backend, keeps)
+        out, tape = fields.field(x, table, used, *settings)
+        ctx.save_for_backward(x, params, tape)
+        ctx.rest = exact, grid, plan, backend, keeps
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        exact, grid, plan, backend, keeps = ctx.rest
+        x, params, tape = ctx.saved_tensors
+        need_x, need_params = ctx.needs_input_grad[4:]
+        if torch.is_grad_enabled():
+            return None, None, None, None, *_again(exact, (x, params), (need_x, need_params), grads[0])
+        grad_x, grad_params = torch.empty_like(x) if need_x else None, torch.zeros_like(params)
+        used, table = _parts(grid, plan, params)
+        to_used, to_table = _parts(grid, plan, grad_params)
+        specs = (grid.spec, plan.spec, False, grid.spec.levels, backend)
+        fields.add_gradients(grads[0], None, x, table, used, tape if keeps else None, *specs, grad_x, to_table, to_used)
+        return None, None, None, None, grad_x, grad_params if need_params else None
+
+
+def _parts(grid: GridEncoding, plan: NetworkPlan, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Views of the network's matrices, without the rows that reach nothing, and of the table."""
+    assert plan.spec is not None
+    used, _, table = flat.split([plan.spec.params, plan.parameters - plan.spec.params, grid.parameters])
+    return used, table.view(-1, grid.features)
+
+
 def run_field(grid: GridEncoding, plan: NetworkPlan, x: Tensor, params: Tensor) -> Tensor | None:
     """Network of a grid's encoding in one kernel, or none where they cannot be one."""
     spec, geometry = plan.spec, grid.spec
     if spec is None or geometry is None or x.shape[0] == 0 or geometry.out_features != spec.inputs:
         return None
-    used, _, table = params.split([spec.params, plan.parameters - spec.params, grid.parameters])  # one gradient, not a sum of two
-    table = table.view(-1, grid.features)
     x = x.clamp(-_FAR, _FAR)
 
-    def fast(x: Tensor, table: Tensor, used: Tensor) -> Tensor:
-        return kernels.fused_field(x, table, used, geometry, spec)
-
-    def exact(x: Tensor, table: Tensor, used: Tensor) -> Tensor:
+    def exact(x: Tensor, params: Tensor) -> Tensor:
+        used, table = _parts(grid, plan, params)
         return plan.written_out(kernels.hash_encode(x, table, geometry), used)
 
     if not _records(x, params):
-        return fast(x, table, used)
-    return _Twice.apply(fast, exact, x, table, used)  # type: ignore[no-any-return]
+        used, table = _parts(grid, plan, params)
+        return kernels.fused_field(x, table, used, geometry, spec)
+    backend = backends.backend("fused_field", x.device, None)
+    if backend == "reference":
+        return exact(x, params)
+    return _Field.apply(exact, grid, plan, backend, x.contiguous(), params)  # type: ignore[no-any-return]
 
 
 def _records(*tensors: Tensor) -> bool:

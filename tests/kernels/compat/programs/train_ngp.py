@@ -24,6 +24,9 @@ parser.add_argument("--log2-hashmap-size", type=int, default=17)
 parser.add_argument("--grid", type=int, default=128)
 parser.add_argument("--test-views", type=int, default=5)
 parser.add_argument("--step-size", type=float, default=1e-2)
+parser.add_argument("--alpha-thre", type=float, default=0.0)
+parser.add_argument("--warmup", type=int, default=0)
+parser.add_argument("--max-resolution", type=int, default=2048)
 parser.add_argument("--half-size", type=float, default=1.5)
 args = parser.parse_args()
 
@@ -61,7 +64,7 @@ class Field(torch.nn.Module):
                 "n_features_per_level": 2,
                 "log2_hashmap_size": args.log2_hashmap_size,
                 "base_resolution": 16,
-                "per_level_scale": 1.3819,
+                "per_level_scale": math.exp(math.log(args.max_resolution / 16) / 15),
             },
             network_config={
                 "otype": "FullyFusedMLP",
@@ -118,7 +121,7 @@ def render(field, estimator, origins, directions, background, step_size):
         return rgb, sigma.squeeze(-1)
 
     ray_indices, t_starts, t_ends = estimator.sampling(
-        origins, directions, sigma_fn=sigma_fn, render_step_size=step_size, stratified=field.training
+        origins, directions, sigma_fn=sigma_fn, render_step_size=step_size, stratified=field.training, alpha_thre=args.alpha_thre
     )
     rgb, _, _, _ = nerfacc.rendering(t_starts, t_ends, ray_indices, n_rays=len(origins), rgb_sigma_fn=rgb_sigma_fn, render_bkgd=background)
     return rgb, len(t_starts)
@@ -131,10 +134,15 @@ estimator = OccGridEstimator(roi_aabb=aabb, resolution=args.grid, levels=1).to(d
 field = Field(aabb).to(device)
 scaler = torch.cuda.amp.GradScaler(2**10)
 optimizer = torch.optim.Adam(field.parameters(), lr=1e-2, eps=1e-15, weight_decay=1e-6)
-scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [args.steps // 2, args.steps * 3 // 4, args.steps * 9 // 10], gamma=0.33)
+scheduler = torch.optim.lr_scheduler.ChainedScheduler(
+    [
+        torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01 if args.warmup else 1.0, total_iters=max(args.warmup, 1)),
+        torch.optim.lr_scheduler.MultiStepLR(optimizer, [args.steps // 2, args.steps * 3 // 4, args.steps * 9 // 10], gamma=0.33),
+    ]
+)
 background = torch.ones(3, device=device)
 step_size = args.step_size
-n_rays = 256
+n_rays = 1024
 
 torch.cuda.synchronize()
 tic = time.time()
@@ -157,7 +165,7 @@ for step in range(args.steps):
     scaler.update()
     scheduler.step()
     if step % 100 == 0 or step == args.steps - 1:
-        print(f"step {step} loss {loss.item():.5f} rays {len(rgb)} samples {samples} seconds {time.time() - tic:.1f}", flush=True)
+        print(f"step {step} loss {loss.item():.5f} rays {len(rgb)} samples {samples} seconds {time.time() - tic:.1f} cpu {time.process_time():.0f}", flush=True)
 
 field.eval()
 estimator.eval()
