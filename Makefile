@@ -1,5 +1,5 @@
 # make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|nef|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
-# make test | lint | bench | bench-readme | sanitize | fuzz | crashes | pictures | docs
+# make test | lint | bench | bench-job | bench-readme | sanitize | fuzz | crashes | pictures | docs
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ OUT ?= runs
 ARGS ?=
 NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 
-.PHONY: reconstruct test lint bench bench-readme sanitize fuzz crashes pictures docs setup clean
+.PHONY: reconstruct test lint bench bench-job bench-readme sanitize fuzz crashes pictures docs setup clean
 
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -26,6 +26,10 @@ lint: setup
 
 bench: setup
 	$(PY) -m kernels.bench
+
+# What the main job costs, stage by stage, on three scenes: make bench-job [ARGS="--against REVISION"]. On a quiet machine only.
+bench-job: setup
+	$(PY) -m scenes.benchmark.whole_job $(ARGS)
 
 # Measures, and writes the table into the README. On a quiet machine only.
 bench-readme: setup

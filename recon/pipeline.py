@@ -18,6 +18,7 @@ from recon.evaluation.truth.known import GroundTruth
 from recon.geometry import Similarity
 from recon.methods.base import BackgroundKind, Method, Pixels
 from recon.model import build_method
+from recon.results.costs import costs_line, read_costs, stage
 from recon.results.evaluation import evaluate
 from recon.results.preview import preview, render_orbit
 from recon.runs import Run, create_run
@@ -85,13 +86,17 @@ def _reconstruct(
     reporter.after_share = after_share(run.config.method, run.config.preset)
     method = fit(run, scene, reporter, watcher)
     try:
-        method.finish(run, scene, reporter)
+        with stage(run.folder, "surface" if method.surface is not None else "curves"):
+            method.finish(run, scene, reporter)
         most = run.config.results.eval_views if most_views is None else most_views
-        results = evaluate(run, method, scene, truth, reporter, most_views=most or None)
+        with stage(run.folder, "evaluation"):
+            results = evaluate(run, method, scene, truth, reporter, most_views=most or None)
         if pictures:
-            preview(run, method, scene, reporter)
-            size = min(run.config.results.turn_size, max(v.camera.width for v in scene.views))
-            render_orbit(run, method, frames=run.config.results.turn_frames, size=size, reporter=reporter)
+            with stage(run.folder, "pictures"):
+                preview(run, method, scene, reporter)
+                size = min(run.config.results.turn_size, max(v.camera.width for v in scene.views))
+                render_orbit(run, method, frames=run.config.results.turn_frames, size=size, reporter=reporter)
+        reporter.say(costs_line(read_costs(run.folder)))
     except BaseException as error:
         run.ended_by(error, run.config.train.steps)
         _say_how_to_go_on(run, error)
@@ -120,12 +125,14 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
     run.set_status("running", resumed.step if resumed else 0)
     step = resumed.step if resumed else 0
     try:
-        pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
+        with stage(run.folder, "preparation"):
+            pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
         began = time.perf_counter()
-        if watcher is None:
-            train(run, method, pixels, resumed, reporter.training)
-        else:
-            _train_watched(run, method, pixels, resumed, reporter, watcher)
+        with stage(run.folder, "training"):
+            if watcher is None:
+                train(run, method, pixels, resumed, reporter.training)
+            else:
+                _train_watched(run, method, pixels, resumed, reporter, watcher)
         step = run.config.train.steps
         reporter.say(f"trained {step} steps in {duration(time.perf_counter() - began)}")
         return method
