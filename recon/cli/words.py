@@ -16,8 +16,8 @@ OF_RUNS = ("resume", "evaluate", "render", "export", "swap", "view", "compare")
 
 
 def prepared(words: Sequence[str], commands: Sequence[str]) -> list[str]:
-    """The words to parse: without any, those that ask for help. Of the commands about runs ``latest`` is the run that was started last, and a
-    name that was given by ``--name`` is that run's folder (``OUT/latest``, ``OUT/NAME``: in OUT).
+    """The words to parse: without any, those that ask for help. Of the commands about runs ``latest`` is the run that was started last, and
+    a name that was given by ``--name`` is that run's folder (``OUT/latest``, ``OUT/NAME``: in OUT).
 
     Raises:
         UsageError: If the first word is no command, with the one that was meant.
