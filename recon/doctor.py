@@ -28,6 +28,8 @@ EXTRAS = {
     "hdr": ("OpenEXR",),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "dropins": ("nerfacc",),
+    "dev": ("pytest", "hypothesis", "playwright", "ruff", "pyright", "nanobind", "scikit_build_core", "pdoc"),
 }
 """Import names that each extra brings."""
 INSTRUCTION_SETS = ("sse4_2", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
@@ -80,8 +82,9 @@ def lines(report: dict[str, Any]) -> list[str]:
     width = max(len(row["op"]) for row in report["kernels"])
     out += [f"  {row['op']:{width}}  {row['backend']:9}  {row['why']}" for row in report["kernels"]]
     out.append("extras:")
+    width = max(map(len, EXTRAS))
     for name, missing in report["extras"].items():
-        out.append(f"  {name:7} " + (f"missing {', '.join(missing)}: {install_hint(name)}" if missing else "installed"))
+        out.append(f"  {name:{width}} " + (f"missing {', '.join(missing)}: {install_hint(name)}" if missing else "installed"))
     return out + [f"warning: {w}" for w in report["warnings"]]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import viser
-from scipy.spatial.transform import Rotation
 
 from recon import pipeline
 from recon.console import Reporter
@@ -19,12 +18,15 @@ from recon.data.scene import Camera
 from recon.methods.base import Method
 from recon.model import METHODS
 from recon.runs import read_status
+from recon.surface.mesh import Mesh, transform_mesh
+from recon.surface.raycast import RayScene, ray_scene
 from recon.system.foreign import read_object
 from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs
 from viewer.layers import Layers
-from viewer.loading import surface_file
+from viewer.loading import surface_file, surface_geometry
+from viewer.looking import home
 from viewer.loop import Frame, RenderLoop
 from viewer.painter import Look, Order, Painter, picture_size, window_camera
 from viewer.panels import Panels
@@ -42,6 +44,8 @@ DEPTH_STEP = {"moving": 2.56e-3, "still": 6.4e-4, "full": 6.4e-4}
 DEPTH_BEHIND = 0.012
 """The field is put this much further away than it is, scene units, so that curves and meshes on its surface are not hidden by it."""
 PANEL_PX = 440
+PHONE_PX = 700
+"""In a window that is narrower, the panel begins folded."""
 LEFT_VIEW = 0.05
 """Who is further than this from a photograph's place, scene units, has left it: its camera is shown again."""
 
@@ -58,7 +62,7 @@ class Viewer:
 
     def __init__(self, subject: Subject, host: str = "127.0.0.1", port: int | None = None, token: str | None = None):
         self.subject = subject
-        self.server = start_server(host, port, token)
+        self.server = start_server(host, port, token, f"{subject.title} - Formfield")
         self.gate = Gate()
         self.painter = Painter(subject.world_from_scene, subject.data, subject.unit)
         self.loop: RenderLoop[Order] = RenderLoop(
@@ -72,6 +76,9 @@ class Viewer:
         self._seen: dict[str, int] = {}
         self._at_view: tuple[int, np.ndarray] | None = None
         self._arrived = False
+        self.surface: Mesh | None = None
+        self._rays: RayScene | None = None
+        self.home = home([], self.subject.up())
         self._trained_here = False
         self.step = -1
         self._closed = threading.Event()
@@ -80,6 +87,7 @@ class Viewer:
         self._dress()
         self.panels = Panels(self)
         self._look_at_files()
+        self.start_from_home()
         self.server.viser.on_client_connect(self._arrive)
         self.server.viser.on_client_disconnect(self._leave)
         self.server.viser.scene.on_click()(self._click)  # pyright: ignore[reportArgumentType]  # viser awaits coroutines
@@ -99,6 +107,29 @@ class Viewer:
         self.loop.close()
         self._watch_thread.join(timeout=10.0)
         self.server.stop()
+
+    def rays(self) -> RayScene | None:
+        """The exported mesh, ready to be clicked at, scene units."""
+        if self._rays is None and self.surface is not None:
+            self._rays = ray_scene(self.surface)
+        return self._rays
+
+    def right(self) -> np.ndarray:
+        """What is to the right as seen from the front: the world's x, or its y where x is up; scene axes. [3]"""
+        x, y = (self.subject.scene_from_world.rotate(np.eye(3)[k]) for k in (0, 1))
+        return x if abs(float(x @ self.home.up)) < 0.9 else y
+
+    def start_from_home(self) -> None:
+        """Let who comes see everything, upright, from a corner: as the static page begins. Of data the cameras are what there is to see."""
+        up, from_world = self.subject.up(), self.subject.scene_from_world
+        parts = [] if self.surface is None else [self.surface.vertices]
+        if self.layers.lines is not None:
+            parts.append(self.layers.lines.segments.reshape(-1, 3).astype(np.float64))
+        if self.subject.run is None:
+            parts.append(np.stack([from_world.apply(c.center) for c in self.subject.cameras]))
+        self.home = home(parts, up)
+        stand, camera = self.home.start(), self.server.viser.initial_camera
+        camera.position, camera.look_at, camera.up, camera.fov, camera.near = stand.eye, stand.target, stand.up, stand.fov, 0.01
 
     def use_model(self, method: Method) -> None:
         """Show a model."""
@@ -122,6 +153,11 @@ class Viewer:
         if self.subject.run is None or not self._trained_here or self.gate.training:
             return False
         return read_status(self.subject.run.folder)[0] == "running"
+
+    def choose_mode(self, mode: str) -> None:
+        """Show the field as another panel asks for."""
+        if self.panels.render is not None:
+            self.panels.render.choose(mode)
 
     def set_look(self, look: Look) -> None:
         """Show the field another way, to everybody."""
@@ -188,6 +224,8 @@ class Viewer:
     async def _arrive(self, client: viser.ClientHandle) -> None:
         with self._lock:
             self._visitors[client.client_id] = client
+        if 0 < client.camera.image_width < PHONE_PX:
+            client.gui.main_panel.minimize()  # it would cover all there is to see
         self.loop.add(client.client_id, lambda frame: self._show(client, frame), lambda t, x: self._tell(client, t, x))
 
         async def moved(camera: viser.CameraHandle) -> None:
@@ -214,6 +252,9 @@ class Viewer:
             self._visitors.pop(client.client_id, None)
 
     async def _click(self, event: viser.SceneClickEvent) -> None:
+        if self.panels.measure.active:
+            self.panels.measure.clicked(np.array(event.ray_origin), np.array(event.ray_direction))
+            return
         lines = self.layers.lines
         if lines is None or not self.layers.parents["curves"].visible:
             return
@@ -254,18 +295,6 @@ class Viewer:
         page.scene.set_up_direction(subject.up())
         page.scene.configure_environment_map(None)
         page.scene.add_light_ambient("/light", intensity=1.5)
-        first, up = subject.cameras[0], subject.up()
-        eye = subject.scene_from_world.apply(first.center)
-        # Of a run: between the cameras and the object, so that no camera stands in the way. Of data: behind the cameras, as they are
-        # what there is to see. Turned a little, so that it is none of the photographs.
-        turned = Rotation.from_rotvec(0.35 * up).apply(eye / max(float(np.linalg.norm(eye)), 1e-6))
-        distance = float(np.linalg.norm(eye))
-        distance = 1.8 * max(distance, 1.0) if subject.run is None else min(max(0.7 * distance, 1.6), 3.0)
-        page.initial_camera.position = turned * distance
-        page.initial_camera.look_at = np.zeros(3)
-        page.initial_camera.up = up
-        page.initial_camera.fov = np.radians(50.0)
-        page.initial_camera.near = 0.01
         self.layers.bounds()
         views = None if subject.data is None else {v.name: v for v in subject.data.views}
         self.layers.cameras(subject.cameras, subject.splits, None if views is None else [views[n] for n in subject.names])
@@ -304,10 +333,13 @@ class Viewer:
 
     def _mesh_came(self, path: Path) -> None:
         self.layers.mesh(path)
+        self.surface, self._rays = transform_mesh(surface_geometry(path), self.subject.scene_from_world), None
+        self.start_from_home()
         self.panels.mesh_changed()
 
     def _curves_came(self, wireframe: Wireframe) -> None:
         self.layers.curves(wireframe)
+        self.start_from_home()
         self.panels.curves_changed()
 
     def _results_came(self, path: Path) -> None:

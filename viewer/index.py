@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 from recon.errors import CapabilityError
 
 # The page is one script that unpacks another one and adds it to the page.
+_TITLE = "<title>Viser</title>"
 _FIRST = '<script data-p="'
 _READ = "const d=document.currentScript.dataset;"
 _SECOND = 'e.type="module";'
 
 
-def page_with_nonce(file: Path, nonce: str) -> bytes:
+def page_with_nonce(file: Path, nonce: str, title: str) -> bytes:
     """The page, both of whose scripts carry a nonce.
 
     Args:
         file: Viser's ``index.html``.
         nonce: What the page's policy asks scripts for; letters, digits, - and _.
+        title: Of the browser's window: any text.
     Raises:
         CapabilityError: If the page of the installed viser is made in another way.
     """
     text = file.read_text(encoding="utf-8")
-    if any(text.count(part) != 1 for part in (_FIRST, _READ, _SECOND)):
+    if any(text.count(part) != 1 for part in (_TITLE, _FIRST, _READ, _SECOND)):
         raise CapabilityError(f"{file}: the page of this version of viser is not known", "pip install 'viser>=1.1,<1.2'")
+    text = text.replace(_TITLE, f"<title>{escape(title)}</title>")
     text = text.replace(_FIRST, f'<script nonce="{nonce}" data-p="')
     text = text.replace(_READ, f"{_READ}const nonce=document.currentScript.nonce;").replace(_SECOND, f"{_SECOND}e.nonce=nonce;")
     return text.encode("utf-8")

@@ -30,6 +30,8 @@ FRUSTUM = 0.16
 """Length of a camera's pyramid, scene units."""
 TRAIN, TEST = (40, 90, 200), (235, 120, 20)
 PICKED = (255, 215, 0)
+SECTION = (220, 60, 160)
+CLAY = (176, 170, 160)
 
 _CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
 _EDGES = np.array([(i, i ^ bit) for i in range(8) for bit in (1, 2, 4) if i < i ^ bit])
@@ -86,6 +88,7 @@ class Layers:
         self.present: set[str] = set()
         self._frusta: list[Any] = []
         self._hidden: int | None = None
+        self._exported: Any = None
         self.lines: CurveLines | None = None
         self.wireframe: Wireframe | None = None
 
@@ -157,7 +160,7 @@ class Layers:
         is_glb = path.suffix.lower() == ".glb"
         data = path.read_bytes() if is_glb else glb_bytes(read_surface(path))
         s, file = self._from_world, world_from_gltf(path) if is_glb else Similarity()
-        self._scene.add_glb(
+        self._exported = self._scene.add_glb(
             "/mesh/exported",
             data,
             scale=s.scale * file.scale,
@@ -167,6 +170,32 @@ class Layers:
             receive_shadow=False,
         )
         self.present.add("mesh")
+
+    def section(self, mesh: Mesh | None, outline: np.ndarray | None) -> None:
+        """In place of the mesh what a plane leaves of it, as clay, and its outline; None: the mesh again. Scene units."""
+        if self._exported is not None:
+            self._exported.visible = mesh is None
+        if mesh is None or outline is None or len(mesh.faces) == 0:
+            for name in ("/mesh/section", "/mesh/outline"):
+                self._scene.remove_by_name(name)
+            return
+        self._scene.add_mesh_simple(
+            "/mesh/section", mesh.vertices.astype(np.float32), mesh.faces, color=CLAY, flat_shading=True, side="double",
+            cast_shadow=False, receive_shadow=False,
+        )  # fmt: skip
+        self._lines("/mesh/outline", outline.astype(np.float32), SECTION, 3.0)
+
+    def marks(self, points: np.ndarray, text: str) -> None:
+        """Points that were clicked, a line between two of them, and what was measured; no points take all away. [N, 3]"""
+        for name in ("/marks/points", "/marks/line", "/marks/label"):
+            self._scene.remove_by_name(name)
+        if not len(points):
+            return
+        shown = points.astype(np.float32)
+        self._scene.add_point_cloud("/marks/points", shown, PICKED, point_size=0.02, point_shape="circle", precision="float32")
+        if len(points) == 2:
+            self._lines("/marks/line", shown[None], PICKED, 3.0)
+            self._scene.add_label("/marks/label", text, position=points.mean(0))
 
     def curves(self, wireframe: Wireframe) -> None:
         """All curves in one node, coloured by type."""

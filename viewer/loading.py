@@ -7,8 +7,8 @@ from pathlib import Path
 from recon.curves import Wireframe, load
 from recon.errors import DataError
 from recon.runs import Run
-from recon.surface.mesh import Mesh
-from recon.surface.reading import read_surface
+from recon.surface.mesh import Mesh, transform_mesh
+from recon.surface.reading import read_mesh, read_surface, world_from_gltf
 
 
 def surface_file(run: Run) -> Path | None:
@@ -24,6 +24,12 @@ def surface_file(run: Run) -> Path | None:
             return given
         folders.append(given / "exports")
     return next((path for folder in folders for path in (folder / "mesh.glb", folder / "mesh.ply") if path.is_file()), None)
+
+
+def surface_geometry(path: Path) -> Mesh:
+    """A mesh file without its colours, world units: what is measured and cut."""
+    mesh = read_mesh(path)
+    return transform_mesh(mesh, world_from_gltf(path)) if path.suffix.lower() == ".glb" else mesh
 
 
 def curves_file(run: Run) -> Path | None:

@@ -27,7 +27,9 @@ class ViewsPanel:
         self._index = gui.add_slider("view", 0, max(count - 1, 1), 1, 0)
         self._name = gui.add_markdown("")
         buttons: Any = gui.add_button_group("step", ["Previous", "Go there", "Next"])
-        self._overlay = gui.add_dropdown("seen from there", list(OVERLAYS), visible=viewer.painter.has_photographs)
+        self._overlay = gui.add_dropdown(
+            "seen from there", list(OVERLAYS), visible=viewer.painter.has_photographs and subject.run is not None
+        )
         first = self._by_name.get(subject.names[0])
         self._picture = None if first is None else gui.add_image(thumbnail(first), label="photograph")
         self._index.on_update(lambda _: self._describe())
@@ -51,7 +53,7 @@ class ViewsPanel:
     def _overlay_changed(self) -> None:
         mode = OVERLAYS[self._overlay.value]
         if mode in self._viewer.modes():
-            self._viewer.panels.render.choose(mode)
+            self._viewer.choose_mode(mode)
         else:
             self._viewer.notify("Not for this run", f"its field cannot be shown as {mode}")
 

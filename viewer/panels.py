@@ -10,21 +10,31 @@ import numpy as np
 
 from recon.curves import Wireframe
 from recon.rendering.colormaps import MapName
+from recon.runs import Run
 from recon.train import Progress
 from viewer.layers import describe_curve, legend
 from viewer.loop import Frame
 from viewer.markdown import plain
 from viewer.painter import Crop
 from viewer.panel_export import ExportPanel
+from viewer.panel_look import LookPanel
+from viewer.panel_measure import MeasurePanel
 from viewer.panel_path import PathPanel
 from viewer.panel_train import MetricsPanel, TrainPanel
 from viewer.panel_views import ViewsPanel
+from viewer.section import Section
 
 if TYPE_CHECKING:
     from viewer.app import Viewer
 
+COLORED_MODES = ("depth", "opacity", "edge", "error")
 LAYERS = ("cameras", "bounds", "points", "mesh", "curves", "axes")
 SIZES = (256, 384, 512, 640, 800, 1024, 1600)
+
+
+def has_model(run: Run) -> bool:
+    """Whether there is a model to wait for."""
+    return any(run.checkpoints.glob("step_*"))
 
 
 class ScenePanel:
@@ -33,11 +43,13 @@ class ScenePanel:
     def __init__(self, viewer: Viewer):
         self._viewer = viewer
         gui = viewer.server.viser.gui
+        run = viewer.subject.run
+        self._loading = gui.add_markdown("**Loading** the model and drawing its first picture.", visible=run is not None and has_model(run))
         self._field = gui.add_checkbox("field", True, hint="The trained model, rendered from your camera")
         self._field.on_update(lambda _: self._field_changed())
         self._boxes: dict[str, Any] = {}
         for name in LAYERS:
-            box = gui.add_checkbox(name, name not in ("axes", "mesh"))
+            box = gui.add_checkbox(name, name not in ("axes", "mesh") and not (run is not None and name in ("cameras", "bounds")))
             box.on_update(lambda _, name=name, box=box: viewer.layers.show(name, box.value))
             viewer.layers.show(name, box.value)
             self._boxes[name] = box
@@ -49,7 +61,12 @@ class ScenePanel:
             self._crop_on = gui.add_checkbox("crop", False, hint="Show only what is inside a box")
             self._sides = [gui.add_multi_slider(f"crop {axis}", -1.0, 1.0, 0.01, (-1.0, 1.0)) for axis in "xyz"]
             self._crop_text = gui.add_markdown("")
-        for control in (self._crop_on, *self._sides):
+        with gui.add_folder("Section", expand_by_default=False, visible=run is not None) as self._section:
+            self._section_on = gui.add_checkbox("section", False, hint="Cut field and mesh by a plane")
+            self._axis = gui.add_dropdown("across", list("xyz"))
+            self._at = gui.add_slider("place", -1.0, 1.0, 0.01, 0.0)
+            self._flip = gui.add_checkbox("other side", False)
+        for control in (self._crop_on, *self._sides, self._section_on, self._axis, self._at, self._flip):
             control.on_update(lambda _: self._crop_changed())
         self.refresh()
 
@@ -61,6 +78,11 @@ class ScenePanel:
         self._field.visible = self._depth.visible = self._viewer.painter.method is not None
         wireframe = self._viewer.layers.wireframe
         self._legend.content = legend(wireframe) if wireframe is not None else ""
+
+    def drawn(self) -> None:
+        """The first picture is there."""
+        if self._loading.visible:
+            self._loading.visible = False
 
     def picked(self, wireframe: Wireframe, index: int | None) -> None:
         self._picked.visible = index is not None
@@ -90,12 +112,18 @@ class ScenePanel:
             crop = Crop((x0, y0, z0), (x1, y1, z1))
         viewer = self._viewer
         viewer.layers.crop(crop)
-        viewer.set_look(replace(viewer.look, crop=crop))
+        self._cut(Section("xyz".index(self._axis.value), float(self._at.value), self._flip.value) if self._section_on.value else None, crop)
         if crop is not None:
             s = viewer.subject.world_from_scene
             low, high = s.apply(np.array(crop.low)), s.apply(np.array(crop.high))
             corners = [", ".join(f"{v:.4g}" for v in corner) for corner in (low, high)]
             self._crop_text.content = plain(f"from ({corners[0]}) to ({corners[1]}) {viewer.painter.unit}")
+
+    def _cut(self, section: Section | None, crop: Crop | None) -> None:
+        viewer = self._viewer
+        viewer.set_look(replace(viewer.look, crop=crop if section is None else section.crop(crop)))
+        cut = (None, None) if section is None or viewer.surface is None else section.cut(viewer.surface)
+        viewer.layers.section(*cut)
 
 
 class RenderPanel:
@@ -105,8 +133,8 @@ class RenderPanel:
         self._viewer = viewer
         gui = viewer.server.viser.gui
         self._mode = gui.add_dropdown("mode", list(viewer.modes()))
-        self._colors = gui.add_dropdown("colour map", ["usual", "viridis", "magma", "gray"], hint="Of depth, opacity, edge and error")
-        self._auto = gui.add_checkbox("depth range from what is seen", True)
+        self._colors = gui.add_dropdown("colour map", ["usual", "viridis", "magma", "gray"], visible=False)
+        self._auto = gui.add_checkbox("depth range from what is seen", True, visible=False)
         distance = viewer.subject.world_from_scene.scale
         self._near = gui.add_number("near", 0.0, min=0.0, step=distance / 50, visible=False)
         self._far = gui.add_number("far", 4.0 * distance, min=0.0, step=distance / 50, visible=False)
@@ -143,7 +171,8 @@ class RenderPanel:
 
     def _changed(self) -> None:
         auto, look = self._auto.value, self._viewer.look
-        self._near.visible = self._far.visible = not auto
+        self._colors.visible, self._auto.visible = self._mode.value in COLORED_MODES, self._mode.value == "depth"
+        self._near.visible = self._far.visible = not auto and self._mode.value == "depth"
         depth_range = None if auto or self._far.value <= self._near.value else (float(self._near.value), float(self._far.value))
         colors = cast(MapName, self._colors.value)
         side = int(self._side.value.split()[0])
@@ -158,13 +187,18 @@ class Panels:
         gui = viewer.server.viser.gui
         gui.set_panel_label(f"Formfield: {viewer.subject.title}")
         tabs = gui.add_tab_group()
+        has_run = viewer.subject.run is not None
         with tabs.add_tab("Scene"):
+            self.look = LookPanel(viewer)
             self.scene = ScenePanel(viewer)
-        with tabs.add_tab("Render"):
-            self.render = RenderPanel(viewer)
+        self.render: RenderPanel | None = None
+        if has_run:  # data have no field
+            with tabs.add_tab("Render"):
+                self.render = RenderPanel(viewer)
+        with tabs.add_tab("Measure"):
+            self.measure = MeasurePanel(viewer)
         with tabs.add_tab("Views"):
             self.views = ViewsPanel(viewer)
-        has_run = viewer.subject.run is not None
         self.train: TrainPanel | None = None
         self.path: PathPanel | None = None
         self.export: ExportPanel | None = None
@@ -181,7 +215,8 @@ class Panels:
 
     def model_changed(self) -> None:
         self.scene.refresh()
-        self.render.refresh()
+        if self.render is not None:
+            self.render.refresh()
         if self.train is not None:
             self.train.refresh()
         if self.path is not None:
@@ -189,6 +224,7 @@ class Panels:
 
     def curves_changed(self) -> None:
         self.scene.refresh()
+        self.measure.refresh()
         self.picked(None)
 
     def mesh_changed(self) -> None:
@@ -201,7 +237,9 @@ class Panels:
             self.scene.picked(wireframe, index)
 
     def drawn(self, frame: Frame) -> None:
-        self.render.drawn(frame, self._viewer.loop.rays_per_second)
+        self.scene.drawn()
+        if self.render is not None:
+            self.render.drawn(frame, self._viewer.loop.rays_per_second)
 
     def view_reached(self, index: int) -> None:
         self.views.reached(index)

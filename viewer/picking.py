@@ -13,6 +13,8 @@ TOLERANCE_RAD = np.radians(1.0)
 """How far a click may miss: some ten pixels at usual windows and fields of view."""
 CHORD = 0.004
 """Longest distance of points on drawn curves, scene units (the object has radius 1)."""
+SAME_PLACE = 0.05
+"""Along the ray, scene units."""
 MOST_POINTS = 200_000
 """On all drawn curves together; with more, points lie further apart."""
 
@@ -48,14 +50,23 @@ def curve_lines(wireframe: Wireframe, scene_from_world: Similarity) -> CurveLine
 
 
 def pick(lines: CurveLines, origin: np.ndarray, direction: np.ndarray, tolerance_rad: float = TOLERANCE_RAD) -> int | None:
-    """The curve that a ray passes nearest.
+    """Index of the curve that a ray passes nearest; None if none is within the tolerance. See :func:`pick_point`."""
+    found = pick_point(lines, origin, direction, tolerance_rad)
+    return None if found is None else found[0]
+
+
+def pick_point(
+    lines: CurveLines, origin: np.ndarray, direction: np.ndarray, tolerance_rad: float = TOLERANCE_RAD
+) -> tuple[int, np.ndarray] | None:
+    """The curve that a ray passes nearest, and its point there.
 
     Args:
         lines: What is drawn.
         origin, direction: The ray, scene units; the direction need not be of unit length. [3], [3]
         tolerance_rad: Largest angle between the ray and the nearest point of the curve.
     Returns:
-        Index of the curve; None if none is within the tolerance. Of curves at the same angle (to a tenth of the tolerance) the nearest.
+        Index of the curve, and the point, scene units [3]; None if none is within the tolerance. Of curves at the same angle (to a tenth
+        of the tolerance) the nearest.
     """
     if len(lines.segments) == 0:
         return None
@@ -73,4 +84,7 @@ def pick(lines: CurveLines, origin: np.ndarray, direction: np.ndarray, tolerance
         return None
     close = angle <= angle.min() + 0.1 * tolerance_rad
     nearest = np.flatnonzero(close)[np.argmin(depth[close])]
-    return int(lines.curve[nearest])
+    # Of that curve, where it comes nearest to the ray; a part of it that lies further behind (a ring seen from its side) is another place.
+    same = np.flatnonzero(close & (lines.curve == lines.curve[nearest]) & (depth <= depth[nearest] + SAME_PLACE))
+    best = same[np.argmin(angle[same])]
+    return int(lines.curve[best]), point[best] + origin

@@ -49,7 +49,7 @@ class Server:
             self.viser._thread_executor.shutdown(wait=True, cancel_futures=True)
 
 
-def start_server(host: str = "127.0.0.1", port: int | None = None, token: str | None = None) -> Server:
+def start_server(host: str = "127.0.0.1", port: int | None = None, token: str | None = None, title: str = "Formfield") -> Server:
     """Start to listen.
 
     Other users of this machine can connect to the inner port; without the secret, which never leaves this process, all they get from it is
@@ -59,6 +59,7 @@ def start_server(host: str = "127.0.0.1", port: int | None = None, token: str | 
         host: Address to listen on; other machines can connect to anything but the loopback.
         port: Port, or None for the first free one from 8080 on.
         token: The user's own token, or None for a random one.
+        title: Of the browser's window.
     Raises:
         UsageError: For a host beyond the loopback without a token, a port that is taken.
     """
@@ -70,7 +71,7 @@ def start_server(host: str = "127.0.0.1", port: int | None = None, token: str | 
         inner = _InnerServer(host="127.0.0.1", port=0, label="Formfield", verbose=False)
     _require_secret(inner, secret)
     nonce = secrets.token_urlsafe(16)
-    page = page_with_nonce(Path(viser.__file__).parent / "client" / "build" / "index.html", nonce)
+    page = page_with_nonce(Path(viser.__file__).parent / "client" / "build" / "index.html", nonce, title)
     proxy = Proxy(host, bound, access, inner.get_port(), secret, page, nonce)
     proxy.start(sockets)
     shown = "127.0.0.1" if host in ("0.0.0.0", "127.0.0.1") else f"[{host}]" if ":" in host else host

@@ -16,10 +16,10 @@ from recon.config.values import DataConfig, ExportConfig, RunConfig
 T = TypeVar("T")
 
 
-def parsed(command: type[T], words: Sequence[str], prog: str = "recon", usual: T | None = None) -> T:
-    """The command that words stand for; ``usual`` has the values of the flags that are not among them."""
+def parsed(command: type[T], words: Sequence[str], prog: str = "recon", usual: T | None = None, about: str | None = None) -> T:
+    """The command that words stand for; ``usual``: values of the flags that are not among them. ``about``: of the help."""
     if usual is None:
-        return tyro.cli(command, args=words, prog=prog, description=DESCRIPTION, config=(tyro.conf.FlagCreatePairsOff,))
+        return tyro.cli(command, args=words, prog=prog, description=about or DESCRIPTION, config=(tyro.conf.FlagCreatePairsOff,))
     return tyro.cli(command, args=words, prog=prog, default=usual)  # whatever is usual, a flag has the name that help gives it
 
 

@@ -30,6 +30,7 @@ from recon.cli.arguments import (
     flat,
 )
 from recon.cli.configuration import completed, parsed, run_config
+from recon.cli.examples import told
 from recon.cli.exit_codes import errors_as_exit_codes
 from recon.cli.words import prepared
 from recon.config.values import CurveFormat, MeshFormat, RunConfig
@@ -404,7 +405,11 @@ def print_results(folder: Path, results: dict) -> None:
 
 def parse(args: Sequence[str] | None = None) -> Command:
     """The command that words, or those of the process, stand for."""
-    return parsed(Command, sys.argv[1:] if args is None else args)  # pyright: ignore[reportArgumentType]
+    words = sys.argv[1:] if args is None else args
+    for command in ACTIONS:
+        if words[:1] == [name := COMMAND_NAMES.get(command, command.__name__.lower())]:
+            return parsed(command, words[1:], f"recon {name}", about=told(name, command))
+    return parsed(Command, words)  # pyright: ignore[reportArgumentType]
 
 
 def main(args: Sequence[str] | None = None) -> None:

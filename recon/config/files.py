@@ -95,7 +95,8 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None
-        return _checked(next(a for a in args if a is not type(None)), value, where)
+        kinds = [a for a in args if a is not type(None)]
+        return _checked(next((a for a in kinds if type(value) is a), kinds[0]), value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise UsageError(f"{where}: expected a list, found {value!r}")

@@ -64,7 +64,7 @@ def compare(runs: Sequence[Path], form: TableFormat) -> str:
         ]
         for run, row in zip(runs, rows, strict=True)
     ]
-    return {"text": _text, "csv": _csv, "markdown": _markdown, "latex": _latex}[form]([titles, *table])
+    return {"text": _text, "csv": _csv, "markdown": _markdown, "latex": as_latex}[form]([titles, *table])
 
 
 def _results(run: Path) -> dict[str, Any]:
@@ -101,7 +101,11 @@ def _text(table: list[list[str]]) -> str:
 
 
 def _csv(table: list[list[str]]) -> str:
-    table[0][3] = "training [s]"
+    return as_csv([[*table[0][:3], "training [s]", *table[0][4:]], *table[1:]])
+
+
+def as_csv(table: list[list[str]]) -> str:
+    """A table as CSV, titles in its first row."""
     out = io.StringIO()
     # A cell that a spreadsheet would take for a formula is text.
     csv.writer(out, lineterminator="\n").writerows([["'" + c if c[:1] in ("=", "+", "@") else c for c in row] for row in table])
@@ -114,7 +118,8 @@ def _markdown(table: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
-def _latex(table: list[list[str]]) -> str:
+def as_latex(table: list[list[str]]) -> str:
+    """A table for LaTeX with booktabs; the first three columns are text."""
     special = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
     rows = [[printable(cell).translate(str.maketrans(special)) for cell in row] for row in table]
     body = [" & ".join(row) + r" \\" for row in rows]

@@ -264,6 +264,20 @@ def variant(row: dict[str, Any]) -> str:
     return f"{row['method']} {row['field']} {row['preset']}" + (f" ({more})" if more else "")
 
 
+def differing(rows: Sequence[dict[str, Any]]) -> tuple[str, Callable[[dict[str, Any]], str]]:
+    """What all rows have in common of method, field and preset, as text; and a row's name by the rest, :func:`variant` if nothing is."""
+    alike = [k for k in ("method", "field", "preset") if len({row[k] for row in rows}) == 1]
+
+    def name(row: dict[str, Any]) -> str:
+        parts = [row[k] for k in ("method", "field", "preset") if k not in alike]
+        more = row["label"] or " ".join(row["settings"])
+        return " ".join(parts) + (f" ({more})" if parts and more else more)
+
+    if len({name(row) for row in rows}) <= 1:
+        return "", variant
+    return " ".join(rows[0][k] for k in alike), name
+
+
 def _name(group: dict[str, Any]) -> str:
     extra = f" [{' '.join(group['settings'])}]" if group["label"] and group["settings"] else ""
     return f"{group['scene']} {variant(group)}{extra}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from recon.errors import DataError
+from recon.results.comparison import as_csv, as_latex
 from recon.system import text
-from scenes.benchmark.figures import FIGURES, GROUP, Figure, number, show, variant
+from recon.system.files import write_text_atomically
+from scenes.benchmark.figures import FIGURES, GROUP, Figure, differing, number, show, variant
 from scenes.benchmark.jobs import write_json
 from scenes.benchmark.page import Cell, Column, page, picture, table
 from scenes.benchmark.scale import CURVE_ERROR_SHARE, ERROR_SHARE, SCALE
@@ -36,7 +38,7 @@ _SPREAD_WORDS = "± is the standard deviation over seeds, where there are severa
 
 
 def write_report(folder: Path, summary: dict[str, Any], out: Path) -> None:
-    """Write ``summary.json``, ``summary.md`` and ``report.html``.
+    """Write ``summary.json``, ``summary.md``, ``report.html``, and the table of scenes as ``summary.csv`` and ``summary.tex``.
 
     Args:
         folder: Where they go.
@@ -46,6 +48,24 @@ def write_report(folder: Path, summary: dict[str, Any], out: Path) -> None:
     write_json(folder / "summary.json", summary)
     (folder / "summary.md").write_text(markdown(summary), encoding="utf-8")
     (folder / "report.html").write_text(html(summary, out), encoding="utf-8")
+    write_text_atomically(folder / "summary.csv", as_csv(plain_table(summary, exact=True)) + "\n")
+    write_text_atomically(folder / "summary.tex", as_latex(plain_table(summary, exact=False)) + "\n")
+
+
+def plain_table(summary: dict[str, Any], exact: bool) -> list[list[str]]:
+    """Scenes and configurations with their figures, titles first; ``exact``: plain means with all digits, without spreads."""
+    groups = summary["groups"]
+    figures, (_, name) = shown_figures(groups), differing(groups)
+    rows = [["scene", "configuration", "jobs", *(f"{f.title} [{f.unit}]" if f.unit else f.title for f in figures)]]
+    for group in groups:
+        values = [group["figures"][f.key] for f in figures]
+        shown = [_exact(v) if exact else _text(f, v) for f, v in zip(figures, values, strict=True)]
+        rows.append([group["scene"], name(group), f"{group['done']}/{group['jobs']}", *shown])
+    return rows
+
+
+def _exact(value: dict[str, Any] | None) -> str:
+    return "" if value is None else repr(float(number(value["mean"])))
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -87,6 +107,8 @@ def markdown(summary: dict[str, Any]) -> str:
     """The summary as text with tables."""
     lines = [f"# Benchmark: {text.markdown(summary['suite'])}", "", text.markdown(summary["about"]), ""]
     lines += [*(f"- {text.markdown(fact)}" for fact in _facts(summary)), ""]
+    if alike := differing(summary["groups"])[0]:
+        lines += [f"All rows: {text.markdown(alike)}.", ""]
     failed = [r for r in summary["rows"] if r["state"] != "done"]
     if failed:
         lines += ["## Not done", ""]
@@ -94,8 +116,8 @@ def markdown(summary: dict[str, Any]) -> str:
             lines += [f"- {text.markdown(row['name'])}: {row['state']}; {text.markdown(row['message'])}", ""]
             lines += [*(f"      {text.printable(line)}" for line in row["log_tail"]), ""]
     for title, rows, head, cells in (
-        ("Means over scenes", summary["means"], ["configuration", "scenes"], _mean_head),
-        ("Per scene", summary["groups"], ["scene", "configuration", "jobs"], _group_head),
+        ("Means over scenes", summary["means"], ["configuration", "scenes"], _mean_head(summary)),
+        ("Per scene", summary["groups"], ["scene", "configuration", "jobs"], _group_head(summary)),
     ):
         figures = shown_figures(rows)
         heads = [*head, *(f"{f.title} [{f.unit}]" if f.unit else f.title for f in figures)]
@@ -120,8 +142,10 @@ def html(summary: dict[str, Any], out: Path) -> str:
                 f'<div class="failed"><b>{escape(row["state"])}</b> {escape(row["name"])}<br>{escape(row["message"])}'
                 f"<details><summary>last lines of its log</summary><pre>{log}</pre></details></div>"
             )
-    parts.append("<h2>Means over scenes</h2>" + _html_table(summary["means"], ("configuration", "scenes"), _mean_head))
-    parts.append("<h2>Per scene</h2>" + _html_table(summary["groups"], ("scene", "configuration", "jobs"), _group_head))
+    if alike := differing(summary["groups"])[0]:
+        parts.append(f"<p>All rows: {escape(alike)}.</p>")
+    parts.append("<h2>Means over scenes</h2>" + _html_table(summary["means"], ("configuration", "scenes"), _mean_head(summary)))
+    parts.append("<h2>Per scene</h2>" + _html_table(summary["groups"], ("scene", "configuration", "jobs"), _group_head(summary)))
     parts.append(f'<p class="quiet">{escape(_SPREAD_WORDS)} Click on a title to sort.</p>')
     parts.append("<h2>Pictures</h2>" + _pictures(summary, out))
     parts.append("<h2>All jobs</h2>" + _jobs_table(summary["rows"]))
@@ -145,18 +169,25 @@ def _facts(summary: dict[str, Any]) -> list[str]:
     return facts
 
 
-def _group_head(group: dict[str, Any]) -> list[Cell]:
-    count = f"{group['done']}/{group['jobs']}"
-    return [
-        Cell(group["scene"], group["scene"]),
-        Cell(variant(group), variant(group)),
-        Cell(count, count, bad=group["done"] < group["jobs"]),
-    ]
+def _group_head(summary: dict[str, Any]) -> Callable[[dict[str, Any]], list[Cell]]:
+    _, name = differing(summary["groups"])
+
+    def head(group: dict[str, Any]) -> list[Cell]:
+        count = f"{group['done']}/{group['jobs']}"
+        bad = group["done"] < group["jobs"]
+        return [Cell(group["scene"], group["scene"]), Cell(name(group), name(group)), Cell(count, count, bad=bad)]
+
+    return head
 
 
-def _mean_head(row: dict[str, Any]) -> list[Cell]:
-    count = f"{len(row['done'])}/{len(row['scenes'])}"
-    return [Cell(variant(row), variant(row)), Cell(count, count, bad=len(row["done"]) < len(row["scenes"]))]
+def _mean_head(summary: dict[str, Any]) -> Callable[[dict[str, Any]], list[Cell]]:
+    _, name = differing(summary["groups"])
+
+    def head(row: dict[str, Any]) -> list[Cell]:
+        count = f"{len(row['done'])}/{len(row['scenes'])}"
+        return [Cell(name(row), name(row)), Cell(count, count, bad=len(row["done"]) < len(row["scenes"]))]
+
+    return head
 
 
 def _html_table(rows: Sequence[dict[str, Any]], head: Sequence[str], cells: Any) -> str:

@@ -74,7 +74,7 @@ class FitEntry:
 
     sources: tuple[str, ...] | None = None
     fields: tuple[FieldName, ...] = ("neurbf",)
-    params: int | None = None
+    params: str | int | None = None
     crop: int | None = None
     seeds: tuple[int, ...] = (0,)
     set: tuple[str, ...] = ()
@@ -222,6 +222,7 @@ def plan(suite: Suite, folders: Sequence[Path] = ()) -> list[Job]:
 
 
 def _fits(item: FitEntry, where: str, beside: Path, files: Sequence[Path]) -> list[Job]:
+    from recon.fit.config import parse_count
     from recon.fit.fit import configure
 
     for name in ("sources", "fields", "seeds"):
@@ -234,7 +235,14 @@ def _fits(item: FitEntry, where: str, beside: Path, files: Sequence[Path]) -> li
         source = given if given.startswith(signals.PREFIX) else str((beside / given).resolve())
         try:
             file = signals.file_of(source) if source.startswith(signals.PREFIX) else source
-            config = configure(Path(file), field, params=item.params, crop=item.crop, seed=seed, settings=item.set)
+            config = configure(
+                Path(file),
+                field,
+                params=None if item.params is None else parse_count(str(item.params)),
+                crop=item.crop,
+                seed=seed,
+                settings=item.set,
+            )
             data = signal_fingerprint(source)
         except UsageError as error:
             raise UsageError(f"{where}: {error.message}", error.hint) from error

@@ -53,3 +53,22 @@ def training_subject(folder: Path, *more: str) -> tuple[Run, Subject]:
     scene = tiny_scene()
     run = pipeline.start(scene, "tiny", tiny_config(*more), folder)
     return run, data_subject(scene, "tiny", run)
+
+
+def bracket_subject(folder: Path) -> Subject:
+    """The built-in bracket as a run with its true mesh and curves, without a model: for measuring. World units are millimetres."""
+    from recon.surface.export import export_mesh as write
+    from recon.surface.mesh import Mesh
+    from scenes import library
+
+    known = library.truth("bracket")
+    run = Run(folder, tiny_config())
+    run.exports.mkdir(parents=True)
+    write(Mesh(known.vertices, known.faces.astype(np.int32)), run.exports / "mesh.ply", unit="mm")
+    save(Wireframe(known.solid.curve_vertices, known.curves, "mm"), run.exports / "curves.json")
+    run.set_status("done", 1)
+    train, test = library.cameras(known, library.SceneOptions(64, 64, 6, 2))
+    views = (*train, *test)
+    splits = tuple("train" if i < len(train) else "test" for i in range(len(views)))
+    names = tuple(f"{i}.png" for i in range(len(views)))
+    return Subject("bracket", run, None, known.world_from_scene, "mm", views, names, splits, "scenes:bracket")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from recon.cli.main import ACTIONS, COMMAND_NAMES, main
+from recon.cli.examples import EXAMPLES
+from recon.cli.main import ACTIONS, COMMAND_NAMES, main, parse
 from recon.cli.words import latest_run, prepared
 from recon.config.values import RunConfig
 from recon.errors import DataError, UsageError
@@ -34,6 +36,29 @@ def test_without_words_there_is_help(capsys):
 def test_the_version(capsys):
     main(["--version"])
     assert capsys.readouterr().out == "formfield 0.1.0\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_two_examples_that_parse(name, capsys):
+    """And each takes care of what it shows: the examples are parsed as they stand."""
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    said = capsys.readouterr().out
+    assert len(set(EXAMPLES[name])) == 2
+    for example in EXAMPLES[name]:
+        assert f"  {example}\n" in said
+        words = shlex.split(example)
+        assert words[:2] == ["recon", name]
+        parse(words[1:])
+    assert set(EXAMPLES) == set(COMMANDS)
+
+
+def test_completion_for_shells(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["--tyro-print-completion", "bash"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_an_older_file_is_read_and_a_later_one_refused(tmp_path):
 
 
 def test_what_presets_give_is_said_in_one_place():
-    """Help, the README and a run's first line quote the table; every preset of every method has its time, and costs more than the one before."""
+    """Help, the README and a run's first line quote the table; each preset of each method has its time, more than the one before."""
     readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
     assert "\n".join(timing.readme_rows()) in readme
     assert set(timing.TIMES) == {(m, p) for m in get_args(MethodName) for p in get_args(PresetName)}

@@ -127,7 +127,7 @@ def test_the_shapes_are_closed(name: str, tmp_path: Path):
 def test_from_the_suite_to_the_report(tmp_path: Path):
     """A picture by two fields in processes of their own; the second time nothing is run again."""
     picture(tmp_path / "p.png")
-    own = suite(tmp_path, {"sources": ["p.png"], "fields": ["rbfnet", "mlp"], "params": 12_000, "set": TINY})
+    own = suite(tmp_path, {"sources": ["p.png"], "fields": ["rbfnet", "mlp"], "params": "12k", "set": TINY})
     said: list[str] = []
     folder, summary = run_suite(str(own.path), [], BatchOptions(tmp_path / "out", jobs=2), said.append)
     assert [(r["state"], r["scene"], r["method"], r["field"]) for r in summary["rows"]] == [
@@ -143,7 +143,9 @@ def test_from_the_suite_to_the_report(tmp_path: Path):
     assert set(summary["protocols"]) == {"fitted pictures", "size", "time and memory"}
     page = (folder / "report.html").read_text()
     assert page.count("data:image/jpeg") == 6, "original, fitted and error of both"
-    assert "image rbfnet fit" in (folder / "summary.md").read_text()
+    text = (folder / "summary.md").read_text()
+    assert "All rows: image fit." in text
+    assert "| p | rbfnet | 1/1 |" in text
     _, again = run_suite(str(own.path), [], BatchOptions(tmp_path / "out"), said.append)
     assert [r["reused"] for r in again["rows"]] == [True, True]
     assert [r["figures"] for r in again["rows"]] == [r["figures"] for r in summary["rows"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -22,7 +23,7 @@ from recon.rendering.orbit import look_at
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
 from scenes.benchmark import figures, report
-from scenes.benchmark.figures import FIGURES, compare, comparison_lines, job_figures, judge, over_scenes, over_seeds, spread
+from scenes.benchmark.figures import FIGURES, compare, comparison_lines, differing, job_figures, judge, over_scenes, over_seeds, spread
 from scenes.benchmark.panels import compared_curves, error_picture, surface_distances
 from scenes.benchmark.scale import SCALE, scale_color
 
@@ -312,3 +313,36 @@ def test_summary_survives_writing(tmp_path):
     assert compare(original, report.read_summary(tmp_path))["changes"] == []
     assert report.read_summary(tmp_path / "summary.json")["groups"][0]["figures"]["psnr"]["mean"] == math.inf
     assert "inf" in (tmp_path / "report.html").read_text()
+
+
+def test_rows_say_what_they_differ_by():
+    """What all have in common is said once, above them; a name that says nothing would be none."""
+    rows = [
+        {"method": "volsdf", "field": f, "preset": "fast", "label": label, "settings": ["a=1"]}
+        for f, label in (("mlp", ""), ("rbfnet", "x"))
+    ]
+    said, name = differing(rows)
+    assert said == "volsdf fast"
+    assert [name(r) for r in rows] == ["mlp (a=1)", "rbfnet (x)"]
+    alike = [{**r, "field": "mlp"} for r in rows]
+    assert [differing(alike)[1](r) for r in alike] == ["a=1", "x"]
+    said, name = differing(rows[:1])
+    assert (said, name(rows[0])) == ("", "volsdf mlp fast (a=1)")
+
+
+def test_tables_for_spreadsheets_and_papers(tmp_path):
+    """The same rows and titles in both: with all digits, and as they are shown; a label ends no cell."""
+    with_pictures(tmp_path)
+    labels = ("=1+1", "100 % & _x_")
+    whole = summary(row(psnr=1 / 3 + 30, label=labels[0]), row(psnr=31.0, label=labels[1]), row("cam", psnr=math.inf, label=labels[0]))
+    report.write_report(tmp_path, whole, tmp_path)
+    with open(tmp_path / "summary.csv", newline="", encoding="utf-8") as file:
+        titles, *rows = csv.reader(file)
+    assert titles[:3] == ["scene", "configuration", "jobs"]
+    column = titles.index("PSNR [dB]")
+    assert sorted(float(r[column]) for r in rows) == [1 / 3 + 30, 31.0, math.inf]
+    assert not any(cell.startswith("=") for r in rows for cell in r)
+    text = (tmp_path / "summary.tex").read_text(encoding="utf-8")
+    assert "PSNR [dB]" in text
+    assert r"100 \% \& \_x\_" in text
+    assert text.count(r" \\") == len(rows) + 1
