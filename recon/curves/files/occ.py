@@ -70,6 +70,13 @@ def box_diagonal(shape: Any) -> float:
     return 0.0 if corners is None else float(np.linalg.norm(corners[1] - corners[0]))
 
 
+def unify(shape: Any) -> Any:
+    """Join faces of one surface and edges of one curve that an operation, or another program's file, left in pieces."""
+    joiner = occ("ShapeUpgrade").ShapeUpgrade_UnifySameDomain(shape, True, True, False)
+    joiner.Build()
+    return joiner.Shape()
+
+
 def read_step(path: Path) -> Any:
     """The solids of a STEP file as one shape, millimetres.
 
