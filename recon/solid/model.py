@@ -30,7 +30,8 @@ class Primitive:
         radius: Of cylinder and sphere; of the torus's centre circle. 0 for the other kinds.
         tube_radius: Of the torus's tube; 0 for the other kinds.
         half_angle: Between the cone's axis and its surface, radians, in (0, pi / 2); 0 for the other kinds.
-        sigma_radius: Standard deviation of ``radius`` (torus: of ``tube_radius``) from residuals and independent samples; None where it has none.
+        sigma_radius: Standard deviation of ``radius`` (torus: of ``tube_radius``), from residuals and the number of independent samples;
+            None where it has none.
         sigma_axis_rad: Standard deviation of the axis's or normal's direction, radians; None where it has none.
         patch: A function of the patch (see :mod:`recon.solid.patches`) for ``bspline``; None for the analytic kinds.
     """
