@@ -74,7 +74,7 @@ def face_overlap(
     """Intersection over union of area of every pair of faces [true, found], and how far 95 % of either area is from the other solid."""
     count = len(truth.anatomy.faces), len(found.anatomy.faces)
     forward, off_truth = _shared(there, found.facets, count, diagonal)
-    backward, off_found = _shared(here, truth.facets, count[::-1], diagonal)
+    backward, off_found = _shared(here, truth.facets, (count[1], count[0]), diagonal)
     areas = [np.array([f.area for f in p.anatomy.faces]) for p in (truth, found)]
     return _iou((forward + backward.T) / 2, *areas), off_found, off_truth
 
@@ -97,7 +97,7 @@ def edge_overlap(found: Anatomy, truth: Anatomy, diagonal: float) -> np.ndarray:
     if 0 in count:
         return np.zeros(count)
     a, b = (_dense(part, EDGE_SPACING * diagonal) for part in (truth, found))
-    forward, backward = _shared_length(a, b, count, diagonal), _shared_length(b, a, count[::-1], diagonal)
+    forward, backward = _shared_length(a, b, count, diagonal), _shared_length(b, a, (count[1], count[0]), diagonal)
     return _iou((forward + backward.T) / 2, *(np.array([e.length for e in p.edges]) for p in (truth, found)))
 
 
@@ -121,7 +121,7 @@ def _dense(part: Anatomy, spacing: float) -> Dense:
 
 
 def _shared_length(samples: Dense, other: Dense, shape: tuple[int, int], diagonal: float) -> np.ndarray:
-    distance, nearest = KDTree(other[0]).query(samples[0])
+    distance, nearest = map(np.asarray, KDTree(other[0]).query(samples[0]))
     near = distance < EDGE_NEAR * diagonal
     rows = samples[1][near], other[1][nearest[near]]
     return coo_matrix((samples[2][near], rows), shape=shape).toarray()
@@ -131,8 +131,8 @@ def vertex_matches(found: np.ndarray, truth: np.ndarray, diagonal: float) -> dic
     """Vertices that are each other's nearest and near, from the number in the truth to that in the other."""
     if len(found) == 0 or len(truth) == 0:
         return {}
-    distance, to_found = KDTree(found).query(truth)
-    _, to_truth = KDTree(truth).query(found)
+    distance, to_found = map(np.asarray, KDTree(found).query(truth))
+    to_truth = np.asarray(KDTree(truth).query(found)[1])
     return {a: int(b) for a, b in enumerate(to_found) if distance[a] < VERTEX_NEAR * diagonal and to_truth[b] == a}
 
 

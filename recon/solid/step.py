@@ -1,7 +1,7 @@
 """A solid as files: STEP AP242 with unit, product, a name and a colour for every face, and OpenCASCADE's own .brep.
 
-What is written is read again and checked again before it may be called a solid: some shapes that are right in memory come back wrong. All of
-it happens in a process of its own with a time limit, as OpenCASCADE has inputs on which it neither ends nor fails.
+What is written is read again and checked again before it may be called a solid: some shapes that are right in memory come back
+wrong. All of it happens in a process of its own with a time limit, as OpenCASCADE has inputs on which it neither ends nor fails.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def write_solid(
     solid: bool,
     seconds: float = 120.0,
 ) -> Written:
-    """Write ``solid.step`` and ``solid.brep``, or, where a gate is not passed, ``partial.step`` and ``partial.brep`` with the valid faces as an
-    open shell. The files of the other name, if there are any from before, are removed.
+    """Write ``solid.step`` and ``solid.brep``, or, where a gate is not passed, ``partial.step`` and ``partial.brep`` with the valid
+    faces as an open shell. The files of the other name, if there are any from before, are removed.
 
     Args:
         folder: That exists.
@@ -122,9 +122,7 @@ def write_solid(
             if said["written"] is not None:
                 return _moved(Path(scratch), folder, said, tuple(reasons))
             break
-    raise DataError(
-        "no valid face could be written", reasons, "look at the mesh: recon solid works on closed surfaces with flat or round faces"
-    )
+    raise DataError("no valid face could be written", reasons, "a solid needs a closed surface with flat or round faces: look at the mesh")
 
 
 def _moved(scratch: Path, folder: Path, said: dict[str, Any], reasons: tuple[str, ...]) -> Written:

@@ -26,7 +26,7 @@ def block(radius: float = 6.0, top: float = 20.0, tilt: float = 0.0):
     return moved(body, (100, -40, 7), (1, 2, 3), 0.4)
 
 
-@pytest.mark.parametrize("name", ["bracket", "flange", "filleted", "cam", "nut", "crystal"])
+@pytest.mark.parametrize("name", ["flange", "cam", "nut", "crystal"])
 def test_the_truth_against_itself(name: str):
     part = read_part(DATA / name / "part.step")
     figures = evaluate_solid(part, read_part(DATA / name / "part.step"))
@@ -40,7 +40,7 @@ def test_the_truth_against_itself(name: str):
     assert figures["hausdorff"] < 1e-7  # OpenCASCADE's own tolerance
     assert figures["status"] == "solid"
     assert not figures["missed"]
-    assert figures["analytic_share"] == pytest.approx(1.0 if name not in ("filleted", "cam") else figures["analytic_share"])
+    assert figures["analytic_share"] == pytest.approx(1.0 if name != "cam" else figures["analytic_share"])
 
 
 def test_one_radius_changed_by_a_percent():
@@ -118,7 +118,7 @@ def test_pieces_of_one_surface_count_as_one():
 
 
 def test_a_shifted_solid_is_off_by_the_shift():
-    shape = read_step(DATA / "bracket" / "part.step")
+    shape = read_step(DATA / "link" / "part.step")
     truth = part_of(shape, "true")
     figures = evaluate_solid(part_of(moved(shape, (0.3, 0, 0)), "found"), truth)
     assert figures["faces"]["f1"] == 1.0

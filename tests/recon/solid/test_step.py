@@ -111,7 +111,7 @@ def test_a_solid_that_comes_back_wrong_is_refused(tmp_path: Path, monkeypatch: p
 
 def test_opencascade_that_does_not_end_is_ended(tmp_path: Path):
     shape = read_step(FLANGE)
-    with pytest.raises(DataError, match="did not end within 0.05 s"):
+    with pytest.raises(DataError, match=r"did not end within 0\.05 s"):
         write_solid(tmp_path, shape, marks(shape), "flange", 1.0, FINE, solid=True, seconds=0.05)
     assert not list(tmp_path.iterdir())
 
