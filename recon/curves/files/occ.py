@@ -15,6 +15,15 @@ def occ(module: str) -> Any:
     return require_extra(f"OCP.{module}", "cad", "Working with STEP and CAD solids")
 
 
+def require_cad() -> None:
+    """Say that the extra is missing before any work is done.
+
+    Raises:
+        CapabilityError: If it is not installed.
+    """
+    occ("TopoDS")
+
+
 def quiet() -> None:
     """Keep OpenCASCADE from writing its own progress to the terminal."""
     messages = occ("Message")
