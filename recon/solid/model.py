@@ -131,7 +131,7 @@ class SolidOptions:
     Attributes:
         freeform: What becomes of regions that no primitive explains: B-spline patches, plane facets, or nothing (the shell is open there).
         seed: Of the random choices.
-        seconds: Longest time that repairing the shape may take in its child process.
+        seconds: Of processor time that repairing the shape may take in its child process.
     """
 
     freeform: Freeform = "bspline"

@@ -1,6 +1,6 @@
 """What OpenCASCADE does to a shell until it is a solid, in a process of its own: it may hang or crash, and then only that process ends.
 
-``python -m recon.solid.repair IN.brep OUT.brep OUT.json PRECISION`` is that process.
+``python -m recon.solid.repair IN.brep OUT.brep OUT.json PRECISION SECONDS`` is that process.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from recon.curves.files.occ import occ, static, subshapes
+
+
+PATIENCE = 10.0
+"""On a busy machine the child process may take this many times its processor time."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,17 @@ def volume_of(shape: Any) -> float:
 
 
 def repaired(shell: Any, precision: float, seconds: float) -> tuple[Any | None, Checked]:
-    """The solid of a shell and what is known of it, made in a child process that has ``seconds`` of time; None if it did not end well."""
+    """The solid of a shell and what is known of it, made in a child process that has ``seconds`` of processor time; None if it did not end well."""
     with tempfile.TemporaryDirectory() as folder:
         given, made, report = (Path(folder) / name for name in ("shell.brep", "solid.brep", "report.json"))
         write_brep(shell, given)
-        command = [sys.executable, "-m", "recon.solid.repair", str(given), str(made), str(report), repr(precision)]
+        command = [sys.executable, "-m", "recon.solid.repair", str(given), str(made), str(report), repr(precision), repr(seconds)]
         try:
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE * seconds, check=False)
         except subprocess.TimeoutExpired:
-            return None, Checked(problem=f"OpenCASCADE did not repair the shell within {seconds:g} s")
+            return None, Checked(problem=f"OpenCASCADE did not repair the shell within {PATIENCE * seconds:g} s")
+        if ended.returncode in (-24, -9):  # SIGXCPU, SIGKILL: the limit of the processor's time
+            return None, Checked(problem=f"OpenCASCADE did not repair the shell within {seconds:g} s of processor time")
         if ended.returncode != 0 or not report.is_file():
             last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
             return None, Checked(problem=f"OpenCASCADE failed on the shell ({last[:120]})")
@@ -103,8 +109,13 @@ def repaired(shell: Any, precision: float, seconds: float) -> tuple[Any | None, 
         return read_brep(made), Checked(**{**values, "bad_faces": tuple(values["bad_faces"])})
 
 
-def main(given: str, made: str, report: str, precision: str) -> None:
+def main(given: str, made: str, report: str, precision: str, seconds: str) -> None:
     """The child process: read the shell, repair it, write the solid and what is known of it."""
+    if sys.platform != "win32":
+        import resource
+
+        limit = int(float(seconds)) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     shape = fixed(read_brep(Path(given)), float(precision))
     solid, oriented, _ = solid_of(shape)
     result = checked(solid, oriented)
