@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from recon.curves.files.occ import box_diagonal, occ, static, subshapes
+from recon.curves.files.occ import box_diagonal
 from recon.errors import DataError
 from recon.evaluation.truth.step import feature_curves
+from recon.solid.facets import facets
 from scenes.making.solid import Solid, edge_counts, signed_volume
 
 CHORD = 1e-4
 """Largest distance between a facet and the surface, as a part of the diagonal of the bounding box."""
-FACET_RAD = 0.12
-"""Largest angle between neighbouring facets of a curved face, radians."""
 
 
 def tessellate(shape: Any, diagonal: float, source: str) -> Solid:
@@ -27,36 +26,11 @@ def tessellate(shape: Any, diagonal: float, source: str) -> Solid:
     Raises:
         DataError: If a face cannot be meshed or nothing is left.
     """
-    static_tri = static(occ("BRep").BRep_Tool, "Triangulation")
-    normals_of = static(occ("BRepLib").BRepLib_ToolTriangulatedShape, "ComputeNormals")
-    # OpenCASCADE bounds the sagitta of edges and face nodes by this, and checks faces on samples only: half of it leaves room
-    mesher = occ("BRepMesh").BRepMesh_IncrementalMesh(shape, 0.5 * CHORD * diagonal, False, FACET_RAD, False)
-    mesher.Perform()
-    positions, normals, triangles, patches, unmeshed = [], [], [], [], []
-    count = 0
-    for number, face in enumerate(subshapes(shape, "FACE")):
-        location = occ("TopLoc").TopLoc_Location()
-        mesh = static_tri(face, location)
-        if mesh is None:
-            unmeshed.append(f"face {number}: no triangulation")
-            continue
-        normals_of(face, mesh)
-        move = location.Transformation()
-        flip = face.Orientation() == occ("TopAbs").TopAbs_REVERSED
-        nodes = range(1, mesh.NbNodes() + 1)
-        points = [mesh.Node(k).Transformed(move) for k in nodes]
-        slopes = [mesh.Normal(k).Transformed(move) for k in nodes]
-        positions.append([(p.X(), p.Y(), p.Z()) for p in points])
-        sign = -1.0 if flip else 1.0
-        normals.append([(sign * n.X(), sign * n.Y(), sign * n.Z()) for n in slopes])
-        corner = np.array([mesh.Triangle(k).Get() for k in range(1, mesh.NbTriangles() + 1)], np.int64) - 1 + count
-        triangles.append(corner[:, ::-1] if flip else corner)
-        patches.append(np.full(len(corner), number, np.int32))
-        count += mesh.NbNodes()
-    if unmeshed or not triangles:
-        raise DataError(f"{source}: its faces cannot be meshed", unmeshed or ["it has no faces"], "Repair the solid in the CAD program.")
-    return weld(np.array([p for face in positions for p in face]), np.array([n for face in normals for n in face], np.float32),
-                np.concatenate(triangles), np.concatenate(patches), 1e-6 * diagonal)  # fmt: skip
+    found = facets(shape, CHORD * diagonal, source)
+    if found.missing:
+        unmeshed = [f"face {number}: no triangulation" for number in found.missing]
+        raise DataError(f"{source}: its faces cannot be meshed", unmeshed, "Repair the solid in the CAD program.")
+    return weld(found.vertices, found.normals.astype(np.float32), found.triangles, found.face, 1e-6 * diagonal)
 
 
 def weld(points: np.ndarray, normals: np.ndarray, triangles: np.ndarray, patches: np.ndarray, tolerance: float) -> Solid:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.curves.files.occ import distinct, occ, static, subshapes
+from recon.curves.files.occ import distinct, occ, static, subshapes, unify
 
 Point = Sequence[float]
 
@@ -163,13 +163,6 @@ def common(*shapes: Any) -> Any:
     for shape in shapes[1:]:
         result = _done(occ("BRepAlgoAPI").BRepAlgoAPI_Common(result, shape))
     return unify(result)
-
-
-def unify(shape: Any) -> Any:
-    """Join faces of one surface and edges of one curve that an operation left in pieces."""
-    joiner = occ("ShapeUpgrade").ShapeUpgrade_UnifySameDomain(shape, True, True, False)
-    joiner.Build()
-    return joiner.Shape()
 
 
 def moved(shape: Any, by: Point = (0, 0, 0), axis: Point = (0, 0, 1), angle: float = 0.0) -> Any:

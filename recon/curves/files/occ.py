@@ -17,6 +17,15 @@ def occ(module: str) -> Any:
     return require_extra(f"OCP.{module}", "cad", "Working with STEP and CAD solids")
 
 
+def require_cad() -> None:
+    """Say that the extra is missing before any work is done.
+
+    Raises:
+        CapabilityError: If it is not installed.
+    """
+    occ("TopoDS")
+
+
 def quiet() -> None:
     """Keep OpenCASCADE from writing its own progress to the terminal."""
     messages = occ("Message")
@@ -70,6 +79,13 @@ def box_diagonal(shape: Any) -> float:
     """Length of the diagonal of :func:`box`; 0 for an empty shape."""
     corners = box(shape)
     return 0.0 if corners is None else float(np.linalg.norm(corners[1] - corners[0]))
+
+
+def unify(shape: Any) -> Any:
+    """Join faces of one surface and edges of one curve that an operation, or another program's file, left in pieces."""
+    joiner = occ("ShapeUpgrade").ShapeUpgrade_UnifySameDomain(shape, True, True, False)
+    joiner.Build()
+    return joiner.Shape()
 
 
 def read_step(path: Path) -> Any:

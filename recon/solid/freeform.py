@@ -1,0 +1,67 @@
+"""A patch for every region that no primitive explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recon.solid.exact import corner_points
+from recon.solid.graph import Graph
+from recon.solid.mesh import Mesh
+from recon.solid.model import Primitive
+from recon.solid.patches import extrusion_direction, extrusion_patch, height_patch
+
+
+def patch_for(mesh: Mesh, graph: Graph, labels: np.ndarray, region: int, sigma: float, exact: bool) -> Primitive | None:
+    """The patch of a region: drawn along a direction if its normals allow, else a height over a plane; None if neither can be."""
+    triangles = np.flatnonzero(labels == region)
+    _, points, normals = corner_points(mesh, triangles)
+    direction = extrusion_direction(mesh.normals[triangles], mesh.areas[triangles], 1e-3 if exact else 0.08)
+    if direction is not None:
+        guide, closed = _guide(mesh, graph, region, direction)
+        if guide is not None:
+            found = extrusion_patch(points, direction, guide, closed, exact, max(4, min(24, len(points) // 60)))
+            if found is not None and np.quantile(np.abs(found.patch.implicit(points)[0]), 0.97) < 6 * sigma:
+                return found
+    return height_patch(points, normals, sigma)
+
+
+def _guide(mesh: Mesh, graph: Graph, region: int, direction: np.ndarray) -> tuple[np.ndarray | None, bool]:
+    """The piece of the region's outline that runs along its profile: across the direction, without the sides along it."""
+    best: tuple[float, np.ndarray | None, bool] = (0.0, None, False)
+    for loop in graph.loops:
+        if loop.region != region:
+            continue
+        line = mesh.vertices[_around(graph, loop.chains)]
+        step = np.diff(line, axis=0)
+        across = step - np.outer(step @ direction, direction)
+        side = np.linalg.norm(across, axis=1) < 0.2 * np.linalg.norm(step, axis=1)
+        flat = line - np.outer(line @ direction, direction)
+        if not side.any():
+            length = float(np.linalg.norm(across, axis=1).sum())
+            if length > best[0]:
+                best = (length, flat, True)
+            continue
+        first = int(np.flatnonzero(side)[0])
+        line, side = np.roll(flat[:-1], -first, axis=0), np.roll(side, -first)
+        start = 0
+        while start < len(side):
+            if side[start]:
+                start += 1
+                continue
+            end = start
+            while end < len(side) and not side[end]:
+                end += 1
+            piece = line[start : end + 1] if end < len(side) else np.vstack([line[start:], line[:1]])
+            length = float(np.linalg.norm(np.diff(piece, axis=0), axis=1).sum())
+            if length > best[0]:
+                best = (length, piece, False)
+            start = end
+    return best[1], best[2]
+
+
+def _around(graph: Graph, chains: Sequence[tuple[int, bool]]) -> np.ndarray:
+    """Vertices along a loop, the first again at the end."""
+    pieces = [graph.chains[k].vertices if along else graph.chains[k].vertices[::-1] for k, along in chains]
+    return np.concatenate([*(p[:-1] for p in pieces), pieces[0][:1]])

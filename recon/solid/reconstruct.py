@@ -1,0 +1,156 @@
+"""The one function: a closed surface, and curves where there are any, to a solid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from recon.solid.constraints import Evidence, constrained
+from recon.solid.contacts import meeting_point, with_contacts
+from recon.solid.edges import EdgeCurve, edge_curve
+from recon.solid.exact import Segmentation, corner_points, exact_segmentation
+from recon.solid.fitting import robust_sigma
+from recon.solid.freeform import patch_for
+from recon.solid.graph import Graph, outlines
+from recon.solid.mesh import Mesh, closed_mesh
+from recon.solid.model import Constraint, Primitive, Region, SolidInput, SolidOptions, SolidResult
+from recon.solid.primitives import distance
+from recon.solid.repair import Checked, repaired
+from recon.solid.scanned import is_tessellation, scan_segmentation
+from recon.solid.shapes import compound, holes_of, largest_tolerance, regions_of_faces
+from recon.solid.shell import make_shell
+
+TESSELLATION_SIGMA = 1e-5
+"""Standard deviation that the vertices of a tessellation are given, as a part of the diagonal: about what its edges are worth."""
+LARGEST_TOLERANCE = 2.0
+"""A solid's edges and vertices have tolerances below this many sigma."""
+LARGEST_VOLUME_ERROR = 0.01
+PRECISION = 1e-6
+
+
+def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult:
+    """See :class:`SolidInput`, :class:`SolidOptions` and :class:`SolidResult`.
+
+    Raises:
+        CapabilityError: Without OpenCASCADE (extra ``[cad]``).
+        DataError: If the mesh is empty, not finite or not closed.
+    """
+    mesh = closed_mesh(surface.vertices, surface.faces)
+    exact = is_tessellation(mesh)
+    if exact:
+        found, sigma, correlation = exact_segmentation(mesh, options.seed), TESSELLATION_SIGMA * mesh.diagonal, 0.0
+        points = [corner_points(mesh, np.flatnonzero(found.labels == k))[1] for k in range(len(found.primitives))]
+    else:
+        found, points, sigma, correlation = scan_segmentation(mesh, surface, options.seed)
+    graph = outlines(mesh, found.labels)
+    return _from_regions(mesh, found, points, graph, sigma, correlation, exact, surface, options)
+
+
+def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], graph: Graph, sigma: float, correlation: float, exact: bool,
+                  surface: SolidInput, options: SolidOptions) -> SolidResult:  # fmt: skip
+    count = len(found.primitives)
+    forced = {k for k in range(count) if found.primitives[k] is None}
+    missing: dict[int, str] = {}
+    primitives: list[Primitive] = []
+    for k, p in enumerate(found.primitives):
+        made = p
+        if p is None and options.freeform == "bspline":
+            made = patch_for(mesh, graph, found.labels, k, sigma, exact)
+        if made is None:
+            missing[k] = "no primitive and no patch explains this part of the surface" if p is None else ""
+            made = Primitive("bspline", np.zeros(3), np.zeros(3))
+        primitives.append(made)
+    from recon.solid.certainty import independent_samples
+
+    areas = np.bincount(found.labels, weights=mesh.areas, minlength=count)
+    evidence = []
+    for k in range(count):
+        spread = robust_sigma(distance(primitives[k], points[k])) if k not in missing and len(points[k]) else 0.0
+        evidence.append(Evidence(points[k], spread, independent_samples(float(areas[k]), max(len(points[k]), 1), correlation)))
+    constraints: list[Constraint] = []
+    if not missing:
+        primitives, constraints = constrained(mesh, graph, primitives, evidence, PRECISION * mesh.diagonal if exact else 0.1 * sigma)
+    regions = _regions(mesh, found.labels, primitives, evidence, forced, surface, areas)
+    if missing:
+        reasons = [f"{len(missing)} regions of free form have no surface"]
+        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), reasons, surface, sigma)
+    near = 1e-5 * mesh.diagonal if exact else 3 * sigma
+    graph = _junctions(graph, primitives, near, mesh.diagonal)
+    curves = _curves(mesh, graph, primitives, near)
+    try:
+        shell = make_shell(mesh, found.labels, primitives, graph, curves)
+    except (RuntimeError, ValueError) as error:
+        reason = f"OpenCASCADE makes no shell of the faces ({str(error).splitlines()[0][:100]})"
+        return SolidResult("none", None, regions, [], constraints, [], [reason], surface, sigma)
+    shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)
+    return _judged(shape, known, mesh, found.labels, primitives, graph, regions, constraints, sigma, surface)
+
+
+def _junctions(graph: Graph, primitives: Sequence[Primitive], near: float, diagonal: float) -> Graph:
+    """Every node where its surfaces meet; one whose surfaces meet nowhere near stays where the mesh has it."""
+    positions = {}
+    for node, regions in graph.nodes.items():
+        x, _ = meeting_point(graph.positions[node], with_contacts([primitives[k] for k in sorted(regions)], near))
+        positions[node] = x if np.linalg.norm(x - graph.positions[node]) < 0.05 * diagonal else graph.positions[node]
+    return replace(graph, positions=positions)
+
+
+def _curves(mesh: Mesh, graph: Graph, primitives: Sequence[Primitive], near: float) -> list[EdgeCurve]:
+    curves = []
+    for chain in graph.chains:
+        line = mesh.vertices[chain.vertices].copy()
+        if chain.ends is not None:
+            line[0], line[-1] = (graph.positions[e] for e in chain.ends)
+        curves.append(edge_curve(line, primitives[chain.left], primitives[chain.right], chain.ends is None, mesh.diagonal, near))
+    return curves
+
+
+def _regions(mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive], evidence: Sequence[Evidence], forced: set[int],
+             surface: SolidInput, areas: np.ndarray) -> list[Region]:  # fmt: skip
+    made = []
+    for k, p in enumerate(primitives):
+        triangles = np.flatnonzero(labels == k)
+        vertices = np.unique(mesh.faces[triangles])
+        views = None if surface.views is None or not len(vertices) else float(np.median(surface.views[vertices]))
+        made.append(Region(p, vertices, triangles, float(areas[k]), evidence[k].sigma, evidence[k].n_eff, views, k in forced))
+    return made
+
+
+def _judged(shape, known: Checked, mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive], graph: Graph, regions: list[Region],
+            constraints: list[Constraint], sigma: float, surface: SolidInput) -> SolidResult:  # fmt: skip
+    """Called a solid only if it passes every gate; else the faces that are sound, and what is missing."""
+    if shape is None:
+        return SolidResult("none", None, regions, [], constraints, [], [known.problem], surface, sigma)
+    error = known.volume / mesh.volume - 1
+    limit = LARGEST_TOLERANCE * sigma
+    reasons = gates(known, error, limit)
+    faces = regions_of_faces(shape, mesh, labels, primitives)
+    if not reasons:
+        return SolidResult("solid", shape, regions, faces, constraints, [], [], surface, sigma, known.tolerance, error)
+    bad = {k for k in known.bad_faces} | {k for k, (face, _) in enumerate(faces) if largest_tolerance(face) > limit}
+    missing = {faces[k][1]: "its face is not valid, or only within too large a tolerance" for k in sorted(bad)}
+    present = {region for _, region in faces}
+    missing |= {k: "no face was made" for k in range(len(primitives)) if k not in present}
+    kept = [faces[k] for k in range(len(faces)) if k not in bad]
+    holes = holes_of(mesh, graph, missing)
+    status = "open_shell" if kept else "none"
+    shell = compound([face for face, _ in kept]) if kept else None
+    return SolidResult(status, shell, regions, kept, constraints, holes, reasons, surface, sigma, known.tolerance, error)
+
+
+def gates(known: Checked, volume_error: float, tolerance: float) -> list[str]:
+    """Why a shape is no solid, one sentence each; empty if it is one."""
+    reasons = []
+    if not known.valid:
+        reasons.append(f"OpenCASCADE's check fails on {len(known.bad_faces)} faces")
+    if not known.closed:
+        reasons.append("the shell is not closed")
+    if known.shells != 1:
+        reasons.append(f"it has {known.shells} shells instead of one")
+    if not known.tolerance < tolerance:
+        reasons.append(f"its largest tolerance is {known.tolerance:.2g}, more than {tolerance:.2g}")
+    if not abs(volume_error) < LARGEST_VOLUME_ERROR:
+        reasons.append(f"its volume is {100 * volume_error:+.2f} % off the mesh's")
+    return reasons

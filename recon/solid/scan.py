@@ -1,0 +1,275 @@
+"""Regions of a noisy surface: the simplest primitive that the noise allows, found in smooth components and grown over what it explains.
+
+Vertices near creases and curves belong to no component at first. A component that one primitive explains is a region; one of several tangent
+faces is taken apart by random patches (Schnabel, Wahl and Klein, "Efficient RANSAC for point-cloud shape detection", CGF 2007); what is left
+between gets regions of its own where it has an inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from recon.solid.edges import resampled
+from recon.solid.fitting import fit, least_squares, mean_angle, rms
+from recon.solid.mesh import Mesh
+from recon.solid.model import Kind, Primitive
+from recon.solid.primitives import COST, angle_to, cylindrical, distance, unit
+
+ANGLE_RAD = np.radians(6.0)
+"""Standard deviation of smoothed normals that is allowed for."""
+PASSES, PASSES_ANGLE = 1.2, 1.15
+"""A primitive explains a patch when its rms distance and angle are below so many standard deviations."""
+BARRIER, NEAR = 1.3, 1.8
+"""Vertices within so many edge lengths of a curve are a barrier; no region starts within the second."""
+KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
+
+
+@dataclass
+class Scan:
+    """A noisy surface and what is found on it so far. ``label``: region of each vertex, -1 for none [V]."""
+
+    mesh: Mesh
+    sigma: float
+    step: float
+    normals: np.ndarray
+    crease: np.ndarray
+    near: np.ndarray
+    label: np.ndarray
+    primitives: list[Primitive] = field(default_factory=list)
+
+    @property
+    def points(self) -> np.ndarray:
+        return self.mesh.vertices
+
+    def take(self, vertices: np.ndarray, p: Primitive) -> None:
+        self.label[vertices] = len(self.primitives)
+        self.primitives.append(p)
+
+    def groups(self, mask: np.ndarray) -> list[np.ndarray]:
+        """Connected groups of the vertices in a mask, largest first."""
+        index = np.flatnonzero(mask)
+        if not len(index):
+            return []
+        count, number = connected_components(self.mesh.neighbours[index][:, index], directed=False)
+        size = np.bincount(number, minlength=count)
+        order = np.argsort(number, kind="stable")
+        parts = np.split(index[order], np.cumsum(size)[:-1])
+        return sorted(parts, key=len, reverse=True)
+
+    def shrunk(self, mask: np.ndarray, rings: int) -> np.ndarray:
+        """A mask without the vertices within ``rings`` of its outside."""
+        for _ in range(rings):
+            mask = mask & (self.mesh.neighbours @ (~mask).astype(np.float32) == 0)
+        return mask
+
+
+def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
+    """Smoothed normals, creases and barriers.
+
+    A crease is where normals differ over a few rings by more than elsewhere: the length of their mean says by how much.
+    """
+    step = float(np.median(mesh.edge_lengths))
+    matrix = mesh.neighbours
+    degree = np.asarray(matrix.sum(1)).ravel()[:, None]
+
+    def smoothed(x: np.ndarray, times: int) -> np.ndarray:
+        for _ in range(times):
+            x = (matrix @ x + x) / (degree + 1)
+        return x
+
+    normals = unit(smoothed(mesh.vertex_normals, 3))
+    spread = 2 * np.arccos(np.minimum(np.linalg.norm(smoothed(mesh.vertex_normals, 4), axis=1), 1.0))
+    crease = spread > max(np.radians(9.0), 3 * float(np.median(spread)))
+    near = np.zeros(len(mesh.vertices), bool)
+    if curves:
+        lengths = [float(np.linalg.norm(np.diff(c, axis=0), axis=1).sum()) for c in curves]
+        samples = np.concatenate([resampled(c, max(2, int(n / (0.5 * step)) + 1)) for c, n in zip(curves, lengths, strict=True)])
+        away = KDTree(samples).query(mesh.vertices, distance_upper_bound=4 * step)[0]
+        crease |= away < BARRIER * step
+        near = away < NEAR * step
+    return Scan(mesh, sigma, step, normals, crease, near, np.full(len(mesh.vertices), -1))
+
+
+def observable(p: Primitive, points: np.ndarray, normals: np.ndarray) -> bool:
+    """Whether the points bend enough to tell this kind from a simpler one."""
+    if p.kind == "plane":
+        return True
+    if p.kind == "cylinder":
+        away = cylindrical(p, points)[2]
+        return bool(np.linalg.norm(away.mean(0)) < np.cos(np.radians(4.0)))
+    values = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(normals.T)), 0))
+    if p.kind == "cone":
+        return len(points) > 50 and values[2] > 0.15
+    return len(points) > 80 and values[1] > (0.2 if p.kind == "sphere" else 0.1)
+
+
+def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[Kind, ...] = KINDS) -> Primitive | None:
+    """The simplest primitive that explains some vertices; None if none does.
+
+    The first kind within :data:`PASSES` is taken; else the best of those within 1.6 sigma, where a simpler one may be 15 % worse.
+    """
+    chosen = vertices if len(vertices) <= 900 else vertices[np.linspace(0, len(vertices) - 1, 900).astype(int)]
+    x, n = scan.points[chosen], scan.normals[chosen]
+    sigma, angle = scan.sigma * slack, ANGLE_RAD * slack
+    fair: list[tuple[float, Primitive]] = []
+    for kind in kinds:
+        if len(vertices) < 25 and kind != "plane":
+            break
+        p = fit(kind, x, n, most=350, goal=6 * sigma)
+        if p is None or not observable(p, x, n):
+            continue
+        d = np.abs(distance(p, x))
+        error, turn = float(np.sqrt(np.mean(d**2))), mean_angle(p, x, n)
+        far = float(np.quantile(d, 0.97)) < 4.2 * sigma
+        if far and error < PASSES * sigma and turn < PASSES_ANGLE * angle:
+            return p
+        if far and error < 1.6 * sigma and turn < 1.8 * angle:
+            fair.append((error, p))
+    if not fair:
+        return None
+    least = min(e for e, _ in fair)
+    return next(p for e, p in fair if e <= 1.15 * least)
+
+
+def explains(scan: Scan, p: Primitive, vertices: np.ndarray, factor: float) -> np.ndarray:
+    """Which vertices lie within ``factor`` standard deviations of a surface, in distance and angle."""
+    x = scan.points[vertices]
+    return (np.abs(distance(p, x)) < factor * scan.sigma) & (angle_to(p, x, scan.normals[vertices]) < factor * ANGLE_RAD)
+
+
+def grow(scan: Scan, factor: float) -> None:
+    """Every region takes the vertices beside it that it explains, ring by ring."""
+    matrix = scan.mesh.neighbours
+    front = np.flatnonzero(scan.label >= 0)
+    while len(front):
+        rows = matrix[front]
+        source = np.repeat(front, np.diff(rows.indptr))
+        target = rows.indices
+        free = scan.label[target] < 0
+        source, target = source[free], target[free]
+        new = []
+        for k in np.unique(scan.label[source]):
+            reached = np.unique(target[scan.label[source] == k])
+            reached = reached[scan.label[reached] < 0]
+            reached = reached[explains(scan, scan.primitives[k], reached, factor)]
+            scan.label[reached] = k
+            new.append(reached)
+        front = np.concatenate(new) if new else np.zeros(0, int)
+
+
+def take_apart(scan: Scan, vertices: np.ndarray, least: int, rng: np.random.Generator, sizes: tuple[int, ...] = (60, 200),
+               seeds: int = 8, rounds: int = 40) -> None:
+    """Regions of a component that no single primitive explains: the best of random patches is grown and taken, again and again."""
+    rest = np.zeros(len(scan.points), bool)
+    rest[vertices] = True
+    failures = 0
+    for _ in range(rounds):
+        left = np.flatnonzero(rest)
+        if len(left) < least or failures >= 2:
+            return
+        best = _best_patch(scan, left, rng, sizes, seeds)
+        if best is None or len(best[0]) < least:
+            failures += 1
+            continue
+        taken, p = best
+        scan.take(taken, simplest(scan, taken) or p)
+        rest[taken] = False
+
+
+def _best_patch(scan: Scan, left: np.ndarray, rng: np.random.Generator, sizes: tuple[int, ...], seeds: int) -> tuple[np.ndarray, Primitive] | None:
+    tree = KDTree(scan.points[left])
+    sample = left if len(left) < 1500 else rng.choice(left, 1500, replace=False)
+    found: list[tuple[float, int, Primitive]] = []
+    for seed in rng.choice(left, min(seeds, len(left)), replace=False):
+        for size in sizes:
+            if size > 1.2 * len(left):
+                continue
+            patch = left[tree.query(scan.points[seed], min(size, len(left)))[1]]
+            patch = patch[scan.normals[patch] @ scan.normals[seed] > -0.2]
+            p = simplest(scan, patch, 1.15) if len(patch) >= 12 else None
+            if p is not None:
+                share = float(explains(scan, p, sample, 2.5).mean())
+                found.append((share * (1 - 0.05 * COST[p.kind]), int(seed), p))
+    found.sort(key=lambda t: -t[0])
+    best: tuple[np.ndarray, Primitive] | None = None
+    for _, seed, p in found[:3]:
+        group = _connected(scan, left, p, seed)
+        if group is None:
+            continue
+        again = least_squares(p, _some(scan.points[group])) if len(group) > 12 else None
+        if again is not None:
+            wider = _connected(scan, left, again, seed)
+            if wider is not None and len(wider) >= 0.9 * len(group):
+                group, p = wider, again
+        if best is None or len(group) * (1 - 0.04 * COST[p.kind]) > len(best[0]) * (1 - 0.04 * COST[best[1].kind]):
+            best = (group, p)
+    return best
+
+
+def _some(x: np.ndarray, most: int = 600) -> np.ndarray:
+    return x[np.linspace(0, len(x) - 1, min(len(x), most)).astype(int)]
+
+
+def _connected(scan: Scan, left: np.ndarray, p: Primitive, seed: int) -> np.ndarray | None:
+    mask = np.zeros(len(scan.points), bool)
+    mask[left[explains(scan, p, left, 2.5)]] = True
+    if not mask[seed]:
+        return None
+    return next(g for g in scan.groups(mask) if (g == seed).any())
+
+
+def find_regions(scan: Scan, seed: int) -> None:
+    """Fill ``label`` and ``primitives`` of a prepared scan; vertices that nothing explains keep -1."""
+    rng = np.random.default_rng(seed)
+    components = scan.groups(~scan.crease)
+    large = max(60, int(1.2e-3 * len(scan.points)))
+    open_ones = []
+    for group in components:
+        if len(group) < large:
+            break
+        p = simplest(scan, group)
+        if p is None:
+            open_ones.append(group)
+        else:
+            scan.take(group, p)
+    for group in open_ones:
+        take_apart(scan, group, max(40, len(group) // 100), rng)
+    grow(scan, 3.0)
+    for group in components:
+        group = group[scan.label[group] < 0]
+        if 6 <= len(group) < large:
+            p = simplest(scan, group)
+            if p is not None:
+                scan.take(group, p)
+    grow(scan, 2.5)
+    _leftovers(scan, rng)
+    grow(scan, 2.5)
+    for group in scan.groups((scan.label < 0) & ~scan.near):
+        inside = np.zeros(len(scan.points), bool)
+        inside[group] = True
+        inside = np.flatnonzero(scan.shrunk(inside, 1))
+        if len(inside) < 12:
+            continue
+        kinds = ("plane",) if len(inside) < 40 else ("plane", "cylinder")
+        fits = [p for p in (fit(k, scan.points[inside], scan.normals[inside]) for k in kinds) if p is not None]
+        if fits:
+            p = min(fits, key=lambda q: rms(q, scan.points[inside]))
+            if rms(p, scan.points[inside]) < 6 * scan.sigma:
+                scan.take(inside, p)
+
+
+def _leftovers(scan: Scan, rng: np.random.Generator) -> None:
+    """Regions in what is not explained yet and is wide enough to have an inside: fillets, whose normals turn like a crease's."""
+    free = scan.shrunk((scan.label < 0) & ~scan.near, 2)
+    for group in scan.groups(free):
+        if len(group) < 7:
+            break
+        p = simplest(scan, group)
+        if p is not None:
+            scan.take(group, p)
+        elif len(group) > 40:
+            take_apart(scan, group, 20, rng, (30, 90), 6, 8)

@@ -1,0 +1,73 @@
+"""Segmentation of any mesh: which kind of mesh it is, and the noisy kind from start to end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from recon.solid.exact import TOLERANCE, Segmentation, facets
+from recon.solid.fitting import fit, least_squares
+from recon.solid.labels import settle
+from recon.solid.mesh import Mesh
+from recon.solid.model import Primitive, SolidInput
+from recon.solid.primitives import distance
+from recon.solid.scan import Scan, find_regions, prepare
+
+SIGMA = 5e-4
+"""Standard deviation of a surface of which nothing is known, as a part of the diagonal."""
+CORRELATION = 0.02
+"""Length over which errors of a surface are alike, as a part of the diagonal."""
+ON_FACETS = 0.2
+"""A mesh with more of its area in facets of several triangles is a tessellation: noise leaves none."""
+ROBUST = 3.0
+
+
+def is_tessellation(mesh: Mesh) -> bool:
+    """Whether neighbouring triangles share planes as only a CAD program's do."""
+    group = facets(mesh, TOLERANCE * mesh.diagonal)
+    size = np.bincount(group)
+    return bool(mesh.areas[size[group] > 1].sum() > ON_FACETS * mesh.areas.sum())
+
+
+def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segmentation, list[np.ndarray], float, float]:
+    """Regions of a noisy mesh, the points each is fitted to, the standard deviation used, and the errors' correlation length."""
+    sigma = surface.sigma or SIGMA * mesh.diagonal
+    scan = prepare(mesh, surface.curves, sigma)
+    find_regions(scan, seed)
+    found = settle(scan)
+    points, primitives = [], list(found.primitives)
+    for k, p in enumerate(primitives):
+        vertices = _fitted_to(scan, found.labels, k)
+        x = mesh.vertices[vertices]
+        points.append(x)
+        primitives[k] = refined(p, x, scan.normals[vertices], sigma) if p is not None else None
+    return Segmentation(found.labels, primitives), points, sigma, CORRELATION * mesh.diagonal
+
+
+def _fitted_to(scan: Scan, labels: np.ndarray, region: int) -> np.ndarray:
+    """Vertices inside a region, away from creases where it has enough of those; else all of it."""
+    mesh = scan.mesh
+    mine = np.unique(mesh.faces[labels == region])
+    outside = np.zeros(len(mesh.vertices), bool)
+    outside[mesh.faces[labels != region].ravel()] = True
+    inner = mine[~outside[mine]]
+    clear = inner[~scan.crease[inner]]
+    return clear if len(clear) >= 30 else inner if len(inner) >= 12 else mine
+
+
+def refined(p: Primitive, points: np.ndarray, normals: np.ndarray, sigma: float) -> Primitive:
+    """Least squares with Tukey's weights (Beaton and Tukey 1974): what is off by several sigma does not pull."""
+    start = p
+    if p.kind == "plane":
+        start = fit("plane", points, normals, most=3000) or p
+    for _ in range(3):
+        off = np.abs(distance(start, points)) / (ROBUST * 2 * sigma)
+        weights = np.where(off < 1, (1 - np.minimum(off, 1) ** 2) ** 2, 0.0)
+        if (weights > 0).sum() < 12:
+            return p
+        better = least_squares(start, points, weights, rounds=12)
+        if better is None:
+            return start
+        start = replace(better)
+    return start
