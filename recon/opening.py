@@ -91,6 +91,7 @@ def open_data(source: str, config: RunConfig, progress: Callable[[float, str], N
             Path(source),
             downscale=d.downscale,
             max_size=d.max_size,
+            usual_size=d.usual_size,
             holdout=d.holdout,
             use_masks=d.use_masks and d.masks != "none",
             mask_source=d.masks,

@@ -9,6 +9,11 @@ from recon.config.values import DataConfig, FieldName, MethodName, MLPConfig, Pr
 from recon.errors import UsageError
 
 
+USUAL_SIZE: dict[PresetName, int] = {"draft": 800, "fast": 1200}
+"""Longer side of photographs for a surface or a view, pixels. These presets draw some five million rays, a tenth of the pixels of fifty
+photographs of this size; of larger ones they see less, and comparing and rendering take longer than training."""
+
+
 def preset_config(method: MethodName, field_name: FieldName | None, preset: PresetName) -> RunConfig:
     """The values of a preset; :mod:`recon.config.timing` says what each gives and how long it takes.
 
@@ -24,6 +29,8 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
     if (method, field_name) == ("volsdf", "rbfnet") and preset != "paper":
         # Gaussian neurons are steep in their features: at the usual rate the slope of the distance runs away, and the surface vanishes.
         config = replace(config, rbfnet=replace(config.rbfnet, neuron_lr_factor=0.3), train=replace(config.train, lr=2e-3))
+    if preset in USUAL_SIZE:
+        config = replace(config, data=replace(config.data, usual_size=USUAL_SIZE[preset]))
     if preset == "draft":
         return _quick(replace(config, train=replace(config.train, steps=500, samples_per_step=samples // 2)))
     if preset == "fast":

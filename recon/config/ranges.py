@@ -11,7 +11,7 @@ _SHARE, _WEIGHT, _LENGTH, _COUNT = (0.0, 1.0), (0.0, 1e9), (1e-9, 1e3), (1, MANY
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     # data
-    "downscale": (1e-3, 1e4), "max_size": (1, 10**6), "holdout": (0, 10**6), "DataConfig.scale": (1e-12, 1e12),
+    "downscale": (1e-3, 1e4), "max_size": (1, 10**6), "usual_size": (1, 10**6), "holdout": (0, 10**6), "DataConfig.scale": (1e-12, 1e12),
     "DataConfig.views": (1, 10**4), "arc": (1e-3, 360.0), "exposure": (0.0, 10.0), "noise": (0.0, 1.0),
     # depth first
     "StereoConfig.pixels": (10**4, 10**9), "StereoConfig.weight": _WEIGHT,

@@ -28,7 +28,10 @@ class DataConfig:
     downscale: float = 1.0
     """Divide the image sizes by this."""
     max_size: int | None = None
-    """Shrink images so that their longer side has at most this many pixels; None: 2000, if they are not divided by anything."""
+    """Shrink images so that their longer side has at most this many pixels; None: what the preset can use, if they are not divided by
+    anything."""
+    usual_size: Annotated[int, tyro.conf.Suppress] = 2000
+    """Longer side, pixels, where nothing is said: the preset's."""
     holdout: int = 8
     """Hold out every n-th view for testing where the dataset has no split of its own; 0 for none, as for an edge field."""
     use_masks: Annotated[bool, tyro.conf.arg(name="masks"), tyro.conf.FlagCreatePairsOff] = True

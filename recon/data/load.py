@@ -18,7 +18,7 @@ from recon.data.formats.table import read_listing
 from recon.data.images import Picture
 from recon.data.listing import Axes, Findings, Frame, Listing, MaskMeaning, natural_key
 from recon.data.placing import place, warn_unseen
-from recon.data.reading import chosen_size, gather_remarks, read_all, shrunk
+from recon.data.reading import LONGEST_SIDE, chosen_size, gather_remarks, read_all, shrunk
 from recon.data.scene import Scene, View
 from recon.data.silhouettes import detect_background, note_premultiplied, unify_alpha
 from recon.data.splits import assign_split
@@ -33,6 +33,7 @@ def load_scene(
     *,
     downscale: float = 1.0,
     max_size: int | None = None,
+    usual_size: int = LONGEST_SIDE,
     holdout: int = 8,
     split: Literal["auto", "every", "all"] = "auto",
     use_masks: bool = True,
@@ -53,7 +54,8 @@ def load_scene(
     Args:
         path: The dataset's folder, its camera file, or a .zip of it.
         downscale: Divide image sizes by this (>= 1).
-        max_size: Shrink images further until their longer side is at most this, pixels. None: 2000 if ``downscale`` is 1.
+        max_size: Shrink images further until their longer side is at most this, pixels. None: ``usual_size`` if ``downscale`` is 1.
+        usual_size: See there, pixels.
         holdout: Where the dataset has no split of its own: hold out every ``holdout``-th view by name, 0 for none.
         split: "auto": the dataset's own split, else every ``holdout``-th; "every": always every ``holdout``-th; "all": train on all.
         use_masks: Whether object masks separate the object from the background (they are kept in the views either way).
@@ -82,7 +84,7 @@ def load_scene(
         findings.fatal.append("no images are listed")
     frames = masks.assign(frames, listing.root, mask_source, findings)
 
-    target_size = chosen_size(frames, downscale, max_size, findings)
+    target_size = chosen_size(frames, downscale, max_size, usual_size, findings)
     poses = check_poses(frames, findings)
     pictures = read_all(frames, target_size, findings, progress)
     usable = [(f, p) for f, p in zip(poses, pictures, strict=True) if f is not None and p is not None]

@@ -17,8 +17,7 @@ from recon.errors import MemoryLimitError
 
 Size = tuple[int, int]
 LONGEST_SIDE = 2000
-"""Pictures are kept no larger unless it is asked for, pixels. The finest fields have 1024 to 2048 cells across the object's sphere, which
-takes
+"""Pictures are kept no larger unless it is asked for, pixels. The finest fields have 1024 to 2048 cells across the object's sphere, which takes
 up most of a picture: more pixels than that say nothing more to them, and a training draws only a few million of them."""
 WORKING_MEMORY = 3 * 2**29
 """What all threads together may take while they decode, bytes; never fewer than one thread."""
@@ -32,14 +31,16 @@ def shrunk(width: int, height: int, downscale: float, max_size: int | None) -> S
     return max(1, int(width / factor + 0.5)), max(1, int(height / factor + 0.5))
 
 
-def chosen_size(frames: Sequence[Frame], downscale: float, max_size: int | None, findings: Findings) -> Callable[[int, int], Size]:
-    """Maps the size of a photograph to the one that it is kept at: as asked for, else no longer than :data:`LONGEST_SIDE`."""
-    limit = LONGEST_SIDE if max_size is None and downscale == 1 else max_size
+def chosen_size(
+    frames: Sequence[Frame], downscale: float, max_size: int | None, usual_size: int, findings: Findings
+) -> Callable[[int, int], Size]:
+    """Maps the size of a photograph to the one that it is kept at: as asked for, else no longer than ``usual_size``."""
+    limit = usual_size if max_size is None and downscale == 1 else max_size
     if max_size is None and limit is not None:
         longest = max((max(size) for frame in frames if (size := header_size(frame.file)) is not None), default=0)
         if longest > limit:
             findings.notes.append(
-                f"photographs of {longest} pixels are kept at {limit}, more than a field can use; --max-size {longest} keeps all of them"
+                f"photographs of {longest} pixels are kept at {limit}, of which the preset can make use; --max-size {longest} keeps all of them"
             )
     return lambda width, height: shrunk(width, height, downscale, limit)
 

@@ -98,10 +98,10 @@ def test_options_of_the_mesh(words, changed, tmp_path):
 @pytest.mark.parametrize("method", ["volsdf", "nef"])
 @pytest.mark.parametrize("name", ["train", "reconstruct"])
 def test_options_of_the_images(name, method, words, changed):
-    """They change the preset's, which holds no view of an edge field out, and does without its bad frames."""
+    """They change the preset's, which holds no view of an edge field out, and does without its bad frames; and whose size is fast's."""
     command = complete([name, "data", "--method", method, *words.split()])
     assert isinstance(command, Train | Reconstruct)
-    usual = DataConfig(holdout=0, skip_bad_frames=True) if method == "nef" else DataConfig()
+    usual = DataConfig(holdout=0, skip_bad_frames=True) if method == "nef" else DataConfig(usual_size=1200)
     assert run_config(command.train, command.images).data == replace(usual, **changed)
 
 

@@ -17,14 +17,13 @@ from recon.rendering.rays import PixelBank
 from tests.recon.data.data_scenes import POINTS, cameras, centroids, save, write_json, write_nerfstudio
 
 
-def test_photographs_are_kept_at_a_useful_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "LONGEST_SIDE", 100)
+def test_photographs_are_kept_at_a_useful_size(tmp_path):
     write_nerfstudio(tmp_path, cameras())
-    scene = load_scene(tmp_path)
+    scene = load_scene(tmp_path, usual_size=100)
     assert scene.views[0].camera.width == 100
     assert any("kept at 100" in note and "--max-size 160" in note for note in scene.notes)
-    assert load_scene(tmp_path, max_size=160).views[0].camera.width == 160
-    assert load_scene(tmp_path, downscale=1.25).views[0].camera.width == 128
+    assert load_scene(tmp_path, usual_size=100, max_size=160).views[0].camera.width == 160
+    assert load_scene(tmp_path, usual_size=100, downscale=1.25).views[0].camera.width == 128
 
 
 def test_what_does_not_fit_is_kept_in_a_file_and_is_the_same(tmp_path, monkeypatch):
