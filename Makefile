@@ -1,5 +1,5 @@
-# make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|nef|radiance] [PRESET=fast|balanced|paper] [OUT=runs] [ARGS=...]
-# make test | lint | bench | bench-job | bench-readme | sanitize | fuzz | crashes | pictures | docs
+# make reconstruct [DATA=folder|scenes:name] [METHOD=volsdf|nef|radiance] [PRESET=draft|fast|balanced|paper] [OUT=runs] [ARGS=...]
+# make test | lint | bench | bench-job | bench-readme | sanitize | fuzz | crashes | kills | pictures | docs
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ OUT ?= runs
 ARGS ?=
 NATIVE := $(wildcard kernels/native/bodies/*.h kernels/native/cpu/*)
 
-.PHONY: reconstruct test lint bench bench-job bench-readme sanitize fuzz crashes pictures docs setup clean
+.PHONY: reconstruct test lint bench bench-job bench-readme sanitize fuzz crashes kills pictures docs setup clean
 
 reconstruct: setup
 	$(VENV)/bin/recon reconstruct $(DATA) --method $(METHOD) --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -46,6 +46,10 @@ fuzz: setup
 # A run goes on from every state that a crash can leave.
 crashes: setup
 	FORMFIELD_CRASHES=1/1 $(PY) -m pytest tests/recon/test_crash_points.py
+
+# 100 random kills over whole runs: all end alike.
+kills: setup
+	OMP_NUM_THREADS=1 $(PY) -m tests.kills $(ARGS)
 
 # The API reference, from the docstrings: build/docs/index.html.
 docs: setup

@@ -13,7 +13,7 @@ from recon.config.timing import after_share, first_line
 from recon.config.values import RunConfig
 from recon.console import Reporter, duration
 from recon.data.scene import Scene
-from recon.errors import DataError, Interrupted, UsageError
+from recon.errors import DataError, Interrupted, UsageError, recon_command
 from recon.evaluation.truth.known import GroundTruth
 from recon.geometry import Similarity
 from recon.methods.base import BackgroundKind, Method, Pixels
@@ -146,7 +146,7 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
 
 def _say_how_to_go_on(run: Run, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
-        raise Interrupted("stopped; what was trained is kept", f"recon resume {run.folder}") from error
+        raise Interrupted("stopped; what was trained is kept", recon_command("resume", run.folder)) from error
 
 
 def _train_watched(

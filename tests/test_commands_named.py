@@ -89,6 +89,32 @@ def test_commands_of_pages_parse(path: Path):
                 pytest.fail(f"{path.name}: {line}")
 
 
+def unquoted(source: str) -> list[int]:
+    """Lines of f-strings in which a command is followed by a value as it is: pasted into a shell, a name with a space is two."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for before, value in zip(node.values, node.values[1:]):
+            if isinstance(before, ast.Constant) and isinstance(value, ast.FormattedValue) and COMMAND_BEFORE.search(str(before.value)):
+                called = ast.unparse(value.value)
+                if "quote" not in called and called not in QUOTED:
+                    found.append(node.lineno)
+    return found
+
+
+COMMAND_BEFORE = re.compile(r"(?<![\w./-])recon [a-z]+ $")
+QUOTED = ("run", "name", "suite.name", "close[0]")
+"""Names of values that were quoted before (viewer, results/summary.py) or are words of this program's own."""
+
+
+def test_commands_can_be_pasted():
+    wrong = {str(p.relative_to(ROOT)): lines for p in SOURCES if (lines := unquoted(p.read_text()))}
+    assert wrong == {}
+    assert unquoted('raise E(f"recon resume {run.folder}")') == [1]
+    assert unquoted('raise E(f"recon resume {shlex.quote(str(run.folder))}")') == []
+
+
 def test_the_check_sees_what_it_should():
     assert problems("here", "try `recon frobnicate X`") == ["here: there is no `recon frobnicate`"]
     assert problems("here", "recon export RUN mesh --nonsense 3") == ["here: `recon export` has no --nonsense"]

@@ -14,7 +14,7 @@ from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.files import with_overrides
 from recon.config.values import FieldName
 from recon.console import Reporter, duration
-from recon.errors import DataError, Interrupted, UsageError
+from recon.errors import DataError, Interrupted, UsageError, recon_command
 from recon.evaluation.report import to_plain
 from recon.fields.base import Field, FieldModule
 from recon.fields.make import sized
@@ -114,7 +114,7 @@ def _fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
     except BaseException as error:
         run.ended_by(error, resumed.step if resumed else 0)
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("stopped", f"recon resume {run.folder}") from error
+            raise Interrupted("stopped", recon_command("resume", run.folder)) from error
         raise
     run.set_status("done", run.config.steps)
     return results

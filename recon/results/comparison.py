@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recon.console import duration
-from recon.errors import DataError
+from recon.errors import DataError, recon_command
 from recon.system.foreign import read_object
 from recon.system.text import markdown, printable
 
@@ -70,8 +70,8 @@ def compare(runs: Sequence[Path], form: TableFormat) -> str:
 def _results(run: Path) -> dict[str, Any]:
     path = run / "eval" / "results.json"
     if not path.is_file():
-        raise DataError(f"{run}: it has no eval/results.json", hint=f"recon evaluate {run}, or give the folder of a run")
-    return read_object(path, "results of an evaluation", {}, f"recon evaluate {run}")
+        raise DataError(f"{run}: it has no eval/results.json", hint=f"{recon_command('evaluate', run)}, or give the folder of a run")
+    return read_object(path, "results of an evaluation", {}, recon_command("evaluate", run))
 
 
 def _value(row: dict[str, Any], figure: Figure) -> float | None:

@@ -157,3 +157,48 @@ def test_edges_of_a_real_part_are_the_files_own(occ):
     assert found["ellipse"] == own["ELLIPSE"]
     assert found["bezier"] == own["B_SPLINE_CURVE_WITH_KNOTS"]
     assert known.unit == "mm"
+
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "95-scene-imports"
+IMPORTS = {
+    "UPPER.STP": "mm",
+    "box-inch.step": "mm",
+    "box-metre.stp": "mm",
+    "two solids.step": "mm",
+    "inward.stl": None,
+    "ngon.ply": None,
+    "part with spaces \u00fc.stl": None,
+    "quads.obj": None,
+    "far.obj": None,
+    "two-nodes-scaled.glb": None,
+    "degenerate.obj": "",
+    "open-scan.ply": "",
+    "truncated.step": "",
+}
+"""Unit of what is read; "" for what is refused, in words."""
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of users' cases is absent")
+@pytest.mark.parametrize("name", IMPORTS)
+def test_imports_of_users(name):
+    """STEP in inches and metres, several solids, names with spaces, polygons, scaled nodes, far away: closed and outward."""
+    path = CASES / name
+    if path.suffix.lower() in (".step", ".stp"):
+        pytest.importorskip("OCP")
+    if IMPORTS[name] == "":
+        with pytest.raises(DataError, match=path.name) as error:
+            scenes.truth_from_file(path)
+        assert "allow_open" not in str(error.value)
+        return
+    known = scenes.truth_from_file(path)
+    assert known.unit == IMPORTS[name]
+    mesh = trimesh.Trimesh(known.vertices, known.faces, process=False)
+    assert mesh.volume > 0
+    assert mesh.is_watertight
+
+
+def test_every_import_of_users_is_in_the_table():
+    if not CASES.is_dir():
+        pytest.skip("the folder of users' cases is absent")
+    assert {p.name for p in CASES.iterdir()} - {"CASE.md"} == set(IMPORTS)
