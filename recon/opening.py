@@ -138,4 +138,4 @@ def open_truth(source: str, given: Path | None, scan: int | None = None) -> Grou
     if solid.curves:
         wireframe = Wireframe(solid.curve_vertices, solid.curves, known.unit)
         curves = from_wireframe(wireframe, source, (solid.bounds[0], solid.bounds[1]))
-    return GroundTruth(Mesh(solid.vertices, solid.faces), curves)
+    return GroundTruth(Mesh(solid.vertices, solid.faces), curves, solid=known.step)
