@@ -157,4 +157,4 @@ def open_truth(source: str, given: Path | None, scan: int | None = None) -> Grou
         curves = from_wireframe(wireframe, source, (solid.bounds[0], solid.bounds[1]))
     if known.rest is not None:
         around = Mesh(known.rest.vertices, known.rest.faces)
-    return GroundTruth(Mesh(solid.vertices, solid.faces), curves, around=around)
+    return GroundTruth(Mesh(solid.vertices, solid.faces), curves, around=around, solid=known.step)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
@@ -17,7 +17,6 @@ from recon.solid.model import SolidInput, SolidOptions, SolidResult
 from recon.solid.reconstruct import reconstruct_solid
 from scenes.library import Truth, truth
 from scenes.parts import PARTS
-
 
 CACHE = Path(gettempdir()) / "solid_batch"
 
@@ -77,7 +76,7 @@ def m1(name: str) -> str:
 
 
 def noisy(known: Truth, seed: int, cells: int = 230) -> SolidInput:
-    """A mesh as a good reconstruction is: marching cubes of the distance, rounded edges, errors of 0.05 % of the diagonal, correlated over 2 %."""
+    """As a good reconstruction is: marching cubes, rounded edges, errors of 0.05 % of the diagonal that are alike over 2 %."""
     import igl
     from scipy.ndimage import gaussian_filter
     from skimage.measure import marching_cubes

@@ -35,12 +35,17 @@ Device = Annotated[
 ]
 
 
+MadeName = MethodName | Literal["solid"]
+"""What `recon reconstruct` makes: the model of a method, or a solid, for which two are trained."""
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """What is trained and how."""
 
-    method: MethodName = "volsdf"
-    """volsdf: a surface. radiance: views only. nef: a wireframe of parametric curves, by an edge field."""
+    method: MadeName = "volsdf"
+    """volsdf: a surface. radiance: views only. nef: a wireframe of parametric curves, by an edge field. solid: a surface, its wireframe and
+    from both a CAD solid, in one go (needs the extra [cad])."""
     field: FieldName | None = None
     """How the function is represented: hashgrid (fast; the default), neurbf (adaptive radial functions beside a grid), rbfnet (Gaussian
     neurons over a grid), or mlp (the method's own 8 x 256 network, very slow on a CPU; the default of nef and
@@ -181,6 +186,29 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Solid:
+    """Make a CAD solid (STEP) of a finished run's surface, or of any closed mesh: planes, cylinders, cones, spheres, tori (extra [cad])."""
+
+    what: tyro.conf.Positional[Path]
+    """A run folder of --method volsdf; or a closed mesh: .ply, .obj, .stl, .glb, .off."""
+    curves: Path | None = None
+    """Its edges: a run of --method nef, or a curves.json. Evidence, not a requirement."""
+    snap: Literal["off", "suggest"] = "suggest"
+    """suggest: name round numbers near the measured ones in the report; nothing is changed. off: do not."""
+    freeform: Literal["bspline", "facets", "omit"] = "bspline"
+    """What becomes of parts that no such surface explains: B-spline patches, plane facets, or a hole."""
+    unit: Unit | None = None
+    """Unit of a mesh file that does not say it itself; files of a solid are in millimetres."""
+    out: Path | None = None
+    """Folder for solid.step, report.html and the others; default: the run's folder solid, or NAME-solid here for a mesh."""
+    seed: int = 0
+    """Everything random follows from it."""
+    device: Device = "auto"
+    json: bool = False
+    """Print the report as JSON."""
+
+
+@dataclass(frozen=True)
 class Resume:
     """Go on with an interrupted run from its last whole checkpoint; then evaluate and export as `reconstruct` does."""
 
@@ -198,7 +226,7 @@ class Evaluate:
     """Render the held-out views of a run and compare: PSNR, SSIM, silhouettes, and geometry where there is truth."""
 
     run: tyro.conf.Positional[Path]
-    """A run folder; or a curves.json or parametric_edges.json to compare with --truth."""
+    """A run folder; or a curves.json, parametric_edges.json or solid's .step to compare with --truth."""
     truth: Path | None = None
     """Mesh, curves.json, ABC features, STEP, sampled .ply, or a folder that holds them, in world units; built-in scenes bring their own.
     Or DTU's evaluation data: the folder that holds Points/ and ObsMask/."""
@@ -368,6 +396,7 @@ Command = (
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Solid, tyro.conf.subcommand("solid")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Render, tyro.conf.subcommand("render")]

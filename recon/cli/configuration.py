@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -11,7 +12,7 @@ import tyro
 from recon.cli.arguments import Command, Export, Reconstruct, Train, TrainOptions
 from recon.config.files import with_overrides
 from recon.config.presets import preset_config, with_edges
-from recon.config.values import DataConfig, ExportConfig, RunConfig
+from recon.config.values import DataConfig, ExportConfig, MethodName, RunConfig
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ def completed(command: Command, words: Sequence[str]) -> Command:
     """
     usual: Command
     if isinstance(command, Reconstruct | Train):
-        preset = preset_config(command.train.method, command.train.field, command.train.preset)
+        preset = preset_config(trained(command.train), command.train.field, command.train.preset)
         usual = Train(command.data, images=preset.data)
         if isinstance(command, Reconstruct):
             usual = Reconstruct(command.data, images=preset.data, mesh=preset.export)
@@ -61,7 +62,25 @@ def run_config(train: TrainOptions, images: DataConfig, mesh: ExportConfig | Non
     Raises:
         UsageError: If options do not go together, or a setting does not exist.
     """
-    config = preset_config(train.method, train.field, train.preset)
+    config = preset_config(trained(train), train.field, train.preset)
     config = replace(config, seed=train.seed, data=images, export=config.export if mesh is None else mesh)
-    config = with_edges(config, train.edges, train.keep_silhouettes)
+    if train.method != "solid":  # a solid's edges are those of its wireframe
+        config = with_edges(config, train.edges, train.keep_silhouettes)
     return with_overrides(config, train.set)
+
+
+def wireframe_config(train: TrainOptions, images: DataConfig, surface: Path) -> RunConfig:
+    """The configuration of a solid's wireframe: the usual field, and the edges of the surface's shape unless others are asked for.
+
+    Args:
+        train: Of the solid; its ``--set`` is about the surface.
+        images: How the data are read.
+        surface: The run of the surface.
+    """
+    config = replace(preset_config("nef", None, train.preset), seed=train.seed, data=images)
+    return with_edges(config, train.edges or f"surface:{surface}", train.keep_silhouettes)
+
+
+def trained(train: TrainOptions) -> MethodName:
+    """The method of the first model that is trained: of a solid, its surface."""
+    return "volsdf" if train.method == "solid" else train.method

@@ -10,6 +10,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "inspect": ("recon inspect DATA", "recon inspect scenes:bracket --depth"),
     "train": ("recon train DATA --method radiance", "recon train DATA --set train.steps=500"),
     "fit": ("recon fit picture.png --params 337k", "recon fit shape.obj --field rbfnet"),
+    "solid": ("recon solid latest --curves RUN", "recon solid part.stl --unit mm --freeform facets"),
     "resume": ("recon resume latest", "recon resume RUN --eval-views 0"),
     "evaluate": ("recon evaluate latest", "recon evaluate RUN --truth mesh.ply --json"),
     "render": ("recon render latest --orbit", "recon render RUN --split test --modes color error --out pictures"),

@@ -24,12 +24,13 @@ from recon.cli.arguments import (
     Reconstruct,
     Render,
     Resume,
+    Solid,
     Swap,
     Train,
     View,
     flat,
 )
-from recon.cli.configuration import completed, parsed, run_config
+from recon.cli.configuration import completed, parsed, run_config, wireframe_config
 from recon.cli.examples import told
 from recon.cli.exit_codes import errors_as_exit_codes
 from recon.cli.words import prepared
@@ -81,6 +82,9 @@ def reconstruct(command: Reconstruct) -> None:
     from recon.data.inspect import describe_briefly
     from recon.errors import require_extra
 
+    if command.train.method == "solid":
+        reconstruct_solid(command)
+        return
     if command.view:
         require_extra("viser", "viewer", "the live viewer")
         from viewer.guard import make_access
@@ -114,11 +118,81 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
         wait(reporter)
 
 
+def reconstruct_solid(command: Reconstruct) -> None:
+    """Surface, wireframe and solid, one after the other; what is done stays, and can be gone on from with the commands that are said."""
+    from recon.console import Reporter
+    from recon.curves.files.occ import require_cad
+    from recon.data.inspect import describe_briefly
+    from recon.results.solid import solid_result_lines
+    from recon.results.solid_run import reconstruct_to_solid
+
+    if command.view:
+        raise UsageError("--view watches one training, and a solid has two", "recon view RUN shows the solid when it is there")
+    require_cad()  # before an hour of training
+    config = run_config(command.train, command.images, command.mesh)
+    truth = open_truth(command.data, command.truth)
+    with Reporter() as reporter:
+        device = placed(command.train.device, reporter)
+        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
+        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
+        describe_briefly(scene, reporter)
+        run, results, report = reconstruct_to_solid(
+            scene,
+            data,
+            config,
+            lambda surface: wireframe_config(command.train, command.images, surface),
+            command.train.out,
+            device,
+            truth,
+            reporter,
+            command.eval_views,
+            command.train.name,
+        )
+    print_results(run.folder, results)
+    print(printable("\n".join(solid_result_lines(report))))
+
+
+def solid(command: Solid) -> None:
+    from recon.console import Reporter
+    from recon.curves.files.occ import require_cad
+    from recon.results.solid import make_solid, solid_result_lines
+    from recon.solid.model import SolidOptions
+
+    require_cad()
+    options = SolidOptions(command.freeform, command.seed)
+    with Reporter(quiet=command.json) as reporter:
+        if command.what.is_dir():
+            from recon.results.solid_of_run import photographs, run_source
+            from recon.runs import open_run
+
+            if command.unit is not None:
+                raise UsageError(f"--unit is for mesh files; {command.what} is a run, whose data have their unit", "drop --unit")
+            run = open_run(command.what)
+            views = photographs(lambda: open_data(run.scene_info()["source"], run.config), reporter)
+            source = run_source(command.what, command.curves, placed(command.device, reporter), views, reporter)
+        else:
+            from recon.results.solid_sources import mesh_source
+
+            source = mesh_source(command.what, command.unit, command.curves)
+        folder = command.out or (command.what / "solid" if command.what.is_dir() else Path(f"{command.what.stem}-solid"))
+        report = make_solid(source, options, command.snap, folder, reporter)
+    print(
+        json.dumps(report, indent=1) if command.json else printable("\n".join([*solid_result_lines(report), *solid_files(folder, report)]))
+    )
+
+
+def solid_files(folder: Path, report: dict) -> list[str]:
+    """The files of a solid that a person opens."""
+    return [f"  {folder / name}" for name in (report["step"], "report.html", "solid.png", "deviation.ply")]
+
+
 def train(command: Train) -> None:
     from recon import pipeline
     from recon.console import Reporter
     from recon.data.inspect import describe_briefly
 
+    if command.train.method == "solid":
+        raise UsageError("a solid is made of two models, and train trains one", "recon reconstruct DATA --method solid")
     config = run_config(command.train, command.images)
     with Reporter() as reporter:
         device = placed(command.train.device, reporter)
@@ -174,6 +248,13 @@ def resume(command: Resume) -> None:
 
 
 def evaluate(command: Evaluate) -> None:
+    if command.run.suffix.lower() in (".step", ".stp"):
+        from recon.evaluation.solids import solid_lines
+        from recon.results.evaluation import evaluate_solid_file
+
+        results = evaluate_solid_file(command.run, command.truth)
+        print(json.dumps(results, indent=1) if command.json else "\n".join(solid_lines(results)))
+        return
     if command.run.suffix == ".json":
         from recon.results.evaluation import curve_lines, evaluate_curve_file
 
@@ -427,6 +508,7 @@ def main(args: Sequence[str] | None = None) -> None:
 ACTIONS: dict[type, Callable[..., None]] = {
     Process: process,
     Reconstruct: reconstruct,
+    Solid: solid,
     Inspect: inspect,
     Train: train,
     Fit: fit,

@@ -11,7 +11,7 @@ from recon.errors import DataError, UsageError
 OUT = Path("runs")
 """Where runs are kept unless --out says otherwise."""
 LATEST = "latest"
-OF_RUNS = ("resume", "evaluate", "render", "export", "swap", "view", "compare")
+OF_RUNS = ("resume", "evaluate", "render", "export", "swap", "view", "compare", "solid")
 """Commands whose first words are runs."""
 
 

@@ -32,6 +32,7 @@ from recon.evaluation.solid_matching import (
 from recon.evaluation.surfaces import surface_metrics
 from recon.solid.anatomy import Anatomy, Check, anatomy, check
 from recon.solid.facets import Facets, facets
+from recon.system.foreign import read_object, reading
 
 CHORD = 1e-4
 """Largest distance between a facet and its surface, as a share of the diagonal."""
@@ -94,6 +95,21 @@ def read_part(path: Path) -> Part:
         DataError: If the file is missing, is no STEP, or holds no faces.
     """
     return part_of(read_step(path), str(path))
+
+
+def stated_sigmas(path: Path) -> list[FaceSigma]:
+    """What a ``report.json`` states of the faces of the solid beside it.
+
+    Raises:
+        DataError: If it is no such report.
+    """
+    stated = []
+    for face in read_object(path, "a solid's report", {"faces": list})["faces"]:
+        with reading(path, "a solid's report"):
+            size = face["sizes"].get("tube_radius") or face["sizes"].get("radius") or {"measured": 0.0, "sigma": None}
+            point, axis = np.array(face["point"], np.float64), np.array(face["axis"], np.float64)
+            stated.append(FaceSigma(face["kind"], point, axis, float(size["measured"]), size["sigma"], face["sigma_offset"]))
+    return stated
 
 
 def evaluate_solid(found: Part, truth: Part, sigmas: Sequence[FaceSigma] = (), seed: int = 0) -> dict[str, Any]:

@@ -101,7 +101,12 @@ def evaluate(
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
         results["curves"] = evaluate_curves(load(curves_path), truth.curves)
-    if truth.known and not {"surface", "points", "dtu", "curves"} & set(results):
+    if truth.solid is not None and (found := solid_file(run.folder / SOLID_FOLDER)) is not None:
+        reporter.say("comparing with the true solid")
+        results["solid"] = evaluate_solid_file(found, truth.solid)
+        if results.get("surface"):
+            results["solid"]["chamfer_of_mesh"] = results["surface"]["chamfer_l1"]
+    if truth.known and not {"surface", "points", "dtu", "curves", "solid"} & set(results):
         reporter.warn(f"nothing of this run can be compared with the truth, which holds {truth.known} only")
     results = to_plain(results)
     write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
@@ -212,6 +217,10 @@ def summary_lines(results: dict[str, Any]) -> list[str]:
         lines.append(f"DTU scan {dtu['scan']}: {figures}, culled by: {dtu['culling']['name']}")
     if results.get("curves") is not None:
         lines += curve_lines(results["curves"])
+    if results.get("solid") is not None:
+        from recon.evaluation.solids import solid_lines
+
+        lines += solid_lines(results["solid"])
     return lines
 
 
@@ -237,3 +246,32 @@ def evaluate_curve_file(path: Path, truth: Path | None) -> dict[str, Any]:
     if truth is None:
         raise UsageError(f"{path}: compared with what?", "give --truth, or a run of a built-in scene")
     return to_plain(evaluate_curves(read_curves(path), read_curve_truth(truth)))
+
+
+SOLID_FOLDER = "solid"
+"""Of a run: where `recon solid` puts what it makes."""
+
+
+def solid_file(folder: Path) -> Path | None:
+    """The STEP file that `recon solid` left in a folder, of a solid or of a partial one."""
+    return next((path for path in (folder / "solid.step", folder / "partial.step") if path.is_file()), None)
+
+
+def evaluate_solid_file(path: Path, truth: Path | None) -> dict[str, Any]:
+    """A solid without a run, by whomever, against the true one; what the report beside it states of its errors is checked, too.
+
+    Raises:
+        UsageError: If there is no truth to compare with, or it is no STEP file.
+        CapabilityError: Without OpenCASCADE.
+        DataError: If a file is missing or broken.
+    """
+    from recon.evaluation.solids import evaluate_solid, read_part, stated_sigmas
+
+    if truth is None:
+        raise UsageError(f"{path}: compared with what?", "give --truth part.step")
+    if truth.is_dir():
+        truth = next((p for p in (truth / "part.step", truth / "truth" / "part.step") if p.is_file()), truth)
+    if truth.suffix.lower() not in (".step", ".stp"):
+        raise UsageError(f"{truth}: a solid is compared with a STEP file", "give --truth part.step")
+    report = path.with_name("report.json")
+    return to_plain(evaluate_solid(read_part(path), read_part(truth), stated_sigmas(report) if report.is_file() else ()))

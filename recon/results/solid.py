@@ -89,7 +89,9 @@ def make_solid(source: SolidSource, options: SolidOptions, snap: Snap, folder: P
     result = reconstruct_solid(source.given, options)
     if result.status == "none" or result.shape is None:
         raise DataError(
-            f"{source.label}: no solid could be made of it", list(result.reasons), "it needs flat or round faces; --freeform facets takes any"
+            f"{source.label}: no solid could be made of it",
+            list(result.reasons),
+            "it needs flat or round faces; --freeform facets takes any",
         )
     folder.mkdir(parents=True, exist_ok=True)
     return write_result(result, source, snap, folder, reporter, options.seconds)

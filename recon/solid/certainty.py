@@ -1,12 +1,12 @@
 """How well a region determines its primitive: neighbouring vertices err together, so samples are counted by area, not by vertices.
 
-The covariance of the free parameters is sigma^2 (J^T J)^-1 N / N_eff, with J the Jacobian at the N points of the region and N_eff the number
-of independent samples, area / (2 pi L^2) for errors correlated over a length L.
+The covariance of the free parameters is sigma^2 (J^T J)^-1 N / N_eff, with J the Jacobian at the N points of the region and N_eff the
+number of independent samples, area / (2 pi L^2) for errors correlated over a length L.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def certainty(p: Primitive, points: np.ndarray, sigma: float, n_eff: float) -> C
     """Of a primitive that was fitted to points [N, 3] with standard deviation sigma."""
     if p.kind == "bspline":
         return Certainty(np.inf, sigma, np.inf)
-    d, jac = jacobian(replace(p, point=p.point), points)
+    jac = jacobian(p, points)[1]
     size = np.linalg.norm(points.max(0) - points.min(0)) + 1e-300
     scale = np.full(jac.shape[1], size)
     if p.kind != "sphere":

@@ -112,8 +112,8 @@ def _pairs(g: Mapping[int, Primitive], sure: Sequence[Certainty], floor: float) 
                 if abs(p.radius - q.radius) < limit_r:
                     found.append(Relation("equal_radius", (j, i), equal(j, i), limit_r))
                     done.add("equal_radius")
-            if "coplanar" not in done and p.kind == q.kind == "plane" and parallel(p.axis, q.axis, EXACT):
-                if abs((p.point - q.point) @ p.axis) < limit:
-                    found.append(Relation("coplanar", (j, i), coplanar(j, i), limit))
-                    done.add("coplanar")
+            planes = p.kind == q.kind == "plane" and parallel(p.axis, q.axis, EXACT)
+            if "coplanar" not in done and planes and abs((p.point - q.point) @ p.axis) < limit:
+                found.append(Relation("coplanar", (j, i), coplanar(j, i), limit))
+                done.add("coplanar")
     return found

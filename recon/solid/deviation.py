@@ -12,7 +12,7 @@ from recon.solid.facets import Facets
 from recon.surface.mesh import Mesh, face_cross
 
 _SIDES = np.array([[0x21, 0x66, 0xAC], [0x92, 0xC5, 0xDE], [0xF7, 0xF7, 0xF7], [0xF4, 0xA5, 0x82], [0xB2, 0x18, 0x2B]], np.float64) / 255
-"""Blue: the mesh lies inside of the solid; white: on it; red: outside. Five colours of ColorBrewer's RdBu, told apart by the colour-blind."""
+"""Blue: the mesh lies inside of the solid; white: on it; red: outside. Five colours of ColorBrewer's RdBu, safe for the colour-blind."""
 
 
 @dataclass(frozen=True)

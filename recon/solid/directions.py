@@ -104,7 +104,9 @@ def _squared(mains: list[np.ndarray], deviations: list[float], counts: np.ndarra
             round_angle = abs(angle - near) < limit
             kind = "angle" if round_angle else "perpendicular"
             residual = abs(angle - near) if round_angle else abs(float(c[axis]))
-            constraints.append(Constraint(kind, heads[frame[min(p, len(frame) - 1)]], heads[k], residual, True, "within its own uncertainty"))
+            constraints.append(
+                Constraint(kind, heads[frame[min(p, len(frame) - 1)]], heads[k], residual, True, "within its own uncertainty")
+            )
             angle = near if round_angle else angle
             mains[k] = unit(np.cos(angle) * base[p] + np.sin(angle) * base[q])
             break

@@ -83,8 +83,23 @@ def edge_curve(line: np.ndarray, p: Primitive, q: Primitive, closed: bool, diago
         if _interpolated_error(points, closed, first, second, middle) < limit:
             break
     kind, values = found
+    if kind == "spline":
+        points = _forward(points, closed)
     gap = float(max(np.abs(distance(p, points)).max(), np.abs(distance(q, points)).max()))
     return EdgeCurve(kind, points, closed, touching is not None, gap, **values)
+
+
+def _forward(points: np.ndarray, closed: bool) -> np.ndarray:
+    """The points without those that step back: projected points may pass an end that was moved. Ends stay."""
+    kept = [0]
+    spacing = float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum()) / (len(points) - 1)
+    last = points[-1]
+    for k in range(1, len(points) - 1):
+        ahead = points[min(k + 2, len(points) - 1)] - points[max(k - 2, 0)]
+        step, rest = points[k] - points[kept[-1]], last - points[k]
+        if step @ ahead > 0.2 * spacing * np.linalg.norm(ahead) and (closed or np.linalg.norm(rest) > 0.4 * spacing):
+            kept.append(k)
+    return points[[*kept, len(points) - 1]]
 
 
 def _interpolated_error(points: np.ndarray, closed: bool, p: Primitive, q: Primitive, middle: np.ndarray) -> float:

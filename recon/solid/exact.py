@@ -24,7 +24,7 @@ TOLERANCE = 2e-6
 FACET_RAD = 0.2
 """Largest angle between a facet and its surface at one of its corners: facets of a tessellation turn by less than twice this."""
 SAGITTA = 4e-4
-"""Largest height of a curved face over its facets, as a part of the diagonal; what bends more between two facets is an edge between planes."""
+"""Largest height of a curved face over its facets, as a part of the diagonal; two facets that bend more meet at an edge of planes."""
 SMOOTH_RAD = 0.45
 """Neighbouring facets that bend by less may belong to one curved face."""
 STRIP = 0.75
@@ -83,7 +83,9 @@ class _Grower:
         graph = csr_matrix((np.ones(2 * keep.sum(), np.int8), (np.r_[a[keep], b[keep]], np.r_[b[keep], a[keep]])), shape=(n, n))
         self._start, self._next = graph.indptr, graph.indices
         # a sliver's normal is not known: its corners alone decide
-        longest = np.max([np.linalg.norm(mesh.vertices[mesh.faces[:, k]] - mesh.vertices[mesh.faces[:, k - 1]], axis=1) for k in range(3)], 0)
+        longest = np.max(
+            [np.linalg.norm(mesh.vertices[mesh.faces[:, k]] - mesh.vertices[mesh.faces[:, k - 1]], axis=1) for k in range(3)], 0
+        )
         self.sliver = mesh.areas < 4 * tolerance * longest
 
     def patch(self, seed: int, count: int) -> np.ndarray:

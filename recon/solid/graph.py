@@ -7,6 +7,7 @@ direction: shells made from it are closed by construction.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -76,13 +77,15 @@ def outlines(mesh: Mesh, labels: np.ndarray) -> Graph:
         ring = ring[cuts[0] :] + ring[: cuts[0]] if cuts else ring
         places = [k - cuts[0] for k in cuts] + [len(ring)] if cuts else [0, len(ring)]
         used = []
-        for p, q in zip(places[:-1], places[1:], strict=True):
+        for p, q in pairwise(places):
             piece = ring[p:q]
             key = min(min(piece), min(opposite[piece]))
             if key not in known:
                 known[key] = len(chains)
                 line = np.r_[starts[piece], ends[piece[-1]]]
-                chains.append(Chain(line, int(side[piece[0]]), int(side[opposite[piece[0]]]), (int(line[0]), int(line[-1])) if cuts else None))
+                chains.append(
+                    Chain(line, int(side[piece[0]]), int(side[opposite[piece[0]]]), (int(line[0]), int(line[-1])) if cuts else None)
+                )
             chain = chains[known[key]]
             used.append((known[key], chain.left == side[piece[0]]))
         loops.append(Loop(int(side[first]), used))

@@ -167,9 +167,9 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
     p, q = scan.primitives[i], scan.primitives[j]
     big, small, of_small = (p, q, cj) if len(ci) >= len(cj) else (q, p, ci)
     x, n = scan.points, scan.normals
-    if len(of_small) < 0.25 * max(len(ci), len(cj)):
-        if rms(big, x[of_small]) < 2 * scan.sigma and mean_angle(big, x[of_small], n[of_small]) < 2 * ANGLE_RAD:
-            return big
+    slight = len(of_small) < 0.25 * max(len(ci), len(cj))
+    if slight and rms(big, x[of_small]) < 2 * scan.sigma and mean_angle(big, x[of_small], n[of_small]) < 2 * ANGLE_RAD:
+        return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:
         if COST[kind] > max(COST[big.kind], COST[small.kind]):
@@ -211,7 +211,9 @@ def _without_islands(scan: Scan, labels: np.ndarray) -> np.ndarray:
         x, y = np.r_[a, b], np.r_[b, a]
         edge = (piece[x] != piece[y]) & small[piece[x]]
         lengths: dict[int, Counter] = defaultdict(Counter)
-        for p, k, w, s in zip(piece[x[edge]], labels[y[edge]], np.r_[mesh.edge_lengths, mesh.edge_lengths][edge], small[piece[y[edge]]], strict=True):
+        for p, k, w, s in zip(
+            piece[x[edge]], labels[y[edge]], np.r_[mesh.edge_lengths, mesh.edge_lengths][edge], small[piece[y[edge]]], strict=True
+        ):
             lengths[int(p)][int(k)] += float(w) * (1 if s else 3)
         ordered = sorted(lengths, key=lambda p: size[p])
         for p in ordered[: max(1, len(ordered) // 2)]:

@@ -18,7 +18,7 @@ from recon.solid.primitives import unit
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices [V, 3] float64 and triangles [F, 3] int64, counter-clockwise from outside, every edge shared by two in opposite directions."""
+    """Vertices [V, 3] float64 and triangles [F, 3] int64, counter-clockwise from outside, every edge shared by two of them."""
 
     vertices: np.ndarray
     faces: np.ndarray

@@ -10,8 +10,10 @@ from typing import Any
 
 STYLE = """
 :root { color-scheme: light dark; } body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .6rem 0 1.6rem; width: 100%; } th, td { padding: .22rem .6rem; text-align: left; vertical-align: top; }
-th { border-bottom: 2px solid #8888; } td { border-bottom: 1px solid #8884; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; margin: .6rem 0 1.6rem; width: 100%; } th, td { padding: .22rem .6rem; text-align: left; }
+th, td { vertical-align: top; white-space: nowrap; } td:last-child, th:last-child { white-space: normal; min-width: 12rem; }
+th { border-bottom: 2px solid #8888; } td { border-bottom: 1px solid #8884; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; background: #fff; } .no { color: #c2410c; font-weight: 600; } .yes { color: #15803d; font-weight: 600; }
 .wide { overflow-x: auto; } small { opacity: .75; }
 """
@@ -46,7 +48,9 @@ def report_page(report: dict[str, Any], title: str, picture: Path | None) -> str
         ("seen by no photograph, share of the area", _percent(report["unseen_share"], sign="")),
     ]
     if near is not None:
-        facts.append(("mesh from the solid", f"mean {near['mean']:+.3g} mm, 95 % within {near['q95']:.3g} mm, largest {near['largest']:.3g} mm"))
+        facts.append(
+            ("mesh from the solid", f"mean {near['mean']:+.3g} mm, 95 % within {near['q95']:.3g} mm, largest {near['largest']:.3g} mm")
+        )
     return "\n".join(
         [
             "<!doctype html>",
@@ -72,13 +76,13 @@ def report_page(report: dict[str, Any], title: str, picture: Path | None) -> str
 
 
 def _faces(faces: Sequence[dict[str, Any]]) -> str:
-    head = ("face", "kind", "size, mm", "round", "chance", "axis or normal", "± axis", "area, mm²", "rms, mm", "deviation, mm", "photographs",
-            "relations")  # fmt: skip
+    head = ("face", "kind", "size, mm", "round", "chance", "axis or normal", "± axis", "area, mm²", "rms, mm", "deviation, mm")
+    head = (*head, "photographs", "relations")
     rows = []
     for f in faces:
         sizes, rounds, chances = _sizes(f)
         kind = f["kind"] + (" (hollow)" if f["hollow"] else "") + (", forced" if f["forced"] else "")
-        axis = " ".join(f"{x:.4f}" for x in f["axis"]) if any(f["axis"]) else ""
+        axis = " ".join(f"{round(x, 4) + 0.0:.4f}" for x in f["axis"]) if any(f["axis"]) else ""
         tilt = "" if f["sigma_axis_deg"] is None else f"{f['sigma_axis_deg']:.2g}°"
         seen = "" if f["photographs"] is None else ("none: not measured" if f["photographs"] < 1 else f"{f['photographs']:.0f}")
         away = "" if f["deviation_mean"] is None else f"{f['deviation_mean']:+.3g}, 95 % {f['deviation_q95']:.2g}"

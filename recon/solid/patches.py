@@ -46,7 +46,7 @@ def _occ_knots(knots: np.ndarray) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Height:
-    """z = s(u, v) over a plane, s a tensor product of cubic B-splines with clamped knots. ``axes``: rows u, v, z. Lengths in world units."""
+    """z = s(u, v) over a plane, s a tensor product of cubic B-splines with clamped knots. ``axes``: rows u, v, z."""
 
     origin: np.ndarray
     axes: np.ndarray
@@ -161,7 +161,9 @@ def extrusion_direction(normals: np.ndarray, weights: np.ndarray, limit: float) 
     return vectors[:, 0] if np.sqrt(max(values[0], 0)) < limit and values[1] > 4 * max(values[0], limit**2) else None
 
 
-def extrusion_patch(points: np.ndarray, direction: np.ndarray, guide: np.ndarray, closed: bool, exact: bool, pieces: int) -> Primitive | None:
+def extrusion_patch(
+    points: np.ndarray, direction: np.ndarray, guide: np.ndarray, closed: bool, exact: bool, pieces: int
+) -> Primitive | None:
     """A profile drawn along a direction.
 
     Args:

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from recon.solid.certainty import independent_samples
+from recon.solid.collapse import collapsed
 from recon.solid.constraints import Evidence, constrained
 from recon.solid.contacts import meeting_point, with_contacts
 from recon.solid.edges import EdgeCurve, edge_curve
@@ -62,8 +64,6 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], gra
             missing[k] = "no primitive and no patch explains this part of the surface" if p is None else ""
             made = Primitive("bspline", np.zeros(3), np.zeros(3))
         primitives.append(made)
-    from recon.solid.certainty import independent_samples
-
     areas = np.bincount(found.labels, weights=mesh.areas, minlength=count)
     evidence = []
     for k in range(count):
@@ -71,6 +71,8 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], gra
         evidence.append(Evidence(points[k], spread, independent_samples(float(areas[k]), max(len(points[k]), 1), correlation)))
     constraints: list[Constraint] = []
     if not missing:
+        if not exact:
+            graph = collapsed(graph, mesh, primitives, float(np.median(mesh.edge_lengths)), sigma)
         primitives, constraints = constrained(mesh, graph, primitives, evidence, PRECISION * mesh.diagonal if exact else 0.1 * sigma)
     regions = _regions(mesh, found.labels, primitives, evidence, forced, surface, areas)
     if missing:

@@ -15,7 +15,6 @@ from typing import Any
 
 from recon.curves.files.occ import occ, static, subshapes
 
-
 PATIENCE = 10.0
 """On a busy machine the child process may take this many times its processor time."""
 
@@ -91,7 +90,7 @@ def volume_of(shape: Any) -> float:
 
 
 def repaired(shell: Any, precision: float, seconds: float) -> tuple[Any | None, Checked]:
-    """The solid of a shell and what is known of it, made in a child process that has ``seconds`` of processor time; None if it did not end well."""
+    """The solid of a shell and what is known of it, made in a child process with ``seconds`` of processor time; None if that failed."""
     with tempfile.TemporaryDirectory() as folder:
         given, made, report = (Path(folder) / name for name in ("shell.brep", "solid.brep", "report.json"))
         write_brep(shell, given)

@@ -60,7 +60,13 @@ def offset_sigma(region: Region) -> float:
 
 
 def report(
-    result: SolidResult, written: Written, regions: Sequence[int], parts: Anatomy, near: Deviation | None, unit: str | None, millimetres: float
+    result: SolidResult,
+    written: Written,
+    regions: Sequence[int],
+    parts: Anatomy,
+    near: Deviation | None,
+    unit: str | None,
+    millimetres: float,
 ) -> dict[str, Any]:
     """Everything that is known of a solid, lengths in millimetres.
 
@@ -99,7 +105,8 @@ def report(
         "angles_deg": _angles(result, regions, parts),
         "constraints": [_constraint(c, millimetres) for c in result.constraints],
         "holes": [
-            {"length": h.length * millimetres, "reason": h.reason, "center": (np.mean(h.points, 0) * millimetres).tolist()} for h in result.holes
+            {"length": h.length * millimetres, "reason": h.reason, "center": (np.mean(h.points, 0) * millimetres).tolist()}
+            for h in result.holes
         ],
     }
 
@@ -121,7 +128,7 @@ def _face(number: int, region_number: int, result: SolidResult, parts: Anatomy, 
         "kind": p.kind,
         "hollow": there.hollow if there.kind not in ("plane", FREEFORM) else None,
         "point": (np.asarray(p.point, np.float64) * mm).tolist(),
-        "axis": np.asarray(p.axis, np.float64).tolist(),
+        "axis": (np.asarray(p.axis, np.float64) + 0.0).round(12).tolist(),
         "sizes": sizes,
         "sigma_axis_deg": None if p.sigma_axis_rad is None else float(np.degrees(p.sigma_axis_rad)),
         "sigma_offset": offset_sigma(region) * mm if p.kind == "plane" else None,

@@ -1,8 +1,8 @@
 """Regions of a noisy surface: the simplest primitive that the noise allows, found in smooth components and grown over what it explains.
 
-Vertices near creases and curves belong to no component at first. A component that one primitive explains is a region; one of several tangent
-faces is taken apart by random patches (Schnabel, Wahl and Klein, "Efficient RANSAC for point-cloud shape detection", CGF 2007); what is left
-between gets regions of its own where it has an inside.
+Vertices near creases and curves belong to no component at first. A component that one primitive explains is a region; one of several
+tangent faces is taken apart by random patches (Schnabel, Wahl and Klein, "Efficient RANSAC for point-cloud shape detection", CGF 2007);
+what is left between gets regions of its own where it has an inside.
 """
 
 from __future__ import annotations
@@ -161,8 +161,15 @@ def grow(scan: Scan, factor: float) -> None:
         front = np.concatenate(new) if new else np.zeros(0, int)
 
 
-def take_apart(scan: Scan, vertices: np.ndarray, least: int, rng: np.random.Generator, sizes: tuple[int, ...] = (60, 200),
-               seeds: int = 8, rounds: int = 40) -> None:
+def take_apart(
+    scan: Scan,
+    vertices: np.ndarray,
+    least: int,
+    rng: np.random.Generator,
+    sizes: tuple[int, ...] = (60, 200),
+    seeds: int = 8,
+    rounds: int = 40,
+) -> None:
     """Regions of a component that no single primitive explains: the best of random patches is grown and taken, again and again."""
     rest = np.zeros(len(scan.points), bool)
     rest[vertices] = True
@@ -180,7 +187,9 @@ def take_apart(scan: Scan, vertices: np.ndarray, least: int, rng: np.random.Gene
         rest[taken] = False
 
 
-def _best_patch(scan: Scan, left: np.ndarray, rng: np.random.Generator, sizes: tuple[int, ...], seeds: int) -> tuple[np.ndarray, Primitive] | None:
+def _best_patch(
+    scan: Scan, left: np.ndarray, rng: np.random.Generator, sizes: tuple[int, ...], seeds: int
+) -> tuple[np.ndarray, Primitive] | None:
     tree = KDTree(scan.points[left])
     sample = left if len(left) < 1500 else rng.choice(left, 1500, replace=False)
     found: list[tuple[float, int, Primitive]] = []

@@ -71,10 +71,10 @@ def surface_of(p: Primitive, vertices: np.ndarray) -> Any:
 
 
 def _sphere_axes(p: Primitive, vertices: np.ndarray) -> tuple[Any, Any]:
-    """Poles of a sphere: the middle of a large cap is one (its outline goes once round), a small face keeps clear of them and of the seam."""
+    """Poles of a sphere: the middle of a large cap is one (its outline goes once round), a small face keeps clear of them."""
     towards = unit(unit(vertices - p.point).mean(0))
     reach = np.arccos(np.clip(unit(vertices - p.point) @ towards, -1, 1)).max()
-    e, f = frame(towards)
+    e = frame(towards)[0]
     return (direction(e), direction(-towards)) if reach < 1.2 else (direction(towards), direction(e))
 
 

@@ -12,8 +12,9 @@ from recon.evaluation.truth.curves import CurveTruth
 from recon.surface.mesh import Mesh
 from recon.surface.reading import read_mesh
 
-CURVE_SUFFIXES = (".yml", ".yaml", ".json", *curve_truth.STEP_SUFFIXES)
+CURVE_SUFFIXES = (".yml", ".yaml", ".json")
 _MESHES = ("mesh.ply", "truth/mesh.ply")
+_SOLIDS = ("part.step", "truth/part.step")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class GroundTruth:
     curves: CurveTruth | None = None
     dtu: DtuTruth | None = None
     around: Mesh | None = None
+    solid: Path | None = None
+    """A STEP file, read when there is a solid to compare with it."""
 
     @property
     def known(self) -> str:
@@ -31,16 +34,16 @@ class GroundTruth:
         return " and ".join(name for name, value in self._all() if value is not None)
 
     def _all(self):
-        return (("a surface", self.surface), ("curves", self.curves), ("a DTU scan", self.dtu))
+        return (("a surface", self.surface), ("curves", self.curves), ("a DTU scan", self.dtu), ("a solid", self.solid))
 
 
 def read_truth(path: Path, scan: int | None = None) -> GroundTruth:
     """Read the truth that a user names.
 
     Args:
-        path: A mesh (surface); a ``curves.json``, an ABC ``*features*.yml`` or a STEP file (curves); a ``.ply`` (surface if it has faces,
-            else points on curves); a folder that holds such curves, ``mesh.ply`` or ``truth/mesh.ply``, or both; or DTU's folder of
-            evaluation data (``Points/stl/``, ``ObsMask/``).
+        path: A mesh (surface); a ``curves.json`` or an ABC ``*features*.yml`` (curves); a STEP file (curves and solid); a ``.ply``
+            (surface if it has faces, else points on curves); a folder that holds such curves, ``mesh.ply`` or ``truth/mesh.ply``, or both,
+            and ``part.step`` beside the mesh; or DTU's folder of evaluation data (``Points/stl/``, ``ObsMask/``).
         scan: Which of DTU's scans; None if the folder has only one.
     Raises:
         DataError: If there is nothing, or it is broken.
@@ -54,10 +57,13 @@ def read_truth(path: Path, scan: int | None = None) -> GroundTruth:
         surface = read_mesh(meshes[0]) if meshes else None
         if surface is not None and not curve_truth.has_curve_truth(path):
             return GroundTruth(surface)
-        return GroundTruth(surface, curve_truth.read_curve_truth(path))
+        solid = next((path / name for name in _SOLIDS if (path / name).is_file()), None)
+        return GroundTruth(surface, curve_truth.read_curve_truth(path), solid=solid)
     if not path.is_file():
         raise DataError(f"{path}: there is no such truth", hint="give a mesh, a file of curves, or a folder that holds them")
     suffix = path.suffix.lower()
+    if suffix in curve_truth.STEP_SUFFIXES:
+        return GroundTruth(curves=curve_truth.read_curve_truth(path), solid=path)
     if suffix in CURVE_SUFFIXES or (suffix == ".ply" and not curve_truth.has_faces(path)):
         return GroundTruth(curves=curve_truth.read_curve_truth(path))
     return GroundTruth(read_mesh(path))
