@@ -21,8 +21,6 @@ from recon.solid.primitives import FREE, implicit, unit
 
 TOLERANCE = 2e-6
 """Largest distance of a vertex from its surface, as a part of the diagonal."""
-FINEST, ABOVE_PLANES = 1e-7, 30.0
-"""The tolerance is as small as the plane faces allow (so many times what they are off), since a circle follows any curve for a while."""
 FACET_RAD = 0.2
 """Largest angle between a facet and its surface at one of its corners: facets of a tessellation turn by less than twice this."""
 SAGITTA = 4e-4
@@ -223,7 +221,6 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
     for g in np.flatnonzero((np.bincount(group) > 4) & (_smooth_share(mesh, group, runs_on) < STRIP)):
         region = np.flatnonzero(group == g)
         take(region, _plane_through(mesh, region))
-    grower.tolerance = _precision(mesh, labels, found)
     # twice: what ends at its neighbours is known when they are
     for patches in (PATCHES, PATCHES[:1]):
         tried = np.zeros(len(mesh.faces), int)
@@ -239,14 +236,6 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
     _rest(mesh, grower, group, runs_on, take)
     labels = _absorbed(grower, _slivers(mesh, labels), found)
     return connected_regions(mesh, labels, found)
-
-
-def _precision(mesh: Mesh, labels: np.ndarray, planes: list[Primitive | None]) -> float:
-    """How well vertices lie on their surfaces, from the planes found: world units, between the finest and the largest tolerance."""
-    off = [np.abs(implicit(p, mesh.vertices[np.unique(mesh.faces[labels == k])])[0]) for k, p in enumerate(planes) if p is not None]
-    if not off:
-        return TOLERANCE * mesh.diagonal
-    return float(np.clip(ABOVE_PLANES * np.quantile(np.concatenate(off), 0.95), FINEST * mesh.diagonal, TOLERANCE * mesh.diagonal))
 
 
 def _plane_through(mesh: Mesh, region: np.ndarray) -> Primitive | None:

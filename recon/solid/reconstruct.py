@@ -124,7 +124,8 @@ def _regions(mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | No
 
 
 def _judged(shape, known: Checked, mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | None], graph: Graph,
-            regions: list[Region], constraints: list[Constraint], missing: dict[int, str], sigma: float, surface: SolidInput) -> SolidResult:  # fmt: skip
+            regions: list[Region], constraints: list[Constraint], missing: dict[int, str], sigma: float,
+            surface: SolidInput) -> SolidResult:  # fmt: skip
     """Called a solid only if it passes every gate; else the faces that are sound, and what is missing."""
     if shape is None:
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [known.problem], surface, sigma)

@@ -150,9 +150,8 @@ def make_shell(
     vertices = {node: make_vertex(point(x)) for node, x in graph.positions.items()}
     edges = []
     for chain, g in zip(graph.chains, curves, strict=True):
-        edges.append(
-            None if g is None else make_edge(g, None if chain.ends is None else (vertices[chain.ends[0]], vertices[chain.ends[1]]))
-        )
+        ends = None if chain.ends is None else (vertices[chain.ends[0]], vertices[chain.ends[1]])
+        edges.append(None if g is None else make_edge(g, ends))
     loops = defaultdict(list)
     for loop in graph.loops:
         loops[loop.region].append(loop.chains)
