@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
     from recon.runs import Run
+    from recon.team import Team
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
 
@@ -76,27 +78,42 @@ def placed(name: str, reporter: Reporter) -> str:
 def reconstruct(command: Reconstruct) -> None:
     from recon import pipeline
     from recon.console import Reporter
-    from recon.data.inspect import describe_briefly
     from recon.errors import require_extra
+    from recon.team import gathered, here
 
     if command.view:
+        if here().size > 1:
+            raise UsageError("--view needs a process that trains alone", "look at the run afterwards: recon view RUN")
         require_extra("viser", "viewer", "the live viewer")
         from viewer.guard import make_access
 
         make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
-    with Reporter() as reporter:
-        device = placed(command.train.device, reporter)
-        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device)
+    with (
+        Reporter(quiet=not here().lead) as reporter,
+        gathered(device := placed(command.train.device, reporter)) as team,
+        team.own_folder(command.train.out) as out,
+    ):
+        data, scene = opened_data(command, config, reporter, team)
+        run = pipeline.start(scene, data, config, out, device)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
-    print_results(run.folder, results)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None, team=team)
+    if team.lead:
+        print_results(run.folder, results)
+
+
+def opened_data(command: Reconstruct | Train, config: RunConfig, reporter: Reporter, team: Team) -> tuple[str, Scene]:
+    """The dataset, made of photographs where it has no cameras yet, and what is in it. The lead, which may write on the way, is first."""
+    from recon.data.inspect import describe_briefly
+
+    with team.lead_first():
+        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
+        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
+        describe_briefly(scene, reporter)
+    return data, scene
 
 
 def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter) -> None:
@@ -115,17 +132,19 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
 def train(command: Train) -> None:
     from recon import pipeline
     from recon.console import Reporter
-    from recon.data.inspect import describe_briefly
+    from recon.team import gathered, here
 
     config = run_config(command.train, command.images)
-    with Reporter() as reporter:
-        device = placed(command.train.device, reporter)
-        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device)
-        pipeline.fit(run, scene, reporter)
-    print(run.folder)
+    with (
+        Reporter(quiet=not here().lead) as reporter,
+        gathered(device := placed(command.train.device, reporter)) as team,
+        team.own_folder(command.train.out) as out,
+    ):
+        data, scene = opened_data(command, config, reporter, team)
+        run = pipeline.start(scene, data, config, out, device)
+        pipeline.fit(run, scene, reporter, team=team)
+    if team.lead:
+        print(run.folder)
 
 
 def fit(command: Fit) -> None:
@@ -155,20 +174,24 @@ def resume(command: Resume) -> None:
     from recon.console import Reporter
     from recon.fit.run import is_fit, open_fit
     from recon.runs import open_run
+    from recon.team import gathered, here, refuse_together
 
     if is_fit(command.run):
         from recon.fit import fit as fits
 
+        refuse_together("a fit")
         with Reporter() as reporter:
             results = fits.fit(open_fit(command.run, placed(command.device, reporter)), reporter)
         print_fit(command.run, results, False)
         return
-    with Reporter() as reporter:
-        run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
-        scene, truth = open_data(source, run.config), open_truth(source, command.truth)
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
-    print_results(run.folder, results)
+    with Reporter(quiet=not here().lead) as reporter, gathered(device := placed(command.device, reporter)) as team:
+        source = open_run(command.run).scene_info()["source"]
+        with team.own_run(open_run(command.run, device)) as run:
+            with team.lead_first():
+                scene, truth = open_data(source, run.config), open_truth(source, command.truth)
+            results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None, team=team)
+    if team.lead:
+        print_results(run.folder, results)
 
 
 def evaluate(command: Evaluate) -> None:
@@ -405,6 +428,10 @@ def main(args: Sequence[str] | None = None) -> None:
     with errors_as_exit_codes():
         words = prepared(words, [COMMAND_NAMES.get(c, c.__name__.lower()) for c in ACTIONS])
         command = completed(parse(words), words)
+        if "MASTER_ADDR" in os.environ:  # torchrun; asked for here so that --help needs no torch
+            from recon.team import refuse_together
+
+            refuse_together(COMMAND_NAMES.get(type(command), type(command).__name__.lower()))
         ACTIONS[type(command)](command)
 
 
