@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import kernels
+from recon import team
 from recon.errors import CapabilityError, UsageError
 
 CPU = torch.device("cpu")
@@ -38,6 +39,7 @@ def choose(name: str = "auto") -> Choice:
 
     Args:
         name: "auto": the first GPU if torch finds one that this program has kernels for, else the CPU. "cpu", "cuda" or "cuda:N": that one.
+            Of several processes of one run (:mod:`recon.team`) each takes the GPU with its own number on the machine.
     Raises:
         UsageError: For another name.
         CapabilityError: If the GPU that is asked for is not there, or torch cannot use it.
@@ -47,20 +49,31 @@ def choose(name: str = "auto") -> Choice:
         raise UsageError(f"--device {name}: there is no such device", "give auto, cpu, cuda or cuda:N")
     if kind == "cpu":
         return Choice(CPU, "as asked for")
+    if number and team.here().size > 1:
+        raise UsageError(
+            f"--device {name}: {team.here().size} processes cannot share one GPU", "give auto or cuda: each takes one of its own"
+        )
+    own = team.local_rank()
     missing = _missing()
     if kind == "auto":
         if missing is not None:
             return Choice(CPU, f"auto: {missing}")
-        gpu = torch.device("cuda", 0)
+        gpu = torch.device("cuda", own)
+        if own >= torch.cuda.device_count():
+            raise CapabilityError(
+                f"process {own} has no GPU: there are {torch.cuda.device_count()}",
+                "start as many processes as there are GPUs, or --device cpu",
+            )
         if all(backend == "reference" for backend in kernels.available_backends(gpu)):
             return Choice(CPU, "auto: there is a GPU, but no kernels for it; pip install 'formfield[gpu]' brings their compiler")
         return Choice(gpu, f"auto: {torch.cuda.get_device_name(gpu)}")
     if missing is not None:
         raise CapabilityError(f"--device {name}: {missing}", "use --device cpu, or install a CUDA build of torch beside an NVIDIA driver")
     count = torch.cuda.device_count()
-    if int(number or 0) >= count:
-        raise CapabilityError(f"--device {name}: there are {count} GPUs, numbered from 0", f"use --device cuda:{count - 1}")
-    gpu = torch.device("cuda", int(number or 0))
+    index = int(number) if number else own
+    if index >= count:
+        raise CapabilityError(f"--device {name}: there are {count} GPUs, numbered from 0, and this is to be number {index}", "use another")
+    gpu = torch.device("cuda", index)
     return Choice(gpu, torch.cuda.get_device_name(gpu))
 
 

@@ -22,6 +22,7 @@ from recon.results.costs import costs_line, read_costs, stage
 from recon.results.evaluation import evaluate
 from recon.results.preview import preview, render_orbit
 from recon.runs import Run, create_run
+from recon.team import ALONE, Team
 from recon.train import TRAINER_NUMBERS, Progress, Watcher, train
 
 
@@ -61,6 +62,7 @@ def reconstruct(
     pictures: bool = True,
     watcher: Watcher | None = None,
     most_views: int | None = None,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
     """Train (or go on training) a run, then make everything from it.
 
@@ -72,19 +74,29 @@ def reconstruct(
         pictures: Make the preview and the turntable too; batch evaluation does without.
         watcher: The live viewer, if there is one.
         most_views: Compare with at most so many held-out photographs, 0: with all; None: as configured.
+        team: The processes that train together; what comes after training is the lead's alone.
     Returns:
-        The contents of ``eval/results.json``.
+        The contents of ``eval/results.json``; of the others than the lead nothing.
     """
     with run.writing():
-        return _reconstruct(run, scene, truth, reporter, pictures, watcher, most_views)
+        return _reconstruct(run, scene, truth, reporter, pictures, watcher, most_views, team)
 
 
 def _reconstruct(
-    run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter, pictures: bool, watcher: Watcher | None, most_views: int | None
+    run: Run,
+    scene: Scene,
+    truth: GroundTruth,
+    reporter: Reporter,
+    pictures: bool,
+    watcher: Watcher | None,
+    most_views: int | None,
+    team: Team,
 ) -> dict[str, Any]:
     reporter.say(first_line(run.config.method, run.config.preset))
     reporter.after_share = after_share(run.config.method, run.config.preset)
-    method = fit(run, scene, reporter, watcher)
+    method = fit(run, scene, reporter, watcher, team)
+    if not team.lead:
+        return {}
     try:
         with stage(run.folder, "surface" if method.surface is not None else "curves"):
             method.finish(run, scene, reporter)
@@ -105,13 +117,13 @@ def _reconstruct(
     return results
 
 
-def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None) -> Method:
+def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None, team: Team = ALONE) -> Method:
     """Train a run from its newest whole checkpoint, or from the start, to its last step."""
     with run.writing():
-        return _fit(run, scene, reporter, watcher)
+        return _fit(run, scene, reporter, watcher, team)
 
 
-def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) -> Method:
+def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None, team: Team) -> Method:
     check_same_scene(run, scene)
     method = build_method(run.config, scene.background, len(scene.split("train"))).to(torch.device(run.device))
     resumed = None
@@ -127,10 +139,11 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None) ->
     try:
         with stage(run.folder, "preparation"):
             pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
+        team.agree(method)
         began = time.perf_counter()
         with stage(run.folder, "training"):
             if watcher is None:
-                train(run, method, pixels, resumed, reporter.training)
+                train(run, method, pixels, resumed, reporter.training, team=team)
             else:
                 _train_watched(run, method, pixels, resumed, reporter, watcher)
         step = run.config.train.steps

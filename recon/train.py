@@ -15,6 +15,7 @@ from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
 from recon.runs import Run
 from recon.system.stopping import stop_requests
+from recon.team import ALONE, Team
 
 START_RAYS = 1024
 TRAINER_NUMBERS = ("rays_per_step", "seconds")
@@ -63,6 +64,7 @@ def train(
     resumed: Checkpoint | None,
     report: Callable[[Progress], None],
     between_steps: Callable[[int, Callable[[], bool]], bool] | None = None,
+    team: Team = ALONE,
 ) -> None:
     """Optimise a method on the training pixels until ``config.train.steps``.
 
@@ -77,6 +79,8 @@ def train(
         resumed: State to go on from, already loaded into ``method``.
         report: Called every ``log_every`` steps.
         between_steps: :meth:`Watcher.between_steps`; the time it takes does not count as training.
+        team: The processes that share the rays of every step. Each draws with random numbers of its own; those of the first are what one
+            process alone would have.
     Raises:
         DivergedError: If the loss is not finite; the last checkpoint is kept.
         Interrupted: On Ctrl-C or SIGTERM, after saving a checkpoint.
@@ -84,19 +88,22 @@ def train(
     config = run.config.train
     optimizer = Adam(method.parameter_groups(), config.beta2, config.eps)
     device = method.device
+    anew = reseeds(device) or team.size > 1
     generator = generator_of(device, run.config.seed + 1)
     step, rays_per_step, seconds_before = 0, START_RAYS, 0.0
     if resumed is not None:
         settle_checkpoints(run.checkpoints, resumed.step, config.keep_checkpoints)
         optimizer.load(resumed.optimizer)
-        if not reseeds(device):
+        if not anew:
             generator.set_state(resumed.generator)
         step, rays_per_step, seconds_before = resumed.step, resumed.trainer["rays_per_step"], resumed.trainer["seconds"]
 
     def save() -> None:
+        if not team.lead:
+            return
         trainer = {"rays_per_step": rays_per_step, "seconds": seconds_before + time.perf_counter() - start}
         # Of a run that does not keep one stream, the state from which it would go on where such streams are kept.
-        source = generator_of(CPU, step_seed(run.config.seed, step)) if reseeds(device) else generator
+        source = generator_of(CPU, step_seed(run.config.seed, step)) if anew else generator
         state = Checkpoint(step, method.state_dict(), optimizer.state, source.get_state(), trainer)
         save_checkpoint(run.checkpoints, state, config.keep_checkpoints)
 
@@ -106,17 +113,21 @@ def train(
     method.set_progress(step / config.steps)  # also of a run that has all its steps: what is made of it next needs its schedules' end
     with stop_requests() as stop:
         while step < config.steps:
-            if reseeds(device):
+            if anew:
                 generator.manual_seed(step_seed(run.config.seed, step))
             if step % config.occupancy_every == 0:
                 method.refresh_occupancy(step, generator)
-            rays, targets = pixels.draw(rays_per_step, generator)
-            losses = method.losses(rays, targets, generator)
+                team.agree(method)
+            if not team.lead:
+                generator.manual_seed(step_seed(step_seed(run.config.seed, step), team.rank))
+            rays, targets = pixels.draw(team.share(rays_per_step), generator)
+            losses, drawn = team.mean(method.losses(rays, targets, generator), len(rays))
             # Both: where a distance is not a number there are no samples, and so no colour error.
             if not math.isfinite(losses.squared_error + losses.value):
                 run.set_status("failed", step, "the loss is not finite")
                 raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set train.lr")
             losses.total.backward()
+            team.average(optimizer.groups)
             optimizer.step(learning_rate(config, step))
 
             step += 1
@@ -128,13 +139,13 @@ def train(
                 waited = time.perf_counter() - waiting_since
                 start += waited
                 meter.skip(waited)
-            meter.add(losses, len(rays))
+            meter.add(losses, drawn)
             rays_per_step = _adapted(rays_per_step, losses.samples, config.samples_per_step, config.max_rays)
             if step % config.log_every == 0 or step == config.steps:
                 progress = meter.report(step, config.steps)
                 run.log_metrics(_record(progress, rays_per_step, learning_rate(config, step), seconds_before + time.perf_counter() - start))
                 report(progress)
-            stopping = stop() or ask_to_stop
+            stopping = team.any(stop() or ask_to_stop)
             due = step % config.checkpoint_every == 0 or time.perf_counter() - saved_at >= config.checkpoint_seconds
             if stopping or due or step == config.steps:
                 save()

@@ -163,8 +163,8 @@ def add_gradients(
     for gradients; nothing is recorded."""
     points, entries, weights, adjoint = raws(x, table, params, grad_out)
     _kernels(backend, x).fused_field_backward(
-        points, entries, weights, grid, mlp, include_input, active_levels, adjoint, optional(grad_gradient), grad_x, grad_table, grad_params,
-        tape,
+        points, entries, weights, grid, mlp, include_input, active_levels, adjoint, optional(grad_gradient), grad_x, grad_table,
+        grad_params, tape,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
     from recon.runs import Run
+    from recon.team import Team
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
 
@@ -79,30 +81,47 @@ def placed(name: str, reporter: Reporter) -> str:
 def reconstruct(command: Reconstruct) -> None:
     from recon import pipeline
     from recon.console import Reporter
-    from recon.data.inspect import describe_briefly
     from recon.errors import require_extra
+    from recon.team import gathered, here
 
     if command.train.method == "solid":
+        if here().size > 1:
+            raise UsageError("torchrun trains one model, and a solid is made of two", "recon reconstruct DATA --method solid")
         reconstruct_solid(command)
         return
     if command.view:
+        if here().size > 1:
+            raise UsageError("--view needs a process that trains alone", "look at the run afterwards: recon view RUN")
         require_extra("viser", "viewer", "the live viewer")
         from viewer.guard import make_access
 
         make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
-    with Reporter() as reporter:
-        device = placed(command.train.device, reporter)
-        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device, command.train.name)
+    with (
+        Reporter(quiet=not here().lead) as reporter,
+        gathered(device := placed(command.train.device, reporter)) as team,
+        team.own_folder(command.train.out) as out,
+    ):
+        data, scene = opened_data(command, config, reporter, team)
+        run = pipeline.start(scene, data, config, out, device, command.train.name)
         if command.view:
             reconstruct_watched(command, run, scene, truth, reporter)
             return
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views)
-    print_results(run.folder, results)
+        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views, team=team)
+    if team.lead:
+        print_results(run.folder, results)
+
+
+def opened_data(command: Reconstruct | Train, config: RunConfig, reporter: Reporter, team: Team) -> tuple[str, Scene]:
+    """The dataset, made of photographs where it has no cameras yet, and what is in it. The lead, which may write on the way, is first."""
+    from recon.data.inspect import describe_briefly
+
+    with team.lead_first():
+        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
+        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
+        describe_briefly(scene, reporter)
+    return data, scene
 
 
 def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter) -> None:
@@ -189,19 +208,21 @@ def solid_files(folder: Path, report: dict) -> list[str]:
 def train(command: Train) -> None:
     from recon import pipeline
     from recon.console import Reporter
-    from recon.data.inspect import describe_briefly
+    from recon.team import gathered, here
 
     if command.train.method == "solid":
         raise UsageError("a solid is made of two models, and train trains one", "recon reconstruct DATA --method solid")
     config = run_config(command.train, command.images)
-    with Reporter() as reporter:
-        device = placed(command.train.device, reporter)
-        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-        run = pipeline.start(scene, data, config, command.train.out, device, command.train.name)
-        pipeline.fit(run, scene, reporter)
-    print(run.folder)
+    with (
+        Reporter(quiet=not here().lead) as reporter,
+        gathered(device := placed(command.train.device, reporter)) as team,
+        team.own_folder(command.train.out) as out,
+    ):
+        data, scene = opened_data(command, config, reporter, team)
+        run = pipeline.start(scene, data, config, out, device, command.train.name)
+        pipeline.fit(run, scene, reporter, team=team)
+    if team.lead:
+        print(run.folder)
 
 
 def fit(command: Fit) -> None:
@@ -231,20 +252,24 @@ def resume(command: Resume) -> None:
     from recon.console import Reporter
     from recon.fit.run import is_fit, open_fit
     from recon.runs import open_run
+    from recon.team import gathered, here, refuse_together
 
     if is_fit(command.run):
         from recon.fit import fit as fits
 
+        refuse_together("a fit")
         with Reporter() as reporter:
             results = fits.fit(open_fit(command.run, placed(command.device, reporter)), reporter)
         print_fit(command.run, results, False)
         return
-    with Reporter() as reporter:
-        run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
-        scene, truth = open_data(source, run.config), open_truth(source, command.truth)
-        results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views)
-    print_results(run.folder, results)
+    with Reporter(quiet=not here().lead) as reporter, gathered(device := placed(command.device, reporter)) as team:
+        source = open_run(command.run).scene_info()["source"]
+        with team.own_run(open_run(command.run, device)) as run:
+            with team.lead_first():
+                scene, truth = open_data(source, run.config), open_truth(source, command.truth)
+            results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views, team=team)
+    if team.lead:
+        print_results(run.folder, results)
 
 
 def evaluate(command: Evaluate) -> None:
@@ -502,6 +527,10 @@ def main(args: Sequence[str] | None = None) -> None:
     with errors_as_exit_codes():
         words = prepared(words, [COMMAND_NAMES.get(c, c.__name__.lower()) for c in ACTIONS])
         command = completed(parse(words), words)
+        if "MASTER_ADDR" in os.environ:  # torchrun; asked for here so that --help needs no torch
+            from recon.team import refuse_together
+
+            refuse_together(COMMAND_NAMES.get(type(command), type(command).__name__.lower()))
         ACTIONS[type(command)](command)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from recon.config.values import DataConfig, FieldName, MethodName, MLPConfig, PresetName, ResultsConfig, RunConfig
 from recon.errors import UsageError
 
-
 USUAL_SIZE: dict[PresetName, int] = {"draft": 800, "fast": 1200}
 """Longer side of photographs for a surface or a view, pixels. These presets draw some five million rays, a tenth of the pixels of fifty
 photographs of this size; of larger ones they see less, and comparing and rendering take longer than training."""

@@ -17,8 +17,8 @@ from recon.errors import MemoryLimitError
 
 Size = tuple[int, int]
 LONGEST_SIDE = 2000
-"""Pictures are kept no larger unless it is asked for, pixels. The finest fields have 1024 to 2048 cells across the object's sphere, which takes
-up most of a picture: more pixels than that say nothing more to them, and a training draws only a few million of them."""
+"""Pictures are kept no larger unless it is asked for, pixels. The finest fields have 1024 to 2048 cells across the object's sphere,
+which takes up most of a picture: more pixels than that say nothing more to them."""
 WORKING_MEMORY = 3 * 2**29
 """What all threads together may take while they decode, bytes; never fewer than one thread."""
 
@@ -40,7 +40,7 @@ def chosen_size(
         longest = max((max(size) for frame in frames if (size := header_size(frame.file)) is not None), default=0)
         if longest > limit:
             findings.notes.append(
-                f"photographs of {longest} pixels are kept at {limit}, of which the preset can make use; --max-size {longest} keeps all of them"
+                f"photographs of {longest} pixels are kept at {limit}, which the preset can use; --max-size {longest} keeps all of them"
             )
     return lambda width, height: shrunk(width, height, downscale, limit)
 

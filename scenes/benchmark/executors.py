@@ -5,6 +5,7 @@ Clusters need the folder of results, the data and the program under the same pat
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -111,22 +112,43 @@ class LocalExecutor:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
+def gpu_share(gpus: float, at_once: int, device: str) -> float:
+    """What part of a GPU each job asks Ray for: a whole one, or less where more jobs run at once than there are GPUs.
+
+    Args:
+        gpus: GPUs of the cluster.
+        at_once: Jobs that run at one time.
+        device: What jobs are to be computed on.
+    Returns:
+        0 to 1, in the ten-thousandths that Ray counts in; 0 where there is no GPU, or jobs are to use the CPU.
+    """
+    return 0.0 if device == "cpu" else math.floor(min(1.0, gpus / at_once) * 10_000) / 10_000
+
+
 class RayExecutor:
-    """Tasks of a Ray cluster: the one that ``RAY_ADDRESS`` names, or a local one with as many workers as jobs run at once.
+    """Tasks of a Ray cluster: the one that ``RAY_ADDRESS`` names, or a local one with as many workers as jobs run at once. Where it has
+    GPUs, each task gets one, or its part of one: Ray shows it no other.
 
     Raises:
-        CapabilityError: Without the extra ``[ray]``.
+        CapabilityError: Without the extra ``[ray]``; GPUs are asked for, and the cluster has none.
+        UsageError: A GPU is asked for by number.
     """
 
     def __init__(self, at_once: int, threads: int, device: str = "auto"):
+        if ":" in device:
+            raise UsageError(f"--device {device}: Ray gives each job a GPU of its own", "use --device cuda")
         self._device = device
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
         self._ray = require_extra("ray", "ray", "--executor ray")
         local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": at_once * threads, "include_dashboard": False}
         search = os.pathsep.join([_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._ray.init(log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": {"PYTHONPATH": search}}, **local)
+        gpus = gpu_share(self._ray.cluster_resources().get("GPU", 0), at_once, device)
+        if device == "cuda" and not gpus:
+            self._ray.shutdown()
+            raise CapabilityError("--device cuda: the Ray cluster has no GPU", "use --device cpu, or another cluster")
         # Ray would repeat a task of a dead worker unseen; here every death is counted and told.
-        self._run = self._ray.remote(run_job).options(num_cpus=threads, max_retries=0)
+        self._run = self._ray.remote(run_job).options(num_cpus=threads, num_gpus=gpus, max_retries=0)
 
     def submit(self, folder: Path, threads: int, at_once: int) -> Any:
         return self._run.remote(folder, threads, at_once, self._device)

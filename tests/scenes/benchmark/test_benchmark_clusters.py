@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scenes.benchmark.executors import RayExecutor, SlurmExecutor, run_jobs
+from recon.errors import CapabilityError, UsageError
+from scenes.benchmark import executors
+from scenes.benchmark.executors import RayExecutor, SlurmExecutor, gpu_share, run_jobs
 from scenes.benchmark.jobs import JobStatus, read_status
 from tests.batches import LINUX, prepared, spoil, until
 from tests.tiny import TINY_SETTINGS
@@ -62,3 +64,50 @@ def test_slurm_through_submitits_local_cluster(tmp_path):
     found = [read_status(f) for f in folders]
     assert [s.state for s in found if s is not None] == ["done", "failed"]
     assert list((tmp_path / "slurm").iterdir())
+
+
+class FakeRay:
+    """A cluster with so many GPUs, which keeps what tasks ask for."""
+
+    def __init__(self, gpus: int):
+        self.gpus, self.asked, self.up = gpus, {}, False
+
+    def init(self, **settings: object) -> None:
+        self.up = True
+
+    def shutdown(self) -> None:
+        self.up = False
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 8.0} | ({"GPU": float(self.gpus)} if self.gpus else {})
+
+    def remote(self, function: object) -> FakeRay:
+        return self
+
+    def options(self, **asked: object) -> FakeRay:
+        self.asked = asked
+        return self
+
+
+@pytest.mark.parametrize(
+    ("gpus", "jobs", "device", "share"),
+    [(0, 2, "auto", 0.0), (2, 2, "auto", 1.0), (8, 2, "cuda", 1.0), (1, 3, "cuda", 0.3333), (4, 2, "cpu", 0.0)],
+)
+def test_ray_is_asked_for_gpus_where_there_are_some(monkeypatch, gpus, jobs, device, share):
+    ray = FakeRay(gpus)
+    monkeypatch.setattr(executors, "require_extra", lambda *_: ray)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    RayExecutor(jobs, 2, device)
+    assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (2, share)
+    assert jobs * gpu_share(gpus, jobs, device) <= max(gpus, 0)
+
+
+def test_ray_refuses_gpus_that_are_not_there(monkeypatch):
+    ray = FakeRay(0)
+    monkeypatch.setattr(executors, "require_extra", lambda *_: ray)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.raises(CapabilityError, match="has no GPU"):
+        RayExecutor(1, 1, "cuda")
+    assert not ray.up
+    with pytest.raises(UsageError, match="a GPU of its own"):
+        RayExecutor(1, 1, "cuda:1")

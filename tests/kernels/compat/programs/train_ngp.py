@@ -165,10 +165,8 @@ for step in range(args.steps):
     scaler.update()
     scheduler.step()
     if step % 100 == 0 or step == args.steps - 1:
-        print(
-            f"step {step} loss {loss.item():.5f} rays {len(rgb)} samples {samples} seconds {time.time() - tic:.1f} cpu {time.process_time():.0f}",
-            flush=True,
-        )
+        spent = f"seconds {time.time() - tic:.1f} cpu {time.process_time():.0f}"
+        print(f"step {step} loss {loss.item():.5f} rays {len(rgb)} samples {samples} {spent}", flush=True)
 
 field.eval()
 estimator.eval()
