@@ -56,7 +56,7 @@ def test_every_help_has_two_examples_that_parse(name, capsys):
 def test_completion_for_shells(capsys):
     with pytest.raises(SystemExit) as ended:
         parse(["--tyro-print-completion", "bash"])
-    assert ended.value.code == 0
+    assert not ended.value.code
     said = capsys.readouterr().out
     assert all(command in said for command in COMMANDS)
 
