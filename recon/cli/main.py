@@ -513,7 +513,7 @@ def parse(args: Sequence[str] | None = None) -> Command:
     """The command that words, or those of the process, stand for."""
     words = sys.argv[1:] if args is None else args
     for command in ACTIONS:
-        if words[:1] == [name := COMMAND_NAMES.get(command, command.__name__.lower())]:
+        if list(words[:1]) == [name := COMMAND_NAMES.get(command, command.__name__.lower())]:
             return parsed(command, words[1:], f"recon {name}", about=told(name, command))
     return parsed(Command, words)  # pyright: ignore[reportArgumentType]
 

@@ -49,7 +49,8 @@ def latest_run(out: Path) -> Path:
     runs = [config for name in ("config.yaml", "fit.yaml") for config in out.glob(f"*/*/*/{name}")]
     if not runs:
         raise DataError(f"{out}: there is no run yet, so none is the latest", hint="recon reconstruct DATA makes one")
-    return max(runs, key=lambda config: (config.stat().st_mtime_ns, config.parent.name)).parent  # written once, when a run is made
+    # Written once, when a run is made. Clocks of files are coarse: of two that seem to be of one moment, names tell the time.
+    return max(runs, key=lambda config: (config.stat().st_mtime_ns, config.parent.name, str(config))).parent
 
 
 def _run_of(word: str) -> str:

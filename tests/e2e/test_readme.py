@@ -74,13 +74,13 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def tried(command: str, capsys: pytest.CaptureFixture[str], **names: str) -> str:
-    """Run a command of the README; what it printed."""
+def tried(command: str, capsys: pytest.CaptureFixture[str], *more: str, **names: str) -> str:
+    """Run a command of the README, with more words; what it printed."""
     assert command in commands(), f"the README does not say {command}"
     words = [names.get(word, word) for word in shlex.split(command)[1:]]
     less = LESS[words[0]]
     capsys.readouterr()
-    main([*words, *less])
+    main([*words, *less, *more])
     return capsys.readouterr().out
 
 
@@ -141,7 +141,7 @@ def test_a_part_for_cad(here: Path, capsys: pytest.CaptureFixture[str]):
 def test_the_rest(here: Path, capsys: pytest.CaptureFixture[str]):
     """Pictures and shapes, and a scene that is made up."""
     tried("recon fit picture.png --params 337k --field neurbf", capsys, **{"337k": "6k"})
-    tried("recon fit shape.obj --field rbfnet", capsys)
+    tried("recon fit shape.obj --field rbfnet", capsys, "--params", "10k")
     tried("recon scene bracket --out DATA", capsys, DATA="MADE")
     assert list((here / "MADE").glob("transforms*.json"))
     main(["inspect", "MADE", "--out", str(here)])

@@ -90,7 +90,8 @@ def test_the_bore_of_the_bracket(visit: Callable[[], Visitor], tmp_path: Path):
         visitor.page.get_by_text("Known length", exact=True).click()
         viewer.panels.measure._known.value = 2 * diameter
         visitor.press("Use as the scale")
-        visitor.has_text("--scale 2 --unit mm")
+        visitor.has_text("--unit mm")
+        assert measured(visitor, "--scale") == pytest.approx(2.0, rel=0.005)
         assert measured(visitor, "distance") == pytest.approx(2 * diameter, rel=0.005)
         visitor.press("Clear")
         visitor.has_text("Click two places")
