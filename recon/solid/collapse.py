@@ -18,7 +18,7 @@ UNSEEN = 2.5
 """What is shorter than so many edge lengths is not seen by the mesh."""
 
 
-def collapsed(graph: Graph, mesh: Mesh, primitives: Sequence[Primitive], step: float, sigma: float) -> Graph:
+def collapsed(graph: Graph, mesh: Mesh, primitives: Sequence[Primitive | None], step: float, sigma: float) -> Graph:
     """The graph with the ends of such chains as one node, which has the regions of both.
 
     A chain goes when all surfaces around it meet near its middle within 2.5 sigma, when its two ends come to lie within 1.5 sigma of each
@@ -68,14 +68,15 @@ def collapsed(graph: Graph, mesh: Mesh, primitives: Sequence[Primitive], step: f
     return Graph(nodes, positions, chains, loops)
 
 
-def _one_vertex(graph: Graph, ra: set[int], rb: set[int], primitives: Sequence[Primitive], a: int, b: int, length: float, step: float,
-                sigma: float) -> bool:  # fmt: skip
+def _one_vertex(graph: Graph, ra: set[int], rb: set[int], primitives: Sequence[Primitive | None], a: int, b: int, length: float,
+                step: float, sigma: float) -> bool:  # fmt: skip
     if length < UNSEEN * step:
         return True
     middle = 0.5 * (graph.positions[a] + graph.positions[b])
 
     def meet(regions: set[int], start: np.ndarray, cut: float) -> tuple[np.ndarray, float]:
-        return meeting_point(start, with_contacts([primitives[k] for k in sorted(regions)], 3 * sigma), cut)
+        there = [p for p in (primitives[k] for k in sorted(regions)) if p is not None]
+        return meeting_point(start, with_contacts(there, 3 * sigma), cut) if there else (start, 0.0)
 
     x, residual = meet(ra | rb, middle, 0.02)
     if residual < 2.5 * sigma and np.linalg.norm(x - middle) < 3 * step:

@@ -30,39 +30,40 @@ class Evidence:
     n_eff: float
 
 
-def constrained(mesh: Mesh, graph: Graph, primitives: Sequence[Primitive], evidence: Sequence[Evidence],
-                floor: float) -> tuple[list[Primitive], list[Constraint]]:  # fmt: skip
+def constrained(mesh: Mesh, graph: Graph, given: Sequence[Primitive | None], evidence: Sequence[Evidence],
+                floor: float, fixed: frozenset[int] = frozenset()) -> tuple[list[Primitive | None], list[Constraint]]:  # fmt: skip
     """Primitives that fulfil all relations which their points allow.
 
     Args:
         mesh: The surface.
         graph: Outlines of the regions.
-        primitives: Of the regions; patches stay as they are.
+        given: Of the regions; patches stay as they are, None too.
         evidence: Of the regions.
         floor: Smallest distance that counts, world units.
+        fixed: Regions that take no part.
     """
-    sure = [certainty(p, e.points, max(e.sigma, 0.1 * floor), e.n_eff) for p, e in zip(primitives, evidence, strict=True)]
-    primitives = list(primitives)
-    directed = [k for k, p in enumerate(primitives) if p.kind in ("plane", *AXIAL)]
+    moving = {k: p for k, p in enumerate(given) if p is not None and p.kind != "bspline" and k not in fixed}
+    sure = {k: certainty(p, evidence[k].points, max(evidence[k].sigma, 0.1 * floor), evidence[k].n_eff) for k, p in moving.items()}
+    directed = [k for k, p in moving.items() if p.kind in ("plane", *AXIAL)]
     found: list[Constraint] = []
     if directed:
-        alike = aligned(np.array([primitives[k].axis for k in directed]), [sure[k].axis for k in directed], directed, floor / mesh.diagonal)
+        alike = aligned(np.array([moving[k].axis for k in directed]), [sure[k].axis for k in directed], directed, floor / mesh.diagonal)
         found += alike.constraints
         for k, axis in zip(directed, alike.axes, strict=True):
-            primitives[k] = replace(centred(primitives[k], evidence[k].points), axis=axis)
-    moving = {k: p for k, p in enumerate(primitives) if p.kind != "bspline"}
+            moving[k] = replace(centred(moving[k], evidence[k].points), axis=axis)
     relations = _relations(mesh, graph, moving, sure, evidence, floor)
     points = {k: evidence[k].points for k in moving}
     sigmas = {k: max(evidence[k].sigma, 0.1 * floor) for k in moving}
     weights = {k: evidence[k].n_eff / sigmas[k] ** 2 for k in moving}
     solved, tried = solve(moving, points, weights, sigmas, relations, mesh.diagonal)
+    primitives = list(given)
     for k, p in solved.items():
         known = sure[k]
         primitives[k] = replace(p, sigma_radius=known.radius or None, sigma_axis_rad=known.axis if np.isfinite(known.axis) else None)
     return primitives, found + tried
 
 
-def _relations(mesh: Mesh, graph: Graph, g: Mapping[int, Primitive], sure: Sequence[Certainty], evidence: Sequence[Evidence],
+def _relations(mesh: Mesh, graph: Graph, g: Mapping[int, Primitive], sure: Mapping[int, Certainty], evidence: Sequence[Evidence],
                floor: float) -> list[Relation]:  # fmt: skip
     found = _tangent(mesh, graph, g, evidence, floor)
     found += _pairs(g, sure, floor)
@@ -91,7 +92,7 @@ def _tangent(mesh: Mesh, graph: Graph, g: Mapping[int, Primitive], evidence: Seq
     return found
 
 
-def _pairs(g: Mapping[int, Primitive], sure: Sequence[Certainty], floor: float) -> list[Relation]:
+def _pairs(g: Mapping[int, Primitive], sure: Mapping[int, Certainty], floor: float) -> list[Relation]:
     """Coaxial, equal radii, coplanar: each with the nearest earlier region that fits (transitivity makes the rest)."""
     found = []
     order = sorted(g, key=lambda k: (sure[k].offset, k))

@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.solid.contacts import coaxial, contact, onto_both, parallel
 from recon.solid.model import Primitive
-from recon.solid.primitives import AXIAL, distance, unit
+from recon.solid.primitives import AXIAL, distance, implicit, unit
 
 CURVE_TOLERANCE = 1e-7
 """A closed form is taken when all points of the intersection agree with it within this part of the diagonal."""
@@ -87,6 +87,20 @@ def edge_curve(line: np.ndarray, p: Primitive, q: Primitive, closed: bool, diago
         points = _forward(points, closed)
     gap = float(max(np.abs(distance(p, points)).max(), np.abs(distance(q, points)).max()))
     return EdgeCurve(kind, points, closed, touching is not None, gap, **values)
+
+
+def free_edge(line: np.ndarray, p: Primitive, closed: bool) -> EdgeCurve:
+    """The edge of a face beside a hole: the polyline, on the face's surface."""
+    points = resampled(line, int(np.clip(len(line), 5, 33)))
+    inner = points[1:-1]
+    for _ in range(20):
+        d, n = implicit(p, inner)
+        inner = inner - d[:, None] * n
+    points[1:-1] = inner
+    if closed:
+        d, n = implicit(p, points[:1])
+        points[0] = points[-1] = (points[:1] - d[:, None] * n)[0]
+    return EdgeCurve("spline", _forward(points, closed), closed, False, float(np.abs(distance(p, points)).max()))
 
 
 def _forward(points: np.ndarray, closed: bool) -> np.ndarray:

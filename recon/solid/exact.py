@@ -7,7 +7,7 @@ facets as flat as a tessellation makes them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,12 @@ FACET_RAD = 0.2
 """Largest angle between a facet and its surface at one of its corners: facets of a tessellation turn by less than twice this."""
 SAGITTA = 4e-4
 """Largest height of a curved face over its facets, as a part of the diagonal; two facets that bend more meet at an edge of planes."""
+SAME_CURVATURE = 1e-5
+"""A neighbour that leaves a surface by less than this part of the diagonal in one facet goes on with the same curvature."""
 SMOOTH_RAD = 0.45
 """Neighbouring facets that bend by less may belong to one curved face."""
+TRIES = 3
+"""So many patches around a triangle may fail before it is no seed any more."""
 STRIP = 0.75
 """A facet with a larger part of its outline running on smoothly may be a strip of a curved face."""
 PATCHES: tuple[tuple[int, tuple[Kind, ...]], ...] = (
@@ -45,10 +49,12 @@ class Segmentation:
     Attributes:
         labels: Number of its region for each triangle; every region is connected. [F]
         primitives: Of each region; None where nothing was found to explain it.
+        facets: Regions that are single triangles, in the plane of their corners.
     """
 
     labels: np.ndarray
     primitives: list[Primitive | None]
+    facets: frozenset[int] = frozenset()
 
 
 def facets(mesh: Mesh, tolerance: float) -> np.ndarray:
@@ -153,7 +159,7 @@ def _grown(grower: _Grower, kind: Kind, patch: np.ndarray, seed: int) -> tuple[n
     """The region that a patch's primitive grows to, fitted again as it grows; None if the patch is not on one or proves none."""
     mesh = grower.mesh
     _, points, normals = corner_points(mesh, patch)
-    p = fit(kind, points, normals, goal=20 * grower.tolerance)
+    p = fit(kind, points, normals, goal=20 * TOLERANCE * mesh.diagonal)
     if p is None or np.abs(implicit(p, points)[0]).max() > grower.tolerance:
         return None
     region = grower.grow(p, seed)
@@ -217,15 +223,16 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
         take(region, _plane_through(mesh, region))
     # twice: what ends at its neighbours is known when they are
     for patches in (PATCHES, PATCHES[:1]):
-        tried = np.zeros(len(mesh.faces), bool)
+        tried = np.zeros(len(mesh.faces), int)
         for t in rng.permutation(np.flatnonzero(grower.free)):
-            if not grower.free[t] or grower.sliver[t] or tried[t]:
+            if not grower.free[t] or grower.sliver[t] or tried[t] >= TRIES:
                 continue
             curved = _curved(grower, int(t), patches)
             if curved is not None:
                 take(*curved)
             else:
-                tried[grower.patch(int(t), patches[len(patches) // 2][0])] = True
+                tried[grower.patch(int(t), patches[len(patches) // 2][0])] += 1
+    _dissolve(mesh, grower, labels, found, runs_on)
     _rest(mesh, grower, group, runs_on, take)
     labels = _absorbed(grower, _slivers(mesh, labels), found)
     return connected_regions(mesh, labels, found)
@@ -253,10 +260,34 @@ def _smooth_share(mesh: Mesh, group: np.ndarray, runs_on: np.ndarray) -> np.ndar
     return sum(np.bincount(group[x[on]], weights=mesh.edge_lengths[on], minlength=count) for x in (a, b)) / np.maximum(whole, 1e-300)
 
 
-def _rest(mesh: Mesh, grower: _Grower, group: np.ndarray, runs_on: np.ndarray, take) -> None:
+def _dissolve(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:
+    """Give back regions that run on into what is not explained with their curvature: circles that follow a free curve for a while.
+
+    Where a primitive really ends on a tangent face, the curvature jumps, and the far corner of the first triangle beyond is off by half the
+    jump times its squared width; where it does not, by the third power only.
+    """
+    a, b, half = mesh.pairs
+    corners = ((a, b, mesh.faces[b, (mesh.opposite[half] % 3 + 2) % 3]), (b, a, mesh.faces[a, (half % 3 + 2) % 3]))
+    for _ in range(20):
+        dissolved = False
+        for mine, other, far in corners:
+            edge = runs_on & (labels[mine] >= 0) & grower.free[other] & ~grower.sliver[other]
+            for k in np.unique(labels[mine[edge]]):
+                p = found[k]
+                if p is None or p.kind == "plane":
+                    continue
+                off = np.abs(implicit(p, mesh.vertices[far[edge & (labels[mine] == k)]])[0])
+                if np.median(off) < SAME_CURVATURE * mesh.diagonal:
+                    grower.free[labels == k] = True
+                    labels[labels == k] = -1
+                    dissolved = True
+        if not dissolved:
+            return
+
+
+def _rest(mesh: Mesh, grower: _Grower, group: np.ndarray, runs_on: np.ndarray, take: Callable) -> None:
     """What is left: plane facets where they bend more than a tessellation would let them, else faces of free form."""
-    left = grower.free.copy()
-    label = mesh.components(left, runs_on)
+    label = mesh.components(grower.free.copy(), runs_on)
     for k in range(label.max(initial=-1) + 1):
         region = np.flatnonzero(label == k)
         if grower.sliver[region].all():

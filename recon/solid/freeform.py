@@ -1,4 +1,4 @@
-"""A patch for every region that no primitive explains."""
+"""A patch for every region that no primitive explains, or a plane for each of its triangles."""
 
 from __future__ import annotations
 
@@ -6,11 +6,39 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recon.solid.exact import corner_points
+from recon.errors import DataError
+from recon.solid.exact import Segmentation, corner_points
 from recon.solid.graph import Graph
 from recon.solid.mesh import Mesh
 from recon.solid.model import Primitive
 from recon.solid.patches import extrusion_direction, extrusion_patch, height_patch
+
+MOST_FACETS = 4000
+"""More plane faces than this make a file that no CAD program likes to open."""
+
+
+def as_facets(mesh: Mesh, found: Segmentation, points: list[np.ndarray]) -> tuple[Segmentation, list[np.ndarray]]:
+    """Every triangle of a region without a primitive as a region of its own, and the points of all regions.
+
+    Raises:
+        DataError: If there are more than :data:`MOST_FACETS`.
+    """
+    free = np.array([p is None for p in found.primitives])
+    chosen = np.flatnonzero(free[found.labels])
+    if len(chosen) > MOST_FACETS:
+        raise DataError(
+            f"{len(chosen)} triangles are of free form; as plane faces at most {MOST_FACETS} are written",
+            hint="Simplify the mesh first, or take B-spline patches (--freeform bspline).",
+        )
+    number = np.cumsum(~free) - 1
+    labels = number[found.labels]
+    kept = int((~free).sum())
+    labels[chosen] = kept + np.arange(len(chosen))
+    planes = [Primitive("plane", mesh.vertices[mesh.faces[t]].mean(0), mesh.normals[t]) for t in chosen]
+    primitives = [p for p in found.primitives if p is not None] + planes
+    corners = [mesh.vertices[mesh.faces[t]] for t in chosen]
+    facets = frozenset(range(kept, len(primitives)))
+    return Segmentation(labels, primitives, facets), [x for x, none in zip(points, free, strict=True) if not none] + corners
 
 
 def patch_for(mesh: Mesh, graph: Graph, labels: np.ndarray, region: int, sigma: float, exact: bool) -> Primitive | None:

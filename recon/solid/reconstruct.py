@@ -11,16 +11,16 @@ from recon.solid.certainty import independent_samples
 from recon.solid.collapse import collapsed
 from recon.solid.constraints import Evidence, constrained
 from recon.solid.contacts import meeting_point, with_contacts
-from recon.solid.edges import EdgeCurve, edge_curve
+from recon.solid.edges import EdgeCurve, edge_curve, free_edge
 from recon.solid.exact import Segmentation, corner_points, exact_segmentation
 from recon.solid.fitting import robust_sigma
-from recon.solid.freeform import patch_for
+from recon.solid.freeform import as_facets, patch_for
 from recon.solid.graph import Graph, outlines
 from recon.solid.mesh import Mesh, closed_mesh
 from recon.solid.model import Constraint, Primitive, Region, SolidInput, SolidOptions, SolidResult
 from recon.solid.primitives import distance
 from recon.solid.repair import Checked, repaired
-from recon.solid.scanned import is_tessellation, scan_segmentation
+from recon.solid.scanned import is_tessellation, on_zero_set, scan_segmentation
 from recon.solid.shapes import compound, holes_of, largest_tolerance, regions_of_faces
 from recon.solid.shell import make_shell
 
@@ -45,96 +45,101 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult
         found, sigma, correlation = exact_segmentation(mesh, options.seed), TESSELLATION_SIGMA * mesh.diagonal, 0.0
         points = [corner_points(mesh, np.flatnonzero(found.labels == k))[1] for k in range(len(found.primitives))]
     else:
+        if surface.distance is not None:
+            mesh = on_zero_set(mesh, surface.distance)
         found, points, sigma, correlation = scan_segmentation(mesh, surface, options.seed)
-    graph = outlines(mesh, found.labels)
-    return _from_regions(mesh, found, points, graph, sigma, correlation, exact, surface, options)
+    if options.freeform == "facets":
+        found, points = as_facets(mesh, found, points)
+    return _from_regions(mesh, found, points, sigma, correlation, exact, surface, options)
 
 
-def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], graph: Graph, sigma: float, correlation: float, exact: bool,
+def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sigma: float, correlation: float, exact: bool,
                   surface: SolidInput, options: SolidOptions) -> SolidResult:  # fmt: skip
-    count = len(found.primitives)
-    forced = {k for k in range(count) if found.primitives[k] is None}
-    missing: dict[int, str] = {}
-    primitives: list[Primitive] = []
-    for k, p in enumerate(found.primitives):
-        made = p
-        if p is None and options.freeform == "bspline":
-            made = patch_for(mesh, graph, found.labels, k, sigma, exact)
-        if made is None:
-            missing[k] = "no primitive and no patch explains this part of the surface" if p is None else ""
-            made = Primitive("bspline", np.zeros(3), np.zeros(3))
-        primitives.append(made)
-    areas = np.bincount(found.labels, weights=mesh.areas, minlength=count)
+    graph = outlines(mesh, found.labels)
+    forced = {k for k, p in enumerate(found.primitives) if p is None or k in found.facets}
+    primitives = list(found.primitives)
+    if options.freeform == "bspline":
+        for k in sorted(forced):
+            primitives[k] = patch_for(mesh, graph, found.labels, k, sigma, exact)
+    missing = {k: "no primitive and no patch explains this part of the surface" for k, p in enumerate(primitives) if p is None}
+    areas = np.bincount(found.labels, weights=mesh.areas, minlength=len(primitives))
     evidence = []
-    for k in range(count):
-        spread = robust_sigma(distance(primitives[k], points[k])) if k not in missing and len(points[k]) else 0.0
-        evidence.append(Evidence(points[k], spread, independent_samples(float(areas[k]), max(len(points[k]), 1), correlation)))
-    constraints: list[Constraint] = []
-    if not missing:
-        if not exact:
-            graph = collapsed(graph, mesh, primitives, float(np.median(mesh.edge_lengths)), sigma)
-        primitives, constraints = constrained(mesh, graph, primitives, evidence, PRECISION * mesh.diagonal if exact else 0.1 * sigma)
+    for p, x, area in zip(primitives, points, areas, strict=True):
+        spread = robust_sigma(distance(p, x)) if p is not None and len(x) else 0.0
+        evidence.append(Evidence(x, spread, independent_samples(float(area), max(len(x), 1), correlation)))
+    if not exact:
+        graph = collapsed(graph, mesh, primitives, float(np.median(mesh.edge_lengths)), sigma)
+    floor = PRECISION * mesh.diagonal if exact else 0.1 * sigma
+    primitives, constraints = constrained(mesh, graph, primitives, evidence, floor, found.facets)
     regions = _regions(mesh, found.labels, primitives, evidence, forced, surface, areas)
-    if missing:
-        reasons = [f"{len(missing)} regions of free form have no surface"]
-        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), reasons, surface, sigma)
     near = 1e-5 * mesh.diagonal if exact else 3 * sigma
     graph = _junctions(graph, primitives, near, mesh.diagonal)
-    curves = _curves(mesh, graph, primitives, near)
     try:
+        curves = _curves(mesh, graph, primitives, near)
         shell = make_shell(mesh, found.labels, primitives, graph, curves)
-    except (RuntimeError, ValueError) as error:
-        reason = f"OpenCASCADE makes no shell of the faces ({str(error).splitlines()[0][:100]})"
-        return SolidResult("none", None, regions, [], constraints, [], [reason], surface, sigma)
+    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+        reason = f"no shell can be made of the faces ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
+        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)
-    return _judged(shape, known, mesh, found.labels, primitives, graph, regions, constraints, sigma, surface)
+    return _judged(shape, known, mesh, found.labels, primitives, graph, regions, constraints, missing, sigma, surface)
 
 
-def _junctions(graph: Graph, primitives: Sequence[Primitive], near: float, diagonal: float) -> Graph:
+def _junctions(graph: Graph, primitives: Sequence[Primitive | None], near: float, diagonal: float) -> Graph:
     """Every node where its surfaces meet; one whose surfaces meet nowhere near stays where the mesh has it."""
     positions = {}
-    for node, regions in graph.nodes.items():
-        x, _ = meeting_point(graph.positions[node], with_contacts([primitives[k] for k in sorted(regions)], near))
+    for node, around in graph.nodes.items():
+        there = [p for p in (primitives[k] for k in sorted(around)) if p is not None]
+        x = meeting_point(graph.positions[node], with_contacts(there, near))[0] if there else graph.positions[node]
         positions[node] = x if np.linalg.norm(x - graph.positions[node]) < 0.05 * diagonal else graph.positions[node]
     return replace(graph, positions=positions)
 
 
-def _curves(mesh: Mesh, graph: Graph, primitives: Sequence[Primitive], near: float) -> list[EdgeCurve]:
-    curves = []
+def _curves(mesh: Mesh, graph: Graph, primitives: Sequence[Primitive | None], near: float) -> list[EdgeCurve | None]:
+    """Of every chain; along a hole on the one surface that is there, None between two holes."""
+    curves: list[EdgeCurve | None] = []
     for chain in graph.chains:
         line = mesh.vertices[chain.vertices].copy()
         if chain.ends is not None:
             line[0], line[-1] = (graph.positions[e] for e in chain.ends)
-        curves.append(edge_curve(line, primitives[chain.left], primitives[chain.right], chain.ends is None, mesh.diagonal, near))
+        p, q = primitives[chain.left], primitives[chain.right]
+        if p is None and q is None:
+            curves.append(None)
+        elif p is None or q is None:
+            curves.append(free_edge(line, q if p is None else p, chain.ends is None))
+        else:
+            curves.append(edge_curve(line, p, q, chain.ends is None, mesh.diagonal, near))
     return curves
 
 
-def _regions(mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive], evidence: Sequence[Evidence], forced: set[int],
+def _regions(mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | None], evidence: Sequence[Evidence], forced: set[int],
              surface: SolidInput, areas: np.ndarray) -> list[Region]:  # fmt: skip
     made = []
     for k, p in enumerate(primitives):
         triangles = np.flatnonzero(labels == k)
         vertices = np.unique(mesh.faces[triangles])
         views = None if surface.views is None or not len(vertices) else float(np.median(surface.views[vertices]))
-        made.append(Region(p, vertices, triangles, float(areas[k]), evidence[k].sigma, evidence[k].n_eff, views, k in forced))
+        shown = p or Primitive("bspline", mesh.vertices[vertices].mean(0), np.zeros(3))
+        made.append(Region(shown, vertices, triangles, float(areas[k]), evidence[k].sigma, evidence[k].n_eff, views, k in forced))
     return made
 
 
-def _judged(shape, known: Checked, mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive], graph: Graph, regions: list[Region],
-            constraints: list[Constraint], sigma: float, surface: SolidInput) -> SolidResult:  # fmt: skip
+def _judged(shape, known: Checked, mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | None], graph: Graph,
+            regions: list[Region], constraints: list[Constraint], missing: dict[int, str], sigma: float,
+            surface: SolidInput) -> SolidResult:  # fmt: skip
     """Called a solid only if it passes every gate; else the faces that are sound, and what is missing."""
     if shape is None:
-        return SolidResult("none", None, regions, [], constraints, [], [known.problem], surface, sigma)
+        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [known.problem], surface, sigma)
     error = known.volume / mesh.volume - 1
     limit = LARGEST_TOLERANCE * sigma
-    reasons = gates(known, error, limit)
+    reasons = [f"{len(missing)} regions of free form have no surface"] if missing else []
+    reasons += gates(known, error, limit)
     faces = regions_of_faces(shape, mesh, labels, primitives)
     if not reasons:
         return SolidResult("solid", shape, regions, faces, constraints, [], [], surface, sigma, known.tolerance, error)
     bad = {k for k in known.bad_faces} | {k for k, (face, _) in enumerate(faces) if largest_tolerance(face) > limit}
-    missing = {faces[k][1]: "its face is not valid, or only within too large a tolerance" for k in sorted(bad)}
+    missing = missing | {faces[k][1]: "its face is not valid, or only within too large a tolerance" for k in sorted(bad)}
     present = {region for _, region in faces}
-    missing |= {k: "no face was made" for k in range(len(primitives)) if k not in present}
+    missing |= {k: "no face was made" for k in range(len(primitives)) if k not in present and k not in missing}
     kept = [faces[k] for k in range(len(faces)) if k not in bad]
     holes = holes_of(mesh, graph, missing)
     status = "open_shell" if kept else "none"

@@ -23,19 +23,36 @@ ANGLE_RAD = np.radians(6.0)
 """Standard deviation of smoothed normals that is allowed for."""
 PASSES, PASSES_ANGLE = 1.2, 1.15
 """A primitive explains a patch when its rms distance and angle are below so many standard deviations."""
+CREASE_RAD = np.radians(14.0)
+"""Normals within two rings differ by less than this where there is no crease."""
 BARRIER, NEAR = 1.3, 1.8
 """Vertices within so many edge lengths of a curve are a barrier; no region starts within the second."""
+ON_NEIGHBOUR = 0.8
+"""A group with a larger part of its vertices within three sigma of a neighbour's surface belongs to it."""
 KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
 
 
 @dataclass
 class Scan:
-    """A noisy surface and what is found on it so far. ``label``: region of each vertex, -1 for none [V]."""
+    """A noisy surface and what is found on it so far.
+
+    Attributes:
+        mesh: The surface.
+        sigma: Its standard deviation, world units.
+        step: Median edge length.
+        normals: Smoothed over three rings; good in the middle of faces, the neighbour's too beside an edge. [V, 3]
+        fine: Smoothed over one ring. [V, 3]
+        crease: Near where normals change quickly, or near a curve. [V] bool
+        near: Near a curve. [V] bool
+        label: Region of each vertex, -1 for none. [V]
+        primitives: Of the regions.
+    """
 
     mesh: Mesh
     sigma: float
     step: float
     normals: np.ndarray
+    fine: np.ndarray
     crease: np.ndarray
     near: np.ndarray
     label: np.ndarray
@@ -82,8 +99,8 @@ def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
         return x
 
     normals = unit(smoothed(mesh.vertex_normals, 3))
-    spread = 2 * np.arccos(np.minimum(np.linalg.norm(smoothed(mesh.vertex_normals, 4), axis=1), 1.0))
-    crease = spread > max(np.radians(9.0), 3 * float(np.median(spread)))
+    spread = 2 * np.arccos(np.minimum(np.linalg.norm(smoothed(mesh.vertex_normals, 2), axis=1), 1.0))
+    crease = spread > max(CREASE_RAD, 3 * float(np.median(spread)))
     near = np.zeros(len(mesh.vertices), bool)
     if curves:
         lengths = [float(np.linalg.norm(np.diff(c, axis=0), axis=1).sum()) for c in curves]
@@ -91,7 +108,8 @@ def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
         away = KDTree(samples).query(mesh.vertices, distance_upper_bound=4 * step)[0]
         crease |= away < BARRIER * step
         near = away < NEAR * step
-    return Scan(mesh, sigma, step, normals, crease, near, np.full(len(mesh.vertices), -1))
+    fine = unit(smoothed(mesh.vertex_normals, 1))
+    return Scan(mesh, sigma, step, normals, fine, crease, near, np.full(len(mesh.vertices), -1))
 
 
 def observable(p: Primitive, points: np.ndarray, normals: np.ndarray) -> bool:
@@ -138,7 +156,32 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
 def explains(scan: Scan, p: Primitive, vertices: np.ndarray, factor: float) -> np.ndarray:
     """Which vertices lie within ``factor`` standard deviations of a surface, in distance and angle."""
     x = scan.points[vertices]
-    return (np.abs(distance(p, x)) < factor * scan.sigma) & (angle_to(p, x, scan.normals[vertices]) < factor * ANGLE_RAD)
+    turn = np.minimum(angle_to(p, x, scan.normals[vertices]), angle_to(p, x, scan.fine[vertices]))
+    return (np.abs(distance(p, x)) < factor * scan.sigma) & (turn < factor * ANGLE_RAD)
+
+
+def owner_of(scan: Scan, vertices: np.ndarray) -> int | None:
+    """The region that some vertices belong to: one on whose surface most of them lie and face as it does, wherever it is (a narrow face is
+    found in pieces); or one beside them on whose surface most lie, whatever their normals say beside an edge."""
+    for k, p in enumerate(scan.primitives):
+        if float(explains(scan, p, vertices, 2.5).mean()) > ON_NEIGHBOUR:
+            return k
+    around = scan.label[scan.mesh.neighbours[vertices].indices]
+    best, share = None, ON_NEIGHBOUR
+    for k in np.unique(around[around >= 0]).tolist():
+        on = float((np.abs(distance(scan.primitives[k], scan.points[vertices])) < 3 * scan.sigma).mean())
+        if on > share:
+            best, share = k, on
+    return best
+
+
+def start_region(scan: Scan, vertices: np.ndarray, p: Primitive | None) -> None:
+    """Give vertices to the neighbour on whose surface they lie, else to a region of their own if there is a primitive."""
+    beside = owner_of(scan, vertices)
+    if beside is not None:
+        scan.label[vertices] = beside
+    elif p is not None:
+        scan.take(vertices, p)
 
 
 def grow(scan: Scan, factor: float) -> None:
@@ -250,10 +293,8 @@ def find_regions(scan: Scan, seed: int) -> None:
     grow(scan, 3.0)
     for group in components:
         group = group[scan.label[group] < 0]
-        if 6 <= len(group) < large:
-            p = simplest(scan, group)
-            if p is not None:
-                scan.take(group, p)
+        if 5 <= len(group) < large:
+            start_region(scan, group, simplest(scan, group) or _small_plane(scan, group))
     grow(scan, 2.5)
     _leftovers(scan, rng)
     grow(scan, 2.5)
@@ -268,7 +309,17 @@ def find_regions(scan: Scan, seed: int) -> None:
         if fits:
             p = min(fits, key=lambda q: rms(q, scan.points[inside]))
             if rms(p, scan.points[inside]) < 6 * scan.sigma:
-                scan.take(inside, p)
+                start_region(scan, inside, p)
+
+
+def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:
+    """A plane through what a small face has inside its edges: smoothed normals there are the neighbours' too, so the mesh's own decide."""
+    x = scan.points[vertices]
+    p = fit("plane", x, scan.mesh.vertex_normals[vertices])
+    if p is None or rms(p, x) > PASSES * scan.sigma:
+        return None
+    mean = unit(scan.mesh.vertex_normals[vertices].mean(0))
+    return p if abs(mean @ p.axis) > np.cos(2 * ANGLE_RAD) else Primitive("plane", p.point, mean) if len(vertices) < 12 else None
 
 
 def _leftovers(scan: Scan, rng: np.random.Generator) -> None:
@@ -278,7 +329,7 @@ def _leftovers(scan: Scan, rng: np.random.Generator) -> None:
         if len(group) < 7:
             break
         p = simplest(scan, group)
-        if p is not None:
-            scan.take(group, p)
+        if p is not None or owner_of(scan, group) is not None:
+            start_region(scan, group, p)
         elif len(group) > 40:
             take_apart(scan, group, 20, rng, (30, 90), 6, 8)

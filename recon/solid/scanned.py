@@ -10,7 +10,7 @@ from recon.solid.exact import TOLERANCE, Segmentation, facets
 from recon.solid.fitting import fit, least_squares
 from recon.solid.labels import settle
 from recon.solid.mesh import Mesh
-from recon.solid.model import Primitive, SolidInput
+from recon.solid.model import Distance, Primitive, SolidInput
 from recon.solid.primitives import distance
 from recon.solid.scan import Scan, find_regions, prepare
 
@@ -28,6 +28,18 @@ def is_tessellation(mesh: Mesh) -> bool:
     group = facets(mesh, TOLERANCE * mesh.diagonal)
     size = np.bincount(group)
     return bool(mesh.areas[size[group] > 1].sum() > ON_FACETS * mesh.areas.sum())
+
+
+def on_zero_set(mesh: Mesh, function: Distance) -> Mesh:
+    """The mesh with its vertices on the zero set of a signed distance: two steps of Newton's method, each at most an edge long."""
+    x, step = mesh.vertices, float(np.median(mesh.edge_lengths))
+    for _ in range(2):
+        value, gradient = function(x)
+        square = np.maximum(np.einsum("ij,ij->i", gradient, gradient), 1e-12)
+        move = -(value / square)[:, None] * gradient
+        length = np.linalg.norm(move, axis=1, keepdims=True)
+        x = x + move * np.minimum(1.0, step / np.maximum(length, 1e-300))
+    return Mesh(x, mesh.faces)
 
 
 def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segmentation, list[np.ndarray], float, float]:

@@ -41,21 +41,22 @@ def outline_points(face: Any, count: int = 7) -> np.ndarray:
     return np.array(found).reshape(-1, 3)
 
 
-def regions_of_faces(shape: Any, mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive]) -> list[tuple[Any, int]]:
+def regions_of_faces(shape: Any, mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | None]) -> list[tuple[Any, int]]:
     """Each face of a shape with the number of its region: by order where the repair kept it, else by kind, surface and place."""
     faces = subshapes(shape, "FACE")
     kinds = [kind_of(f) for f in faces]
-    if len(faces) == len(primitives) and kinds == [p.kind for p in primitives]:
-        return list(zip(faces, range(len(faces)), strict=True))
-    middles = np.array([mesh.vertices[np.unique(mesh.faces[labels == k])].mean(0) for k in range(len(primitives))])
+    present = [(k, p) for k, p in enumerate(primitives) if p is not None]
+    if kinds == [p.kind for _, p in present]:
+        return list(zip(faces, (k for k, _ in present), strict=True))
+    middles = np.array([mesh.vertices[np.unique(mesh.faces[labels == k])].mean(0) for k, _ in present])
     found = []
     for face, kind in zip(faces, kinds, strict=True):
         x = outline_points(face)
         if not len(x):
             x = middles
-        off = [np.abs(distance(p, x)).max() + (0.0 if p.kind == kind else mesh.diagonal) for p in primitives]
+        off = [np.abs(distance(p, x)).max() + (0.0 if p.kind == kind else mesh.diagonal) for _, p in present]
         near = np.linalg.norm(middles - x.mean(0), axis=1)
-        found.append((face, int(np.argmin(np.array(off) * 10 + near * 0.1))))
+        found.append((face, present[int(np.argmin(np.array(off) * 10 + near * 0.1))][0]))
     return found
 
 

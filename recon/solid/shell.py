@@ -142,24 +142,29 @@ def make_vertex(where: Any) -> Any:
     return vertex
 
 
-def make_shell(mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive], graph: Graph, curves: Sequence[EdgeCurve]) -> Any:
-    """The shell of all faces; regions whose primitive is not a surface that can be made raise ``ValueError``."""
+def make_shell(
+    mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | None], graph: Graph, curves: Sequence[EdgeCurve | None]
+) -> Any:
+    """The shell of the faces of all regions that have a surface."""
     builder, topods, top = occ("BRep").BRep_Builder(), occ("TopoDS"), occ("TopAbs")
     vertices = {node: make_vertex(point(x)) for node, x in graph.positions.items()}
     edges = []
     for chain, g in zip(graph.chains, curves, strict=True):
-        edges.append(make_edge(g, None if chain.ends is None else (vertices[chain.ends[0]], vertices[chain.ends[1]])))
+        ends = None if chain.ends is None else (vertices[chain.ends[0]], vertices[chain.ends[1]])
+        edges.append(None if g is None else make_edge(g, ends))
     loops = defaultdict(list)
     for loop in graph.loops:
         loops[loop.region].append(loop.chains)
     shell = topods.TopoDS_Shell()
     builder.MakeShell(shell)
     cast = static(topods.TopoDS, "Face")
-    for region in range(len(primitives)):
+    for region, p in enumerate(primitives):
+        if p is None:
+            continue
         triangles = np.flatnonzero(labels == region)
-        outward = faces_outward(mesh, triangles, primitives[region])
+        outward = faces_outward(mesh, triangles, p)
         face = topods.TopoDS_Face()
-        builder.MakeFace(face, surface_of(primitives[region], mesh.vertices[np.unique(mesh.faces[triangles])]), LEAST)
+        builder.MakeFace(face, surface_of(p, mesh.vertices[np.unique(mesh.faces[triangles])]), LEAST)
         for chains in loops[region]:
             wire = topods.TopoDS_Wire()
             builder.MakeWire(wire)

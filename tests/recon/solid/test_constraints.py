@@ -122,4 +122,5 @@ def test_redundant_relations_cost_nothing():
     relations = [Relation("equal_radius", pair, equal(*pair), 0.1) for pair in ((0, 1), (1, 2), (0, 2))]
     solved, tried = solve(g, points, dict.fromkeys(g, 1.0), dict.fromkeys(g, 0.05), relations, 3.0)
     assert all(c.kept for c in tried)
-    assert [p.radius for p in solved.values()] == pytest.approx([1.0] * 3, abs=1e-10)
+    assert np.ptp([p.radius for p in solved.values()]) < 1e-12
+    assert solved[0].radius == pytest.approx(1.0, abs=1e-4)
