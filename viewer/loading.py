@@ -7,6 +7,7 @@ from pathlib import Path
 from recon.curves import Wireframe, load
 from recon.errors import DataError
 from recon.runs import Run
+from recon.solid.viewing import has_view
 from recon.surface.mesh import Mesh
 from recon.surface.reading import read_surface
 
@@ -24,6 +25,12 @@ def surface_file(run: Run) -> Path | None:
             return given
         folders.append(given / "exports")
     return next((path for folder in folders for path in (folder / "mesh.glb", folder / "mesh.ply") if path.is_file()), None)
+
+
+def solid_folder(run: Run) -> Path | None:
+    """Where the run's solid is, if it has one that can be looked at."""
+    folder = run.folder / "solid"
+    return folder if has_view(folder) else None
 
 
 def curves_file(run: Run) -> Path | None:
