@@ -29,8 +29,7 @@ def surface_file(run: Run) -> Path | None:
 
 def solid_folder(run: Run) -> Path | None:
     """Where the run's solid is, if it has one that can be looked at."""
-    folder = run.folder / "solid"
-    return folder if has_view(folder) else None
+    return run.solid if has_view(run.solid) else None
 
 
 def curves_file(run: Run) -> Path | None:
