@@ -50,6 +50,10 @@ class Run:
         return self.folder / "eval"
 
     @property
+    def solid(self) -> Path:
+        return self.folder / "solid"
+
+    @property
     def renders(self) -> Path:
         return self.folder / "renders"
 

@@ -18,6 +18,7 @@ from recon.data.scene import Camera
 from recon.methods.base import Method
 from recon.model import METHODS
 from recon.runs import read_status
+from recon.solid.viewing import REPORT, load_view
 from recon.surface.mesh import Mesh, transform_mesh
 from recon.surface.raycast import RayScene, ray_scene
 from recon.system.foreign import read_object
@@ -25,7 +26,7 @@ from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs
 from viewer.layers import Layers
-from viewer.loading import surface_file, surface_geometry
+from viewer.loading import solid_folder, surface_file, surface_geometry
 from viewer.looking import home
 from viewer.loop import Frame, RenderLoop
 from viewer.painter import Look, Order, Painter, picture_size, window_camera
@@ -255,6 +256,11 @@ class Viewer:
         if self.panels.measure.active:
             self.panels.measure.clicked(np.array(event.ray_origin), np.array(event.ray_direction))
             return
+        if self.layers.solid_view is not None and self.layers.parents["solid"].visible:
+            face = self.layers.face_at(np.array(event.ray_origin), np.array(event.ray_direction))
+            self.layers.highlight_face(face)
+            self.panels.picked_face(face)
+            return
         lines = self.layers.lines
         if lines is None or not self.layers.parents["curves"].visible:
             return
@@ -328,6 +334,9 @@ class Viewer:
         if surface is not None:
             self._when_new("mesh", surface, self._mesh_came)
         self._when_new("curves", run.exports / "curves.json", lambda path: self._curves_came(load_curves(path)))
+        folder = solid_folder(run)
+        if folder is not None:
+            self._when_new("solid", folder / REPORT, lambda path: self._solid_came(path.parent))
         self._when_new("results", run.eval / "results.json", self._results_came)
         self._when_new("metrics", run.folder / "metrics.jsonl", self.panels.history)
 
@@ -341,6 +350,11 @@ class Viewer:
         self.layers.curves(wireframe)
         self.start_from_home()
         self.panels.curves_changed()
+
+    def _solid_came(self, folder: Path) -> None:
+        painted = folder / "deviation.ply"
+        self.layers.solid(load_view(folder), painted if painted.is_file() else None)
+        self.panels.solid_changed()
 
     def _results_came(self, path: Path) -> None:
         self.panels.results(read_object(path, "results of an evaluation", {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ from recon.curves.files.curve import CURVE_TYPES
 from recon.data.scene import Camera, View
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS, curve_rgb
-from recon.surface.mesh import Mesh
+from recon.solid.viewing import SolidView
+from recon.surface.mesh import Mesh, transform_mesh
+from recon.surface.raycast import RayScene, ray_scene
 from recon.surface.reading import read_surface, world_from_gltf
 from viewer.markdown import plain
 from viewer.painter import Crop
-from viewer.picking import CurveLines, curve_lines
+from viewer.picking import CurveLines, curve_lines, pick_face
 
 MOST_FRUSTA = 100
 """With more cameras, all are one node of lines: thousands of nodes make a page slow."""
+NAMES = ("cameras", "bounds", "points", "mesh", "solid", "deviation", "curves", "axes")
+"""What can be switched: solid has faces and edges, deviation is the mesh coloured by its distance from the solid."""
 THUMBNAIL = 96
 FRUSTUM = 0.16
 """Length of a camera's pyramid, scene units."""
@@ -32,6 +37,8 @@ TRAIN, TEST = (40, 90, 200), (235, 120, 20)
 PICKED = (255, 215, 0)
 SECTION = (220, 60, 160)
 CLAY = (176, 170, 160)
+FACE_LIFT = 0.001
+"""A picked face is drawn so far in front of itself, scene units."""
 
 _CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
 _EDGES = np.array([(i, i ^ bit) for i in range(8) for bit in (1, 2, 4) if i < i ^ bit])
@@ -82,15 +89,15 @@ class Layers:
 
     def __init__(self, server: viser.ViserServer, scene_from_world: Similarity, on_camera: Callable[[int, viser.ClientHandle], None]):
         self._scene, self._from_world, self._on_camera = server.scene, scene_from_world, on_camera
-        self.parents: dict[str, Any] = {
-            name: server.scene.add_frame(f"/{name}", show_axes=False) for name in ("cameras", "bounds", "points", "mesh", "curves", "axes")
-        }
+        self.parents: dict[str, Any] = {name: server.scene.add_frame(f"/{name}", show_axes=False) for name in NAMES}
         self.present: set[str] = set()
         self._frusta: list[Any] = []
         self._hidden: int | None = None
         self._exported: Any = None
         self.lines: CurveLines | None = None
         self.wireframe: Wireframe | None = None
+        self.solid_view: SolidView | None = None
+        self._solid_rays: RayScene | None = None
 
     def show(self, name: str, visible: bool) -> None:
         """Switch a layer."""
@@ -197,6 +204,38 @@ class Layers:
             self._lines("/marks/line", shown[None], PICKED, 3.0)
             self._scene.add_label("/marks/label", text, position=points.mean(0))
 
+    def solid(self, view: SolidView, painted: Path | None) -> None:
+        """A solid with its edges, coloured by the kinds of its faces; and the mesh in the colours of its deviation, if that is there."""
+        place = self._from_world
+        local = transform_mesh(replace(view.facets.mesh, colors=view.colors), place)
+        self.solid_view, self._solid_rays = view, ray_scene(local)
+        self.highlight_face(None)
+        self._scene.add_glb("/solid/faces", glb_bytes(local), cast_shadow=False, receive_shadow=False)
+        edges = [place.apply(edge) for edge in view.edges]
+        if edges:
+            segments = np.concatenate([np.stack([e[:-1], e[1:]], 1) for e in edges]).astype(np.float32)
+            self._lines("/solid/edges", segments, (20, 20, 20), 2.0)
+        self.present.add("solid")
+        if painted is not None:
+            self._scene.add_glb("/deviation/mesh", glb_bytes(transform_mesh(read_surface(painted), place)), cast_shadow=False)
+            self.present.add("deviation")
+
+    def face_at(self, origin: np.ndarray, direction: np.ndarray) -> int | None:
+        """The face of the solid that a visitor's click means, scene units; None beside it."""
+        if self.solid_view is None or self._solid_rays is None:
+            return None
+        return pick_face(self._solid_rays, self.solid_view.facets.face, origin, direction)
+
+    def highlight_face(self, face: int | None) -> None:
+        """Lay a colour over one face; None takes it away."""
+        if face is None or self.solid_view is None or self._solid_rays is None:
+            self._scene.remove_by_name("/solid/picked")
+            return
+        mesh, facets = self._solid_rays.mesh, self.solid_view.facets
+        lifted = mesh.vertices + FACE_LIFT * facets.normals
+        own = mesh.faces[facets.face == face]
+        self._scene.add_mesh_simple("/solid/picked", lifted.astype(np.float32), own.astype(np.uint32), color=PICKED, side="double")
+
     def curves(self, wireframe: Wireframe) -> None:
         """All curves in one node, coloured by type."""
         self.wireframe, self.lines = wireframe, curve_lines(wireframe, self._from_world)
@@ -244,6 +283,12 @@ def legend(wireframe: Wireframe) -> str:
     """How many curves of each type there are, as Markdown with the colours."""
     counts = {t: sum(c.type == t for c in wireframe.curves) for t in CURVE_TYPES}
     return ", ".join(f'<span style="color:{CURVE_COLORS[t]}">&#9632;</span> {n} {t}' for t, n in counts.items() if n)
+
+
+def describe_face(view: SolidView, index: int) -> str:
+    """What is known about a face, as Markdown."""
+    name, *rows = view.words[index]
+    return f"**{plain(name)}**\n\n" + "\n".join(f"- {plain(row)}" for row in rows)
 
 
 def describe_curve(wireframe: Wireframe, index: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from recon.curves import Wireframe, load
 from recon.errors import DataError
 from recon.runs import Run
+from recon.solid.viewing import has_view
 from recon.surface.mesh import Mesh, transform_mesh
 from recon.surface.reading import read_mesh, read_surface, world_from_gltf
 
@@ -30,6 +31,11 @@ def surface_geometry(path: Path) -> Mesh:
     """A mesh file without its colours, world units: what is measured and cut."""
     mesh = read_mesh(path)
     return transform_mesh(mesh, world_from_gltf(path)) if path.suffix.lower() == ".glb" else mesh
+
+
+def solid_folder(run: Run) -> Path | None:
+    """Where the run's solid is, if it has one that can be looked at."""
+    return run.solid if has_view(run.solid) else None
 
 
 def curves_file(run: Run) -> Path | None:

@@ -23,12 +23,15 @@ from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.orbit import common_up
 from recon.runs import Run
+from recon.solid.deviation import deviation
+from recon.solid.report import COLORS
+from recon.solid.viewing import SolidView, load_view
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, vertex_normals
 from recon.surface.simplify import simplify
 from recon.system.files import write_text_atomically
 from recon.system.foreign import reading
-from viewer.loading import curves_file, load_surface, load_wireframe, surface_file
+from viewer.loading import curves_file, load_surface, load_wireframe, solid_folder, surface_file
 
 MAX_FACES = 100_000
 """Faces of a mesh without texture; one with a texture was simplified when it was exported."""
@@ -58,6 +61,7 @@ def write_page(run: Run, path: Path) -> PageSize:
     cameras = [(v["name"], v["split"], Camera.from_json(v["camera"])) for v in info["views"]]
     mesh = light_mesh(load_surface(run)) if surface_file(run) is not None else None
     wireframe = load_wireframe(run) if curves_file(run) is not None else None
+    folder = solid_folder(run)
     html, mesh_bytes = page_html(
         f"{info['name']}: {run.config.method}, {run.config.field}",
         mesh,
@@ -66,6 +70,7 @@ def write_page(run: Run, path: Path) -> PageSize:
         Similarity.from_json(info["world_from_scene"]),
         unit=info["unit"],
         facts=_facts(run),
+        solid=None if folder is None else load_view(folder),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, html)
@@ -96,6 +101,7 @@ def page_html(
     *,
     unit: str | None = None,
     facts: Sequence[str] = (),
+    solid: SolidView | None = None,
 ) -> tuple[str, int]:
     """The page as text, and the size of its mesh in bytes.
 
@@ -106,6 +112,7 @@ def page_html(
         world_from_scene: The sphere that is shown.
         unit: Name of the world unit.
         facts: Lines of text beside the picture.
+        solid: Of the run, world units, or None; the surface is then also shown in the colours of its deviation.
     """
     local_from_world = replace(
         world_from_scene.inverse(), rotation=np.eye(3), translation=-world_from_scene.translation / world_from_scene.scale
@@ -116,7 +123,12 @@ def page_html(
         "mesh": bool(glb),
         "center": world_from_scene.translation.tolist(),
         "radius": world_from_scene.scale,
-        "home": _home([*([] if mesh_world is None else [mesh_world.vertices]), *(c.control_points for c in curves)], local_from_world),
+        "home": _home(
+            [*(part.vertices for part in (mesh_world, solid and solid.facets) if part), *(c.control_points for c in curves)],
+            local_from_world,
+        ),
+        "solid": None if solid is None else _solid(solid, local_from_world),
+        "deviation": None if solid is None or mesh_world is None else _deviation(mesh_world, solid),
         "up": common_up([c for _, _, c in cameras]).tolist(),
         "unit": unit or "world units",
         "colors": CURVE_COLORS,
@@ -128,7 +140,7 @@ def page_html(
     html = Template(text["page.html"]).substitute(
         title=escape(title),
         style=text["style.css"],
-        facts="\n".join(f"<p>{escape(line)}</p>" for line in (*facts, *_contents(mesh_world, wireframe_world, len(glb)))),
+        facts="\n".join(f"<p>{escape(line)}</p>" for line in (*facts, *_contents(mesh_world, wireframe_world, solid, len(glb)))),
         # No name can end the element that the data are in.
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         mesh=base64.b64encode(glb).decode("ascii"),
@@ -155,8 +167,39 @@ def _curve(curve: Curve, local_from_world: Similarity) -> dict[str, Any]:
         "length": curve.length,
         "support": curve.support,
         "rmse_px": curve.rmse_px,
-        "points": base64.b64encode(np.ascontiguousarray(points, "<f4").tobytes()).decode("ascii"),
+        "points": _floats(points),
     }
+
+
+def _solid(solid: SolidView, local_from_world: Similarity) -> dict[str, Any]:
+    """Corners of its triangles one by one, each with its face, and its edges as chains of points; local units."""
+    facets = solid.facets
+    corners = facets.triangles.ravel()
+    return {
+        "positions": _floats(local_from_world.apply(facets.vertices[corners])),
+        "normals": _floats(facets.normals[corners]),
+        "colors": _floats(solid.colors[corners] / 255.0),
+        "owners": _floats(np.repeat(facets.face, 3)),
+        "edges": [_floats(local_from_world.apply(edge)) for edge in solid.edges],
+        "faces": solid.words,
+        "kinds": {kind: _hex(COLORS[kind]) for kind in COLORS if kind in solid.kinds},
+        "counts": {kind: solid.kinds.count(kind) for kind in solid.kinds},
+        "closed": solid.solid,
+        "reach": solid.reach,
+    }
+
+
+def _deviation(mesh_world: Mesh, solid: SolidView) -> str:
+    """Signed distance of the mesh's vertices from the solid, in parts of the distance at which the colours end."""
+    return _floats(deviation(mesh_world, solid.facets).distance / solid.reach)
+
+
+def _floats(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")
+
+
+def _hex(color: Sequence[float]) -> str:
+    return "#" + "".join(f"{round(255 * c):02x}" for c in color)
 
 
 def _camera(name: str, split: str, camera: Camera, local_from_world: Similarity) -> dict[str, Any]:
@@ -165,9 +208,11 @@ def _camera(name: str, split: str, camera: Camera, local_from_world: Similarity)
     return {"name": name, "split": split, **sizes, "rotation": pose[:, :3].tolist(), "eye": pose[:, 3].tolist()}
 
 
-def _contents(mesh: Mesh | None, wireframe: Wireframe | None, mesh_bytes: int) -> list[str]:
+def _contents(mesh: Mesh | None, wireframe: Wireframe | None, solid: SolidView | None, mesh_bytes: int) -> list[str]:
     """What the page carries, a line each."""
     lines = [] if mesh is None else [f"surface: {len(mesh.faces)} faces, {mesh_bytes / 1e6:.1f} MB"]
+    if solid is not None:
+        lines.append(f"{'solid' if solid.solid else 'open shell, no solid'}: {len(solid.kinds)} faces")
     return lines if wireframe is None else [*lines, f"curves: {len(wireframe.curves)}, of total length {wireframe.length:.4g}"]
 
 

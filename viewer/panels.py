@@ -11,8 +11,9 @@ import numpy as np
 from recon.curves import Wireframe
 from recon.rendering.colormaps import MapName
 from recon.runs import Run
+from recon.solid.viewing import SolidView
 from recon.train import Progress
-from viewer.layers import describe_curve, legend
+from viewer.layers import NAMES, describe_curve, describe_face, legend
 from viewer.loop import Frame
 from viewer.markdown import plain
 from viewer.painter import Crop
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from viewer.app import Viewer
 
 COLORED_MODES = ("depth", "opacity", "edge", "error")
-LAYERS = ("cameras", "bounds", "points", "mesh", "curves", "axes")
+HIDDEN = ("axes", "mesh", "solid", "deviation")
+"""Layers that are not shown at first: the field is in their place."""
 SIZES = (256, 384, 512, 640, 800, 1024, 1600)
 
 
@@ -48,8 +50,8 @@ class ScenePanel:
         self._field = gui.add_checkbox("field", True, hint="The trained model, rendered from your camera")
         self._field.on_update(lambda _: self._field_changed())
         self._boxes: dict[str, Any] = {}
-        for name in LAYERS:
-            box = gui.add_checkbox(name, name not in ("axes", "mesh") and not (run is not None and name in ("cameras", "bounds")))
+        for name in NAMES:
+            box = gui.add_checkbox(name, name not in HIDDEN and not (run is not None and name in ("cameras", "bounds")))
             box.on_update(lambda _, name=name, box=box: viewer.layers.show(name, box.value))
             viewer.layers.show(name, box.value)
             self._boxes[name] = box
@@ -88,6 +90,11 @@ class ScenePanel:
         self._picked.visible = index is not None
         if index is not None:
             self._picked.content = describe_curve(wireframe, index)
+
+    def picked_face(self, view: SolidView, index: int | None) -> None:
+        self._picked.visible = index is not None
+        if index is not None:
+            self._picked.content = describe_face(view, index)
 
     def show_mesh(self) -> None:
         """Without a field, the mesh is what there is to see."""
@@ -160,6 +167,15 @@ class RenderPanel:
         if tuple(self._mode.options) != modes:
             self._mode.options = modes
             self._changed()
+
+    def solid_changed(self) -> None:
+        self.scene.refresh()
+        self.picked_face(None)
+
+    def picked_face(self, index: int | None) -> None:
+        view = self._viewer.layers.solid_view
+        if view is not None:
+            self.scene.picked_face(view, index)
 
     def drawn(self, frame: Frame, rays_per_second: float) -> None:
         caption = plain(frame.caption)

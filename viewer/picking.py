@@ -8,6 +8,7 @@ import numpy as np
 
 from recon.curves import Wireframe
 from recon.geometry import Similarity
+from recon.surface.raycast import RayScene, cast
 
 TOLERANCE_RAD = np.radians(1.0)
 """How far a click may miss: some ten pixels at usual windows and fields of view."""
@@ -47,6 +48,18 @@ def curve_lines(wireframe: Wireframe, scene_from_world: Similarity) -> CurveLine
     if not segments:
         return CurveLines(np.zeros((0, 2, 3), np.float32), np.zeros(0, np.int64))
     return CurveLines(np.concatenate(segments).astype(np.float32), np.concatenate(index))
+
+
+def pick_face(solid: RayScene, owner: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> int | None:
+    """The face of a solid that a ray meets first.
+
+    Args:
+        solid: Its triangles.
+        owner: Number of each triangle's face. [T]
+        origin, direction: The ray, in the frame of the triangles; the direction need not be of unit length. [3], [3]
+    """
+    hits = cast(solid, np.asarray(origin, np.float64)[None], (np.asarray(direction, np.float64) / np.linalg.norm(direction))[None])
+    return int(owner[hits.face[0]]) if hits.hit[0] else None
 
 
 def pick(lines: CurveLines, origin: np.ndarray, direction: np.ndarray, tolerance_rad: float = TOLERANCE_RAD) -> int | None:

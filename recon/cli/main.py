@@ -188,12 +188,12 @@ def solid(command: Solid) -> None:
                 raise UsageError(f"--unit is for mesh files; {command.what} is a run, whose data have their unit", "drop --unit")
             run = open_run(command.what)
             views = photographs(lambda: open_data(run.scene_info()["source"], run.config), reporter)
-            source = run_source(command.what, command.curves, placed(command.device, reporter), views, reporter)
+            source, usual = run_source(command.what, command.curves, placed(command.device, reporter), views, reporter), run.solid
         else:
             from recon.results.solid_sources import mesh_source
 
-            source = mesh_source(command.what, command.unit, command.curves)
-        folder = command.out or (command.what / "solid" if command.what.is_dir() else Path(f"{command.what.stem}-solid"))
+            source, usual = mesh_source(command.what, command.unit, command.curves), Path(f"{command.what.stem}-solid")
+        folder = command.out or usual
         report = make_solid(source, options, command.snap, folder, reporter)
     print(
         json.dumps(report, indent=1) if command.json else printable("\n".join([*solid_result_lines(report), *solid_files(folder, report)]))

@@ -109,9 +109,7 @@ def _dense(part: Anatomy, spacing: float) -> Dense:
     points, owner, weights = [], [], []
     for number, edge in enumerate(part.edges):
         pieces = max(1, int(np.ceil(edge.weights.max() / spacing)))
-        steps = np.diff(edge.points, axis=0)
-        inside = np.linalg.norm(steps, axis=1) <= 2.5 * edge.weights.max()  # not from the end of one piece to the start of the next
-        starts, steps = edge.points[:-1][inside], steps[inside]
+        starts, steps = (np.concatenate(part) for part in zip(*((p[:-1], np.diff(p, axis=0)) for p in edge.polylines), strict=True))
         t = (np.arange(pieces) + 0.5) / pieces
         at = (starts[:, None] + t[None, :, None] * steps[:, None]).reshape(-1, 3)
         points.append(at)

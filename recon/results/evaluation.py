@@ -101,7 +101,7 @@ def evaluate(
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
         results["curves"] = evaluate_curves(load(curves_path), truth.curves)
-    if truth.solid is not None and (found := solid_file(run.folder / SOLID_FOLDER)) is not None:
+    if truth.solid is not None and (found := solid_file(run.solid)) is not None:
         reporter.say("comparing with the true solid")
         results["solid"] = evaluate_solid_file(found, truth.solid)
         if results.get("surface"):
@@ -246,10 +246,6 @@ def evaluate_curve_file(path: Path, truth: Path | None) -> dict[str, Any]:
     if truth is None:
         raise UsageError(f"{path}: compared with what?", "give --truth, or a run of a built-in scene")
     return to_plain(evaluate_curves(read_curves(path), read_curve_truth(truth)))
-
-
-SOLID_FOLDER = "solid"
-"""Of a run: where `recon solid` puts what it makes."""
 
 
 def solid_file(folder: Path) -> Path | None:

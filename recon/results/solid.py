@@ -29,6 +29,7 @@ from recon.solid.picture import Shown, write_solid_picture
 from recon.solid.reconstruct import reconstruct_solid
 from recon.solid.report import face_marks, face_regions, report
 from recon.solid.step import Gate, Written, write_solid
+from recon.solid.viewing import save_view
 from recon.surface.export import export_mesh
 from recon.surface.mesh import Mesh, signed_volume
 from recon.surface.raycast import ray_scene, visible
@@ -114,11 +115,13 @@ def write_result(result: SolidResult, source: SolidSource, snap: Snap, folder: P
     shape = read_step(written.step)
     shown = _in_world(facets(shape, CHORD * box_diagonal(shape), str(written.step)), millimetres)
     near = deviation(mesh, shown)
-    found = report(result, written, kept, anatomy(shape), near, source.unit, millimetres)
+    parts = anatomy(shape)
+    found = report(result, written, kept, parts, near, source.unit, millimetres)
     found = to_plain(found if snap == "suggest" else _without_suggestions(found))
     found |= {"source": source.label, "product": source.product}
     painted = colored(mesh, near)
     export_mesh(painted, folder / "deviation.ply", unit=source.unit)
+    save_view(folder, shown, parts, millimetres, near.reach)
     _picture(shape, shown, [result.regions[k].primitive.kind for k in kept], painted, near, millimetres, source, folder / "solid.png")
     page = report_page(found, f"Solid: {source.product}", folder / "solid.png")
     write_text_atomically(folder / "report.html", page)

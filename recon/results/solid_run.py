@@ -12,7 +12,7 @@ from recon.console import Reporter
 from recon.data.scene import Scene
 from recon.errors import DataError, recon_command
 from recon.evaluation.truth.known import GroundTruth
-from recon.results.evaluation import SOLID_FOLDER, evaluate
+from recon.results.evaluation import evaluate
 from recon.results.solid import make_solid
 from recon.results.solid_of_run import run_source
 from recon.runs import Run
@@ -54,10 +54,10 @@ def reconstruct_to_solid(
     beside = None if name is None else f"{name}-curves"
     curves = _wireframe(surface, scene, source, wireframe(surface.folder), out, device, truth, reporter, beside)
     words = ["solid", surface.folder, *([] if curves is None else ["--curves", curves.folder])]
-    reporter.say(f"3 of 3, the solid: {surface.folder / SOLID_FOLDER}; again, with other options: {recon_command(*words)}")
+    reporter.say(f"3 of 3, the solid: {surface.solid}; again, with other options: {recon_command(*words)}")
     views = scene.split("train")
     given = run_source(surface.folder, None if curves is None else curves.folder, device, views, reporter)
-    report = make_solid(given, SolidOptions(seed=config.seed), "suggest", surface.folder / SOLID_FOLDER, reporter)
+    report = make_solid(given, SolidOptions(seed=config.seed), "suggest", surface.solid, reporter)
     most = config.results.eval_views if most_views is None else most_views
     results = evaluate(surface, pipeline.load_method(surface, reporter), scene, truth, reporter, most_views=most or None)
     return surface, results, report

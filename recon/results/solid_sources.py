@@ -14,7 +14,7 @@ from recon.curves.files.polylines import read_curves
 from recon.errors import DataError, UsageError
 from recon.results.solid import SolidSource
 from recon.solid.model import SolidInput
-from recon.surface.mesh import Mesh, check_mesh
+from recon.surface.mesh import Mesh, check_mesh, keep_faces
 from recon.surface.reading import read_surface
 from recon.system.foreign import reading
 
@@ -69,8 +69,8 @@ def welded(mesh: Mesh) -> Mesh:
     """The mesh with vertices of one place joined, as no .stl and no textured mesh has them; triangles without area are left out."""
     places, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
     faces = index.reshape(-1)[mesh.faces]
-    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    return Mesh(places, faces[whole].astype(np.int32))
+    proper = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return keep_faces(Mesh(places, faces.astype(np.int32)), proper)
 
 
 def require_closed(mesh: Mesh, label: str, hint: str) -> None:

@@ -81,6 +81,11 @@ class EdgeFacts:
     def length(self) -> float:
         return float(self.weights.sum())
 
+    @property
+    def polylines(self) -> list[np.ndarray]:
+        """The points of each piece. [:data:`EDGE_SAMPLES`, 3] each"""
+        return np.split(self.points, len(self.points) // EDGE_SAMPLES)
+
 
 @dataclass(frozen=True)
 class Anatomy:

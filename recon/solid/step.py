@@ -23,6 +23,10 @@ from recon.system.files import whole
 
 SOLID, PARTIAL = "solid", "partial"
 """What the files are called: ``solid.step`` only for what is one."""
+PATIENCE = 20
+"""Times as long as the processor's time a child may take on a clock: machines are busy."""
+OUT_OF_TIME = (-24, -9)
+"""SIGXCPU and SIGKILL: how a process ends that has used its processor time."""
 VOLUME = 0.01
 """Largest relative difference between the volume of a solid and that of the mesh it stands for."""
 Rgb = tuple[float, float, float]
@@ -93,7 +97,7 @@ def write_solid(
         millimetres: Of one unit of the shape; files are in millimetres.
         gate: What a solid must fulfil.
         solid: Whether the shape is meant to be one.
-        seconds: Longest time for each of writing and reading again.
+        seconds: Of processor time that writing and reading again may take in the child process.
     Raises:
         CapabilityError: Without OpenCASCADE.
         DataError: If OpenCASCADE neither ends nor succeeds, or no face of the shape is valid.
@@ -116,7 +120,7 @@ def write_solid(
         for tries in ([SOLID, PARTIAL], [PARTIAL]) if solid else ([PARTIAL],):
             said = _in_child({**job, "tries": tries}, seconds)
             if said is None:
-                reasons.append(f"OpenCASCADE did not end within {seconds:g} s while it wrote and read the {tries[0]}")
+                reasons.append(f"OpenCASCADE did not end within {seconds:g} s of processor time while it wrote and read the {tries[0]}")
                 continue
             reasons += said["reasons"]
             if said["written"] is not None:
@@ -149,8 +153,11 @@ def _in_child(job: dict[str, Any], seconds: float) -> dict[str, Any] | None:
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     words = [sys.executable, "-m", "recon.solid.step"]
     try:
-        done = subprocess.run(words, input=json.dumps(job), capture_output=True, text=True, timeout=seconds, env=environment, check=False)
+        said = json.dumps({**job, "seconds": seconds})
+        done = subprocess.run(words, input=said, capture_output=True, text=True, timeout=PATIENCE * seconds, env=environment, check=False)
     except subprocess.TimeoutExpired:
+        return None
+    if done.returncode in OUT_OF_TIME:
         return None
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
@@ -169,6 +176,11 @@ def _check(values: dict[str, Any]) -> Check:
 def main() -> None:
     """The child: a job as JSON on stdin, its answer as JSON on the last line of stdout."""
     job = json.loads(sys.stdin.read())
+    if "seconds" in job and sys.platform != "win32":
+        import resource
+
+        limit = max(1, round(job["seconds"]))
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     quiet()
     shape = occ("TopoDS").TopoDS_Shape()
     static(occ("BinTools").BinTools, "Read")(shape, job["given"])

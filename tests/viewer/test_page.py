@@ -18,6 +18,8 @@ from recon.geometry import Similarity
 from recon.rendering.colormaps import curve_rgb
 from recon.rendering.meshes import render_mesh
 from recon.rendering.orbit import common_up
+from recon.solid.facets import Facets
+from recon.solid.viewing import SolidView
 from recon.surface.mesh import Mesh, vertex_normals
 from tests.tiny import CENTER, RADIUS, WORLD_FROM_SCENE, cameras
 from viewer.page import MAX_FACES, light_mesh, page_html, write_page
@@ -54,6 +56,17 @@ def html(**parts) -> str:
     return page_html("a <title> & more", unit="mm", facts=["PSNR < 30"], **given)[0]
 
 
+def cube() -> SolidView:
+    """A cube in the ball, whose faces have names that would break a careless page."""
+    shape = trimesh.creation.box((RADIUS,) * 3)
+    corners = np.asarray(shape.triangles).reshape(-1, 3) + CENTER
+    normals = np.repeat(np.asarray(shape.face_normals), 3, axis=0)
+    face = np.unique(np.round(shape.face_normals), axis=0, return_inverse=True)[1].reshape(-1)
+    shown = Facets(corners, normals, np.arange(36).reshape(-1, 3), face)
+    edges = tuple(np.array(e) + CENTER for e in ([[-1.5, -1.5, 1.5], [1.5, -1.5, 1.5]], [[1.5, -1.5, 1.5], [1.5, 1.5, 1.5]]))
+    return SolidView(shown, edges, ("plane",) * 6, tuple((f"<b>plane {k}</b>", "± 0.01 mm") for k in range(6)), 2.0, True)
+
+
 def element(page: str, name: str) -> str:
     found = re.search(rf'<script type="[^"]*" id="{name}">(.*?)</script>', page, re.DOTALL)
     assert found is not None
@@ -73,6 +86,20 @@ def test_it_carries_the_mesh_and_the_curves():
     assert data["cameras"][-1]["name"] == NAME
     np.testing.assert_allclose(data["cameras"][0]["eye"], (views()[0][2].center - CENTER) / WORLD_FROM_SCENE.scale)
     assert (data["unit"], data["radius"]) == ("mm", WORLD_FROM_SCENE.scale)
+
+
+def test_it_carries_the_solid_and_how_far_the_surface_is_from_it():
+    data = json.loads(element(html(solid=cube()), "data"))
+    values = {k: np.frombuffer(base64.b64decode(data["solid"][k]), "<f4") for k in ("positions", "normals", "owners")}
+    assert len(values["owners"]) == 36
+    np.testing.assert_allclose(np.abs(values["positions"]), RADIUS / 2 / WORLD_FROM_SCENE.scale, atol=1e-6)
+    assert data["solid"]["counts"] == {"plane": 6}
+    away = np.frombuffer(base64.b64decode(data["deviation"]), "<f4")
+    assert len(away) == len(ball().vertices)
+    # outside of the cube by between R - sqrt(3) R / 2 and R / 2, in parts of 2
+    assert away.min() == pytest.approx(RADIUS * (1 - 3**0.5 / 2) / 2, rel=0.05)
+    assert away.max() == pytest.approx(RADIUS / 2 / 2, rel=1e-3)
+    assert json.loads(element(html(), "data"))["solid"] is None
 
 
 def test_it_fetches_nothing_and_shows_names_as_they_are():
@@ -151,8 +178,12 @@ def browser():
 @pytest.fixture
 def page(browser, tmp_path: Path):
     """The page of the ball, opened from disk; afterwards nothing was complained of and nothing fetched."""
-    file = tmp_path / "page.html"
-    file.write_text(html())
+    yield from opened(browser, tmp_path, html())
+
+
+def opened(browser, folder: Path, text: str):
+    file = folder / "page.html"
+    file.write_text(text)
     tab = browser.new_page(viewport={"width": 720, "height": 480}, color_scheme="light")
     complaints, requests = [], []
     tab.on("console", lambda m: complaints.append(m.text))
@@ -260,6 +291,25 @@ def test_a_click_reads_a_curve_and_the_surface_hides_it(page):
     assert (info.is_visible() and "circle" in info.inner_text()) == (_free(camera, ring[int(np.argmax(depth))]))
     page.mouse.click(700, 20)
     info.wait_for(state="hidden")
+
+
+def test_a_click_reads_a_face_of_the_solid(browser, tmp_path: Path):
+    for tab in opened(browser, tmp_path, html(solid=cube(), wireframe_world=None)):
+        shown = picture(tab)
+        tab.mouse.click(360, 240)
+        info = tab.locator("#chosen")
+        info.wait_for(state="visible")
+        assert re.fullmatch(r"<b>plane \d</b>\n± 0\.01 mm", info.inner_text())
+        chosen = picture(tab)
+        assert np.abs(chosen - shown).max(-1)[200:280, 320:400].mean() > 0.1
+        tab.mouse.click(700, 20)
+        info.wait_for(state="hidden")
+        unfold(tab)
+        tab.get_by_label("Surface", exact=True).check()
+        tab.get_by_label("shading of the surface").select_option("5")
+        unfold(tab)
+        red, _, blue = picture(tab)[240, 360]
+        assert red > blue + 0.2  # the ball lies outside of the cube
 
 
 def _free(camera: Camera, point: np.ndarray) -> bool:

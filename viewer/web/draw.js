@@ -1,19 +1,19 @@
 // Drawing with WebGL2: one mesh, and lines of any width as quads, one instance a segment.
 
 const MESH_VERTEX = `#version 300 es
-in vec3 position; in vec3 normal; in vec2 uv; in vec4 color;
+in vec3 position; in vec3 normal; in vec2 uv; in vec4 color; in float deviation;
 uniform mat4 clipFromLocal;
-out vec3 vNormal; out vec2 vUv; out vec3 vColor; out vec3 vPosition;
+out vec3 vNormal; out vec2 vUv; out vec3 vColor; out vec3 vPosition; out float vDeviation;
 void main() {
-  vNormal = normal; vUv = uv; vColor = color.rgb; vPosition = position;
+  vNormal = normal; vUv = uv; vColor = color.rgb; vPosition = position; vDeviation = deviation;
   gl_Position = clipFromLocal * vec4(position, 1.0);
 }`;
 
 const MESH_FRAGMENT = `#version 300 es
 precision highp float;
-in vec3 vNormal; in vec2 vUv; in vec3 vColor; in vec3 vPosition;
+in vec3 vNormal; in vec2 vUv; in vec3 vColor; in vec3 vPosition; in float vDeviation;
 uniform sampler2D picture;
-uniform int shading;  // 0 texture, 1 vertex colours, 2 clay, 3 normals, 4 nothing: for picking
+uniform int shading;  // 0 texture, 1 vertex colours, 2 clay, 3 normals, 4 nothing: for picking, 5 deviation
 uniform vec3 eye; uniform vec3 right; uniform vec3 down;
 out vec4 result;
 void main() {
@@ -24,12 +24,47 @@ void main() {
     result = vec4(mix(high, low, lessThanEqual(vColor, vec3(0.0031308))), 1.0);
     return;
   }
+  if (shading == 5) {  // blue inside of the solid, white on it, red outside
+    float d = clamp(vDeviation, -1.0, 1.0), a = abs(d);
+    vec3 half_ = d < 0.0 ? vec3(0.573, 0.773, 0.871) : vec3(0.957, 0.647, 0.510);
+    vec3 full = d < 0.0 ? vec3(0.129, 0.400, 0.675) : vec3(0.698, 0.094, 0.169);
+    result = vec4(a < 0.5 ? mix(vec3(0.969), half_, 2.0 * a) : mix(half_, full, 2.0 * a - 1.0), 1.0);
+    return;
+  }
   vec3 n = normalize(vNormal), toEye = normalize(eye - vPosition);
   if (shading == 3) { result = vec4(0.5 + 0.5 * n, 1.0); return; }
   if (dot(n, toEye) < 0.0) n = -n;  // the inside of an open mesh is lit too
   vec3 key = normalize(toEye - 0.6 * right - 0.8 * down);
   float light = 0.30 + 0.62 * max(dot(n, key), 0.0) + 0.16 * max(dot(n, toEye), 0.0);
   result = vec4(pow(vec3(0.57, 0.54, 0.50) * light, vec3(1.0 / 2.2)), 1.0);
+}`;
+
+const SOLID_VERTEX = `#version 300 es
+in vec3 position; in vec3 normal; in vec3 color; in float owner;
+uniform mat4 clipFromLocal; uniform float chosen;
+out vec3 vNormal; out vec3 vColor; out vec3 vPosition; flat out float vOwner;
+void main() {
+  vNormal = normal; vPosition = position; vOwner = owner;
+  vColor = owner == chosen ? vec3(1.0, 0.78, 0.0) : color;
+  gl_Position = clipFromLocal * vec4(position, 1.0);
+}`;
+
+const SOLID_FRAGMENT = `#version 300 es
+precision highp float;
+in vec3 vNormal; in vec3 vColor; in vec3 vPosition; flat in float vOwner;
+uniform bool picking; uniform vec3 eye; uniform vec3 right; uniform vec3 down;
+out vec4 result;
+void main() {
+  if (picking) {
+    float id = vOwner + 1.0;
+    result = vec4(mod(id, 256.0), mod(floor(id / 256.0), 256.0), floor(id / 65536.0), 255.0) / 255.0;
+    return;
+  }
+  vec3 n = normalize(vNormal), toEye = normalize(eye - vPosition);
+  if (dot(n, toEye) < 0.0) n = -n;
+  vec3 key = normalize(toEye - 0.6 * right - 0.8 * down);
+  float light = 0.42 + 0.55 * max(dot(n, key), 0.0) + 0.12 * max(dot(n, toEye), 0.0);
+  result = vec4(pow(pow(vColor, vec3(2.2)) * light, vec3(1.0 / 2.2)), 1.0);
 }`;
 
 const LINE_VERTEX = `#version 300 es
@@ -101,19 +136,33 @@ class Stage {
   constructor(canvas) {
     const gl = canvas.getContext("webgl2", { antialias: true, alpha: false });
     if (!gl) throw new Error("this browser does not offer WebGL 2");
-    Object.assign(this, { canvas, gl, mesh: null, lines: new Map() });
+    Object.assign(this, { canvas, gl, mesh: null, solid: null, lines: new Map() });
     this.meshProgram = program(gl, MESH_VERTEX, MESH_FRAGMENT);
+    this.solidProgram = program(gl, SOLID_VERTEX, SOLID_FRAGMENT);
     this.lineProgram = program(gl, LINE_VERTEX, LINE_FRAGMENT);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
 
-  async setMesh(read, center, radius) {
+  // Corners one by one; owners are numbers that pick() answers with.
+  setSolid(positions, normals, colors, owners) {
+    const { gl, solidProgram: made } = this, array = gl.createVertexArray();
+    gl.bindVertexArray(array);
+    attribute(gl, made, "position", positions, 3, gl.FLOAT, false);
+    attribute(gl, made, "normal", normals, 3, gl.FLOAT, false);
+    attribute(gl, made, "color", colors, 3, gl.FLOAT, false);
+    attribute(gl, made, "owner", owners, 1, gl.FLOAT, false);
+    gl.bindVertexArray(null);
+    this.solid = { array, count: owners.length };
+  }
+
+  async setMesh(read, center, radius, deviation) {
     const { gl, meshProgram: made } = this, array = gl.createVertexArray();
     gl.bindVertexArray(array);
     attribute(gl, made, "position", toLocal(read.positions, read.translation, center, radius), 3, gl.FLOAT, false);
     attribute(gl, made, "normal", read.normals, 3, gl.FLOAT, false);
     if (read.uv) attribute(gl, made, "uv", read.uv, 2, gl.FLOAT, false);
     if (read.colors) attribute(gl, made, "color", read.colors, 4, gl.UNSIGNED_SHORT, true);
+    if (deviation) attribute(gl, made, "deviation", deviation, 1, gl.FLOAT, false);
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, read.indices, gl.STATIC_DRAW);
     gl.bindVertexArray(null);
@@ -142,7 +191,7 @@ class Stage {
     this.lines.set(name, { array, count: rows.length / 10 });
   }
 
-  // what: {mesh: shading or null, lines: [{name, width, lift, hidden}], chosen, background}
+  // what: {mesh: shading or null, solid: whether, lines: [{name, width, lift, hidden}], chosen, background}
   draw(view, what, picking = false) {
     const { gl, canvas } = this, matrix = view.matrix(canvas.width, canvas.height);
     const [r, g, b] = picking ? [0, 0, 0] : what.background;
@@ -162,6 +211,18 @@ class Stage {
       gl.bindTexture(gl.TEXTURE_2D, this.mesh.texture);
       gl.bindVertexArray(this.mesh.array);
       gl.drawElements(gl.TRIANGLES, this.mesh.count, gl.UNSIGNED_INT, 0);
+    }
+    if (this.solid && what.solid) {
+      const { program: made, uniforms: u } = this.solidProgram;
+      gl.useProgram(made);
+      gl.uniformMatrix4fv(u.clipFromLocal, false, matrix);
+      gl.uniform1i(u.picking, picking ? 1 : 0);
+      gl.uniform1f(u.chosen, what.chosen);
+      gl.uniform3fv(u.eye, view.eye);
+      gl.uniform3fv(u.right, view.axes[0]);
+      gl.uniform3fv(u.down, view.axes[1]);
+      gl.bindVertexArray(this.solid.array);
+      gl.drawArrays(gl.TRIANGLES, 0, this.solid.count);
     }
     const { program: made, uniforms: u } = this.lineProgram;
     gl.useProgram(made);
@@ -194,7 +255,7 @@ class Stage {
     gl.bindVertexArray(null);
   }
 
-  // The owner of the line at a place of the canvas, or -1. The surface hides what is behind it.
+  // The owner of the line or of the solid's face at a place of the canvas, or -1. The surface hides what is behind it.
   pick(view, what, x, y) {
     const { gl, canvas } = this, scale = canvas.width / canvas.clientWidth;
     const frame = gl.createFramebuffer(), color = gl.createRenderbuffer(), depth = gl.createRenderbuffer();

@@ -43,6 +43,12 @@ function cameraRows(cameras, length) {
   return rows;
 }
 
+function edgeRows(edges) {
+  const rows = [];
+  for (const p of edges) for (let i = 0; i + 5 < p.length; i += 3) rows.push(...p.subarray(i, i + 6), 0.08, 0.09, 0.1, -1);
+  return rows;
+}
+
 async function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
   const canvas = document.getElementById("stage"), panel = document.getElementById("layers"), info = document.getElementById("chosen");
@@ -50,20 +56,26 @@ async function start() {
   const side = document.getElementById("side");
   for (const curve of data.curves) curve.local = floats(curve.points);
   for (const c of data.cameras) c.axes = [0, 1, 2].map(k => c.rotation.map(row => row[k]));
-  if (data.mesh) await stage.setMesh(readGlb(bytesOf("mesh")), data.center, data.radius);
+  if (data.mesh) await stage.setMesh(readGlb(bytesOf("mesh")), data.center, data.radius, data.deviation && floats(data.deviation));
+  const solid = data.solid, first = data.curves.length;  // faces are counted after the curves
+  if (solid) stage.setSolid(floats(solid.positions), floats(solid.normals), floats(solid.colors), floats(solid.owners).map(f => f + first));
 
   const types = Object.keys(data.colors).filter(t => data.curves.some(c => c.type === t));
-  const state = { mesh: true, shading: stage.mesh ? stage.mesh.own : 2, curves: true, hidden: false, cameras: !stage.mesh && !types.length,
-    types: new Set(types), chosen: -1 };
+  // where there is a solid, it is seen first: it lies in the surface, and has edges of its own
+  const state = { mesh: !solid, solid: Boolean(solid), shading: stage.mesh ? stage.mesh.own : 2, curves: !solid, hidden: false,
+    cameras: !stage.mesh && !solid && !types.length, types: new Set(types), chosen: -1 };
   const buildCurves = () => stage.setLines("curves", curveRows(data.curves, data.colors, state.types));
   buildCurves();
   stage.setLines("cameras", cameraRows(data.cameras, 0.16));
+  if (solid) stage.setLines("edges", edgeRows(solid.edges.map(floats)));
 
   let waiting = false;
   const what = () => ({
     mesh: state.mesh && stage.mesh ? state.shading : null,
+    solid: state.solid,
     lines: [
       ...(state.cameras ? [{ name: "cameras", width: 1.3, lift: 0, hidden: false }] : []),
+      ...(state.solid ? [{ name: "edges", width: 1.6, lift: 0.003, hidden: state.hidden }] : []),
       ...(state.curves ? [{ name: "curves", width: 3, lift: 0.008, hidden: state.hidden }] : []),
     ],
     chosen: state.chosen,
@@ -86,8 +98,9 @@ async function start() {
 
   const choose = owner => {
     state.chosen = owner;
-    const curve = data.curves[owner];
-    info.hidden = !curve;
+    const curve = data.curves[owner], face = solid && solid.faces[owner - first];
+    info.hidden = !curve && !face;
+    if (face) info.replaceChildren(...face.flatMap((l, i) => (i ? [element("br"), l] : [element("b", {}, l)])));
     if (curve) {
       const lines = [`${curve.type} ${owner}`, `length ${Number(curve.length.toPrecision(4))} ${data.unit}`];
       if (curve.support) lines.push(`seen in ${curve.support} views`);
@@ -105,14 +118,29 @@ async function start() {
     element("input", { type: "checkbox", checked: on, onchange: e => { act(e.target.checked); changed(); } }),
     ...(color ? [element("span", { class: "swatch", style: `background:${color}` })] : []), text);
   if (stage.mesh) {
-    const names = [...(stage.mesh.own === 2 ? [] : [[stage.mesh.own, "as photographed"]]), [2, "clay"], [3, "normals"]];
+    const names = [...(data.deviation ? [[5, "deviation from the solid"]] : []), ...(stage.mesh.own === 2 ? [] : [[stage.mesh.own, "as photographed"]]), [2, "clay"], [3, "normals"]];
     const shading = element("select", { "aria-label": "shading of the surface", onchange: e => { state.shading = Number(e.target.value); changed(); } },
       ...names.map(([value, text]) => element("option", { value }, text)));
-    panel.append(element("div", { class: "row" }, check("Surface", true, on => { state.mesh = on; }), shading));
+    shading.value = String(state.shading);
+    panel.append(element("div", { class: "row" }, check("Surface", state.mesh, on => { state.mesh = on; }), shading));
+    if (data.deviation) {
+      const reach = `${Number(solid.reach.toPrecision(2))} ${data.unit}`;
+      panel.append(element("div", { class: "scale", title: "blue: the surface lies inside of the solid; red: outside" },
+        element("span", {}, `-${reach}`), element("span", { class: "bar" }), element("span", {}, `+${reach}`)));
+    }
+  }
+  if (solid) {
+    document.getElementById("hint").append(" Click a face of the solid to read it.");
+    panel.append(check(`${solid.closed ? "Solid" : "Open shell"} (${solid.faces.length})`, true, on => { state.solid = on; }));
+    const list = element("div", { class: "inner" });
+    for (const [kind, color] of Object.entries(solid.kinds))
+      list.append(element("span", { class: "row kind" }, element("span", { class: "swatch", style: `background:${color}` }), `${kind} (${solid.counts[kind]})`));
+    if (!types.length) list.append(check("hidden edges, faintly", false, on => { state.hidden = on; }));
+    panel.append(list);
   }
   if (types.length) {
     document.getElementById("hint").append(" Click a curve to read it.");
-    panel.append(check(`Curves (${data.curves.length})`, true, on => { state.curves = on; }));
+    panel.append(check(`Curves (${data.curves.length})`, state.curves, on => { state.curves = on; }));
     const list = element("div", { class: "inner" });
     for (const type of types) {
       const count = data.curves.filter(c => c.type === type).length;
