@@ -25,6 +25,8 @@ FACET_RAD = 0.2
 """Largest angle between a facet and its surface at one of its corners: facets of a tessellation turn by less than twice this."""
 SAGITTA = 4e-4
 """Largest height of a curved face over its facets, as a part of the diagonal; two facets that bend more meet at an edge of planes."""
+STRAGGLING = 0.2
+"""What is left beside a region is part of it only if it has less than this part of its area."""
 SAME_CURVATURE = 1e-5
 """A neighbour that leaves a surface by less than this part of the diagonal in one facet goes on with the same curvature."""
 SMOOTH_RAD = 0.45
@@ -159,7 +161,7 @@ def _grown(grower: _Grower, kind: Kind, patch: np.ndarray, seed: int) -> tuple[n
     """The region that a patch's primitive grows to, fitted again as it grows; None if the patch is not on one or proves none."""
     mesh = grower.mesh
     _, points, normals = corner_points(mesh, patch)
-    p = fit(kind, points, normals, goal=20 * TOLERANCE * mesh.diagonal)
+    p = fit(kind, points, normals, goal=200 * TOLERANCE * mesh.diagonal)
     if p is None or np.abs(implicit(p, points)[0]).max() > grower.tolerance:
         return None
     region = grower.grow(p, seed)
@@ -232,6 +234,7 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
                 take(*curved)
             else:
                 tried[grower.patch(int(t), patches[len(patches) // 2][0])] += 1
+    _stragglers(mesh, grower, labels, found, runs_on)
     _dissolve(mesh, grower, labels, found, runs_on)
     _rest(mesh, grower, group, runs_on, take)
     labels = _absorbed(grower, _slivers(mesh, labels), found)
@@ -258,6 +261,25 @@ def _smooth_share(mesh: Mesh, group: np.ndarray, runs_on: np.ndarray) -> np.ndar
     whole = sum(np.bincount(group[x[outline]], weights=mesh.edge_lengths[outline], minlength=count) for x in (a, b))
     on = outline & runs_on
     return sum(np.bincount(group[x[on]], weights=mesh.edge_lengths[on], minlength=count) for x in (a, b)) / np.maximum(whole, 1e-300)
+
+
+def _stragglers(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:
+    """Few triangles left beside a region, with their corners on its surface, are its: facets that stand badly to a surface that is theirs."""
+    a, b, _ = mesh.pairs
+    piece = mesh.components(grower.free.copy(), runs_on)
+    areas = np.bincount(labels[labels >= 0], weights=mesh.areas[labels >= 0], minlength=len(found))
+    for n in range(piece.max(initial=-1) + 1):
+        mine = np.flatnonzero(piece == n)
+        edge = runs_on & ((piece[a] == n) != (piece[b] == n))
+        beside = labels[np.where(piece[a[edge]] == n, b[edge], a[edge])]
+        for k in np.unique(beside[beside >= 0]):
+            p = found[k]
+            if p is None or mesh.areas[mine].sum() > STRAGGLING * areas[k]:
+                continue
+            if np.abs(implicit(p, mesh.vertices[np.unique(mesh.faces[mine])])[0]).max() < 5 * grower.tolerance:
+                labels[mine] = k
+                grower.free[mine] = False
+                break
 
 
 def _dissolve(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:
