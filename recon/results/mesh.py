@@ -23,7 +23,7 @@ from recon.rendering.orbit import upright
 from recon.results.better import made_with
 from recon.results.evaluation import view_stem
 from recon.runs import Run
-from recon.stereo.ends import Ends, ends_of
+from recon.stereo.ends import LEAST_CLOSED, Ends, ends_of
 from recon.surface import export as writers
 from recon.surface.extract import extract_mesh
 from recon.surface.mesh import Mesh, MeshReport, check_mesh, face_areas, largest_component, remove_small_components
@@ -86,12 +86,12 @@ def export_mesh(
     info = run.scene_info()
     support = support_plane(method, settings, info, reporter)
     centers = camera_centers(info)
-    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), centers, support is not None)
+    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), scene_cameras(info), support is not None)
     if ends is None and settings.closed == "no":
         raise UsageError("an open surface ends where stereo saw nothing, and this run has no stereo", "use --closed yes")
     mesh = surface(method, settings, reporter, support)
     invented = None if ends is None else ends.invented(mesh)
-    mesh, trimmed = _trimmed(mesh, ends, reporter)
+    mesh, trimmed, outline = trim_mesh(mesh, ends, reporter)
     report = check_mesh(mesh, sphere_radius=SPHERE_RADIUS)
     for problem in report.problems:
         if not (trimmed and problem.kind in ("open", "fragments")):
@@ -103,6 +103,7 @@ def export_mesh(
         "made_with": made_with(run, settings),
         "support_plane": None if support is None else _plane_in_world(support, info),
         "trimmed": trimmed,
+        "closed_outline_share": outline,
         "invented_area_share": invented,
     }
     write_text_atomically(folder / "mesh.json", json.dumps(found, indent=1))
@@ -140,17 +141,21 @@ def _say_of_numbers(mesh: Mesh, info: dict[str, Any], formats: Sequence[MeshForm
         reporter.warn("mesh.3mf: the world's unit is not known, so one counts as a millimetre; --unit says which it is")
 
 
-def _trimmed(mesh: Mesh, ends: Ends | None, reporter: Reporter) -> tuple[Mesh, bool]:
-    """The surface trimmed to what was seen, if it is to be, and whether it was."""
-    if ends is None or not ends.open or len(mesh.faces) == 0:
-        return mesh, False
+def trim_mesh(mesh: Mesh, ends: Ends | None, reporter: Reporter) -> tuple[Mesh, bool, float | None]:
+    """The surface trimmed to what was seen, if it is to be, whether it was, and the share of its outline that closes if that decided."""
+    if ends is None or ends.open is False or len(mesh.faces) == 0:
+        return mesh, False, None
+    outline = None if ends.open else ends.closed_share(mesh)
+    if outline is not None and outline > LEAST_CLOSED:
+        reporter.say(f"mesh: closed: free space is seen behind {100 * outline:.0f} % of the outline of what was seen; --closed no trims it")
+        return mesh, False, outline
     trimmed = ends.trim(mesh)
     if len(trimmed.faces) == 0:
         reporter.warn("mesh: nothing of the surface is near what stereo saw, so it is left closed; train longer")
-        return mesh, False
+        return mesh, False, outline
     share = 100.0 * (1.0 - face_areas(trimmed).sum() / face_areas(mesh).sum())
     reporter.say(f"mesh: open, trimmed to what was seen; {share:.0f} % of its area was not, and --closed yes keeps it")
-    return trimmed, True
+    return trimmed, True, outline
 
 
 def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
@@ -212,8 +217,14 @@ def surface_of(method: Method) -> Surface:
 
 def camera_centers(info: dict[str, Any]) -> np.ndarray:
     """Of all views in a run's ``scene.json``, scene units. [V, 3]"""
+    return np.stack([camera.center for camera in scene_cameras(info)])
+
+
+def scene_cameras(info: dict[str, Any]) -> list[Camera]:
+    """All views' cameras in a run's ``scene.json``, in scene units."""
     scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
-    return np.stack([scene_from_world.apply(Camera.from_json(view["camera"]).center) for view in info["views"]])
+    cameras = [Camera.from_json(view["camera"]) for view in info["views"]]
+    return [replace(c, world_from_camera=scene_from_world.apply_to_pose(c.world_from_camera)) for c in cameras]
 
 
 def toward_cameras(points: np.ndarray, normals: np.ndarray, centers: np.ndarray) -> np.ndarray:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
 import scenes
+from recon.config.values import DataConfig, RunConfig
+from recon.data.load import load_scene
 from recon.errors import UsageError
+from recon.opening import open_data
 from scenes.library import SceneOptions, cameras, truth, usual
 from scenes.making import relief
 from scenes.making.cameras import arc_directions, look_at, surround
@@ -169,3 +173,21 @@ def test_cameras_look_level_past_the_facade():
         assert camera.center[2] > relief.PLACE[2] + 1.0
         assert camera.center[1] < relief.PLACE[1] - 5.0
         np.testing.assert_allclose(camera.world_from_camera[:, :3], look_at(camera.center, truth("facade").solid.center)[:, :3], atol=1e-9)
+
+
+@pytest.mark.parametrize("changed", [{"views": 5}, {"arc": 90.0}, {"exposure": 0.1}, {"noise": 0.01}])
+def test_photographs_that_were_taken_cannot_be_taken_otherwise(tmp_path, changed):
+    with pytest.raises(UsageError, match="taken already"):
+        open_data(str(tmp_path), RunConfig(data=DataConfig(**changed)))
+
+
+def test_a_room_written_as_a_dataset_has_the_depth_of_all_that_is_seen(tmp_path):
+    out = scenes.write(
+        "crystal-studio", tmp_path / "room", SceneOptions(24, 20, train=2, test=1, path="arc", fovs_deg=(50.0,), render=SMALL)
+    )
+    assert iio.imread(out / "train" / "r_000.png").shape == (20, 24, 3)
+    with np.load(out / "truth" / "geometry" / "train" / "r_000.npz") as arrays:
+        assert np.isfinite(arrays["depth_z"]).all()
+    again = load_scene(out)
+    assert again.background == "unknown"
+    assert [len(again.split(s)) for s in ("train", "test")] == [2, 1]
