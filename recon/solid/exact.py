@@ -33,6 +33,8 @@ SMOOTH_RAD = 0.45
 """Neighbouring facets that bend by less may belong to one curved face."""
 TRIES = 3
 """So many patches around a triangle may fail before it is no seed any more."""
+GIVE_UP = 30
+"""After so many failures one after the other a smooth piece counts as free form."""
 STRIP = 0.75
 """A facet with a larger part of its outline running on smoothly may be a strip of a curved face."""
 PATCHES: tuple[tuple[int, tuple[Kind, ...]], ...] = (
@@ -226,14 +228,25 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
     # twice: what ends at its neighbours is known when they are
     for patches in (PATCHES, PATCHES[:1]):
         tried = np.zeros(len(mesh.faces), int)
+        piece = mesh.components(grower.free.copy(), runs_on)
+        failures = np.zeros(piece.max(initial=-1) + 1, int)
         for t in rng.permutation(np.flatnonzero(grower.free)):
-            if not grower.free[t] or grower.sliver[t] or tried[t] >= TRIES:
+            if not grower.free[t] or grower.sliver[t] or tried[t] >= TRIES or failures[piece[t]] >= GIVE_UP:
                 continue
             curved = _curved(grower, int(t), patches)
+            failures[piece[t]] = 0 if curved is not None else failures[piece[t]] + 1
             if curved is not None:
                 take(*curved)
             else:
                 tried[grower.patch(int(t), patches[len(patches) // 2][0])] += 1
+    for p in [p for p in found if p is not None and p.kind != "plane"]:
+        # faces of one surface that something cuts apart: the small ones may not prove it by themselves
+        free = np.flatnonzero(grower.free & ~grower.sliver)
+        on = np.zeros(len(mesh.faces), bool)
+        on[free[grower.belongs(p, free)]] = True
+        number = mesh.components(on, grower.smooth)
+        for k in range(number.max(initial=-1) + 1):
+            take(np.flatnonzero(number == k), p)
     _stragglers(mesh, grower, labels, found, runs_on)
     _dissolve(mesh, grower, labels, found, runs_on)
     _rest(mesh, grower, group, runs_on, take)
@@ -264,7 +277,7 @@ def _smooth_share(mesh: Mesh, group: np.ndarray, runs_on: np.ndarray) -> np.ndar
 
 
 def _stragglers(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:
-    """Few triangles left beside a region, with their corners on its surface, are its: facets that stand badly to a surface that is theirs."""
+    """Few triangles left beside a region, with their corners on its surface, are its, however badly they stand to it."""
     a, b, _ = mesh.pairs
     piece = mesh.components(grower.free.copy(), runs_on)
     areas = np.bincount(labels[labels >= 0], weights=mesh.areas[labels >= 0], minlength=len(found))

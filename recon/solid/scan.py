@@ -27,6 +27,8 @@ CREASE_RAD = np.radians(14.0)
 """Normals within two rings differ by less than this where there is no crease."""
 BARRIER, NEAR = 1.3, 1.8
 """Vertices within so many edge lengths of a curve are a barrier; no region starts within the second."""
+ROUNDING = 2
+"""Rings that are taken off what is left over: a surface rounds the part's edges by about as much, and that is no face."""
 ON_NEIGHBOUR = 0.8
 """A group with a larger part of its vertices within three sigma of a neighbour's surface belongs to it."""
 KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
@@ -319,7 +321,7 @@ def find_regions(scan: Scan, seed: int) -> None:
     for group in scan.groups((scan.label < 0) & ~scan.near):
         inside = np.zeros(len(scan.points), bool)
         inside[group] = True
-        inside = np.flatnonzero(scan.shrunk(inside, 1))
+        inside = np.flatnonzero(scan.shrunk(inside, ROUNDING))
         if len(inside) < 12:
             continue
         kinds = ("plane",) if len(inside) < 40 else ("plane", "cylinder")
@@ -342,7 +344,7 @@ def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:
 
 def _leftovers(scan: Scan, rng: np.random.Generator) -> None:
     """Regions in what is not explained yet and is wide enough to have an inside: fillets, whose normals turn like a crease's."""
-    free = scan.shrunk((scan.label < 0) & ~scan.near, 2)
+    free = scan.shrunk((scan.label < 0) & ~scan.near, ROUNDING)
     for group in scan.groups(free):
         if len(group) < 7:
             break
