@@ -22,12 +22,12 @@ from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.orbit import common_up
+from recon.results.figures import read_results
 from recon.runs import Run
 from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, vertex_normals
 from recon.surface.simplify import simplify
 from recon.system.files import write_text_atomically
-from recon.system.foreign import reading
 from viewer.loading import curves_file, load_surface, load_wireframe, surface_file
 
 MAX_FACES = 100_000
@@ -54,17 +54,17 @@ def write_page(run: Run, path: Path) -> PageSize:
         run: A run folder.
         path: An .html file; its folder is made.
     """
-    info = run.scene_info()
-    cameras = [(v["name"], v["split"], Camera.from_json(v["camera"])) for v in info["views"]]
+    scene = run.scene
+    cameras = [(v.name, v.split, v.camera) for v in scene.views]
     mesh = light_mesh(load_surface(run)) if surface_file(run) is not None else None
     wireframe = load_wireframe(run) if curves_file(run) is not None else None
     html, mesh_bytes = page_html(
-        f"{info['name']}: {run.config.method}, {run.config.field}",
+        f"{scene.name}: {run.config.method}, {run.config.field}",
         mesh,
         wireframe,
         cameras,
-        Similarity.from_json(info["world_from_scene"]),
-        unit=info["unit"],
+        scene.world_from_scene,
+        unit=scene.unit,
         facts=_facts(run),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,4 @@ def _facts(run: Run) -> list[str]:
     from recon.results.evaluation import summary_lines
 
     path = run.eval / "results.json"
-    if not path.is_file():
-        return []
-    with reading(path, "results of an evaluation", "evaluate the run again: recon evaluate RUN"):
-        return summary_lines(json.loads(path.read_text(encoding="utf-8")))
+    return summary_lines(read_results(path)) if path.is_file() else []

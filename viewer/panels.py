@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.curves import Wireframe
 from recon.rendering.colormaps import MapName
+from recon.results.figures import Results
 from recon.train import Progress
 from viewer.layers import describe_curve, legend
 from viewer.loop import Frame
@@ -218,7 +219,7 @@ class Panels:
         if self.train is not None:
             self.train.history(path)
 
-    def results(self, results: dict[str, Any]) -> None:
+    def results(self, results: Results) -> None:
         if self.metrics is not None:
             self.metrics.show(results)
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from recon.console import Reporter
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
+    from recon.results.figures import Results
     from recon.runs import Run
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
@@ -106,7 +107,7 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
     from viewer.subject import data_subject
 
     page = command.page
-    with opened(data_subject(scene, run.scene_info()["source"], run), page.host, page.port, page.token, reporter) as viewer:
+    with opened(data_subject(scene, run.scene.source, run), page.host, page.port, page.token, reporter) as viewer:
         results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views or None)
         print_results(run.folder, results)
         wait(reporter)
@@ -165,7 +166,7 @@ def resume(command: Resume) -> None:
         return
     with Reporter() as reporter:
         run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
+        source = run.scene.source
         scene, truth = open_data(source, run.config), open_truth(source, command.truth)
         results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views or None)
     print_results(run.folder, results)
@@ -174,9 +175,10 @@ def resume(command: Resume) -> None:
 def evaluate(command: Evaluate) -> None:
     if command.run.suffix == ".json":
         from recon.results.evaluation import curve_lines, evaluate_curve_file
+        from recon.results.figures import CurveFigures
 
         results = evaluate_curve_file(command.run, command.truth)
-        print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(results)))
+        print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(CurveFigures.of(results))))
         return
     from recon import pipeline
     from recon.console import Reporter
@@ -193,13 +195,13 @@ def evaluate(command: Evaluate) -> None:
 
     with Reporter() as reporter:
         run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
+        source = run.scene.source
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
         results = pipeline.evaluate(
             run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, command.eval_views or None
         )
     if command.json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps(results.content, indent=1))
     else:
         print_results(run.folder, results)
 
@@ -225,7 +227,7 @@ def render(command: Render) -> None:
     )
     with Reporter() as reporter:
         run = open_run(command.run, placed(command.device, reporter) if "field" in options.of else "cpu")
-        written = render_run(run, options, lambda: open_data(run.scene_info()["source"], run.config), reporter)
+        written = render_run(run, options, lambda: open_data(run.scene.source, run.config), reporter)
     for path in written:
         print(path)
 
@@ -245,12 +247,12 @@ def export(command: Export) -> None:
         )
     with Reporter() as reporter:
         if command.what == "cameras":
-            print(export_cameras(run, open_data(run.scene_info()["source"], run.config), reporter))
+            print(export_cameras(run, open_data(run.scene.source, run.config), reporter))
             return
         if command.what == "points":
             from recon.stereo.known import export_points
 
-            print(export_points(run, open_data(run.scene_info()["source"], run.config), reporter))
+            print(export_points(run, open_data(run.scene.source, run.config), reporter))
             return
         if command.what == "curves":
             for path in export_curves_again(run, formats or None, reporter):
@@ -258,7 +260,7 @@ def export(command: Export) -> None:
             return
         settings = command.mesh
         run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
+        source = run.scene.source
         photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
         export_mesh(run, pipeline.load_surface(run, reporter), settings, reporter, photographs)
     for path in sorted(run.exports.glob("mesh.*")):
@@ -362,7 +364,7 @@ def view(command: View) -> None:
     with Reporter() as reporter:
         subject = subject_of(
             command.what,
-            lambda run: open_data(run.scene_info()["source"], run.config),
+            lambda run: open_data(run.scene.source, run.config),
             lambda: open_data(command.what, config),
             reporter,
             placed(command.device, reporter),
@@ -382,13 +384,12 @@ def make_scene(command: MakeScene) -> None:
         print(scenes.write(command.name.removeprefix("scenes:"), command.out, views=command.views, size=command.size))
 
 
-def print_results(folder: Path, results: dict) -> None:
+def print_results(folder: Path, results: Results) -> None:
     """The figures that matter, a line each, then the files that matter, and what can be done next."""
     from recon.results.evaluation import summary_lines
     from recon.results.summary import file_lines, next_lines
 
-    unit = results.get("unit")
-    print(printable("\n".join([*summary_lines(results), *file_lines(folder, unit), f"run: {folder}", *next_lines(folder)])))
+    print(printable("\n".join([*summary_lines(results), *file_lines(folder, results.unit), f"run: {folder}", *next_lines(folder)])))
 
 
 def parse(args: Sequence[str] | None = None) -> Command:

@@ -10,6 +10,9 @@ import numpy as np
 
 from recon.geometry import Similarity
 
+BackgroundKind = Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
+"""What the data say of what is behind the object; see :class:`Scene`."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -126,7 +129,7 @@ class Scene:
     format: str
     views: tuple[View, ...]
     world_from_scene: Similarity
-    background: Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
+    background: BackgroundKind
     unit: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())

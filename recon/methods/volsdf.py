@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import RunConfig, VolSDFConfig
+from recon.data.scene import BackgroundKind
 from recon.device import generator_of
 from recon.errors import UsageError
 from recon.fields.base import Field, ParameterGroup
@@ -19,7 +20,6 @@ from recon.fields.distill import place_by_distance
 from recon.fields.make import FieldUse, make_field
 from recon.methods.background import Background, behind
 from recon.methods.base import (
-    BackgroundKind,
     Exported,
     Losses,
     MethodModule,

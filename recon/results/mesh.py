@@ -14,7 +14,8 @@ from recon.config.values import CurveFormat, ExportConfig, Up
 from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
-from recon.data.scene import Camera, View
+from recon.data.record import SceneRecord
+from recon.data.scene import View
 from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
@@ -64,10 +65,10 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
     """
     if settings.texture == "photographs" and not photographs:
         raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
-    info = run.scene_info()
-    support = support_plane(method, settings, info, reporter)
-    centers = camera_centers(info)
-    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), centers, support is not None)
+    scene = run.scene
+    support = support_plane(method, settings, scene, reporter)
+    centers = scene.camera_centers
+    ends = ends_of(run, settings.closed, scene.scene_from_world, centers, support is not None)
     if ends is None and settings.closed == "no":
         raise UsageError("an open surface ends where stereo saw nothing, and this run has no stereo", "use --closed yes")
     mesh = surface(method, settings, reporter, support)
@@ -80,7 +81,7 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
     run.exports.mkdir(parents=True, exist_ok=True)
     found = {
         **report.to_json(),
-        "support_plane": None if support is None else _plane_in_world(support, info),
+        "support_plane": None if support is None else _plane_in_world(support, scene.world_from_scene),
         "trimmed": trimmed,
         "invented_area_share": invented,
     }
@@ -89,19 +90,19 @@ def export_mesh(run: Run, method: Method, settings: ExportConfig, reporter: Repo
         return report
     mesh = color_vertices(mesh, field_color(method, centers))
     mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
-    shift = writers.stl_shift(Similarity.from_json(info["world_from_scene"]).apply(mesh.vertices))
+    shift = writers.stl_shift(scene.world_from_scene.apply(mesh.vertices))
     if shift.any():
         where = ", ".join(f"{x:.10g}" for x in shift)
         reporter.warn(f"mesh.stl: too far from the origin for its 32-bit numbers, so ({where}) in the world is its origin; the others stay")
-    write_mesh(mesh, run.exports, ("ply", "stl"), info)
+    write_mesh(mesh, run.exports, ("ply", "stl"), scene)
     enough = _enough_resolution(report.faces, settings)
     if enough < settings.resolution:
         del mesh  # before the other one is made
         mesh = surface(method, replace(settings, resolution=enough), reporter, support)
         mesh = ends.trim(mesh) if ends is not None and trimmed else mesh
     mesh = replace(mesh, seen=None)
-    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, info))
-    write_mesh(textured, run.exports, ("glb", "obj"), info, settings.up)
+    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, scene.scene_from_world))
+    write_mesh(textured, run.exports, ("glb", "obj"), scene, settings.up)
     reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {run.exports}")
     return report
 
@@ -119,7 +120,7 @@ def _trimmed(mesh: Mesh, ends: Ends | None, reporter: Reporter) -> tuple[Mesh, b
     return trimmed, True
 
 
-def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
+def support_plane(method: Method, settings: ExportConfig, scene: SceneRecord, reporter: Reporter) -> Plane | None:
     """The flat support (table, wall) that is to be cut off, scene units; None if there is none, or it is to be kept.
 
     It is only looked for where neither masks nor alpha nor a constant colour told the object from the rest.
@@ -135,15 +136,14 @@ def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], 
         lipschitz=known.lipschitz,
         device=method.device,
     )
-    plane = find_support(largest_component(coarse), camera_centers(info), SPHERE_RADIUS)
+    plane = find_support(largest_component(coarse), scene.camera_centers, SPHERE_RADIUS)
     if plane is not None:
         normal = np.round(plane.normal, 3).tolist()
         reporter.say(f"mesh: cut off from the flat support that it stands on, whose normal is {normal}; --support keep leaves it on")
     return plane
 
 
-def _plane_in_world(plane: Plane, info: dict[str, Any]) -> dict[str, Any]:
-    world_from_scene = Similarity.from_json(info["world_from_scene"])
+def _plane_in_world(plane: Plane, world_from_scene: Similarity) -> dict[str, Any]:
     normal = world_from_scene.rotate(plane.normal)
     return {"normal": normal.tolist(), "offset": float(normal @ world_from_scene.apply(plane.offset * plane.normal))}
 
@@ -174,12 +174,6 @@ def surface_of(method: Method) -> Surface:
     if known is None:
         raise UsageError("this method has no surface", "reconstruct with --method volsdf")
     return known
-
-
-def camera_centers(info: dict[str, Any]) -> np.ndarray:
-    """Of all views in a run's ``scene.json``, scene units. [V, 3]"""
-    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
-    return np.stack([scene_from_world.apply(Camera.from_json(view["camera"]).center) for view in info["views"]])
 
 
 def toward_cameras(points: np.ndarray, normals: np.ndarray, centers: np.ndarray) -> np.ndarray:
@@ -262,26 +256,25 @@ def textured_surface(
     return textured
 
 
-def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], info: dict[str, Any], up: Up | None = None) -> list[Path]:
+def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], scene: SceneRecord, up: Up | None = None) -> list[Path]:
     """Write a mesh in scene units as ``mesh.SUFFIX`` in world units.
 
     Args:
         mesh: Scene units.
         folder: Where to.
         suffixes: Which files.
-        info: The run's ``scene.json``: unit and similarity.
+        scene: The run's: unit and similarity.
         up: World axis that is up in a .glb.
     """
-    world_from_scene, written = Similarity.from_json(info["world_from_scene"]), []
+    written = []
     for suffix in suffixes:
         turned = up if suffix == "glb" else None
-        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"], up=turned)
+        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", scene.world_from_scene, unit=scene.unit, up=turned)
     return written
 
 
-def _in_scene(photographs: Sequence[View], info: dict[str, Any]) -> list[View]:
+def _in_scene(photographs: Sequence[View], scene_from_world: Similarity) -> list[View]:
     """The photographs with their cameras in scene units."""
-    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
     poses = [scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in photographs]
     return [replace(v, camera=replace(v.camera, world_from_camera=pose)) for v, pose in zip(photographs, poses)]
 
@@ -312,7 +305,7 @@ def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporte
     path, mesh = run.exports / "curves.json", run.exports / "mesh.ply"
     if not path.is_file():
         raise DataError(f"{run.folder}: this run has no curves", hint="curves come from --method nef; recon resume RUN finishes a run")
-    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in run.scene_info()["views"]}
+    cameras = {view_stem(v.name): v.camera for v in run.scene.views}
     written, left_out = export_curves(run.exports, load(path), cameras, read_mesh(mesh) if mesh.is_file() else None, formats)
     for line in left_out:
         reporter.say(line)

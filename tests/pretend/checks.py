@@ -190,7 +190,9 @@ def check_run(device: torch.device, folder: Path) -> None:
     assert np.abs(render_view(method, view, scene.scene_from_world).rgb - here.rgb).max() < 2e-3
     results = pipeline.evaluate(run, method, scene, GroundTruth(), QUIET)
     expected = pipeline.evaluate(there, pipeline.load_method(there, QUIET), scene, GroundTruth(), QUIET)
-    assert abs(results["images"]["psnr"] - expected["images"]["psnr"]) < 0.05
+    assert results.images is not None
+    assert expected.images is not None
+    assert abs(results.images.psnr - expected.images.psnr) < 0.05
     report = export_mesh(run, method, replace(config.export, resolution=24, texture_size=64), QUIET)
     assert report.faces > 100
     assert (run.exports / "mesh.glb").is_file()

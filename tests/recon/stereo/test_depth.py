@@ -10,6 +10,7 @@ import torch
 
 from recon.config.values import ExportConfig, RunConfig, StereoConfig
 from recon.console import Reporter
+from recon.data.record import record_of
 from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError
 from recon.geometry import Similarity
@@ -254,8 +255,7 @@ def test_what_lies_beside_a_jump_of_depth_is_not_trusted() -> None:
 
 
 def run_of(tmp_path, scene: Scene):
-    info = {"world_from_scene": scene.world_from_scene.to_json(), "unit": None}
-    return create_run(tmp_path, "made", RunConfig(stereo=StereoConfig(pixels=10**7)), info)
+    return create_run(tmp_path, RunConfig(stereo=StereoConfig(pixels=10**7)), record_of(scene, "scenes:made"))
 
 
 def test_a_run_keeps_its_depth_and_its_surface_ends_where_it_was_seen(tmp_path, shots: list[Shot]) -> None:
