@@ -29,7 +29,7 @@ from recon.config.values import RunConfig
 from recon.console import Reporter
 from recon.device import CPU, choose, from_numpy, generator_of, to_numpy
 from recon.evaluation.truth.known import GroundTruth
-from recon.methods import volsdf
+from recon.methods import volsdf_samples
 from recon.model import build_method
 from recon.optimizer import Adam
 from recon.rendering.edge_rays import EdgeBank
@@ -351,7 +351,7 @@ def run_check(name: str, device: torch.device) -> None:
 
 def main(names: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
-    volsdf.walks = lambda device: False  # on the CPU, too, what a GPU does: the two find different samples
+    volsdf_samples.walks = lambda device: False  # on the CPU, too, what a GPU does: the two find different samples
     device = install()
     from tests.pretend.kernels import install as install_kernels
 
