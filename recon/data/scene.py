@@ -75,6 +75,15 @@ class Camera:
         directions = d @ self.world_from_camera[:, :3].T
         return np.broadcast_to(self.center, directions.shape), directions
 
+    def pixel_centers(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Centres of the pixels of some rows, or of all. [R, W, 2] float64 (x, y)"""
+        rows = np.arange(self.height) if rows is None else rows
+        return np.stack(np.meshgrid(np.arange(self.width) + 0.5, rows + 0.5), axis=-1)
+
+    def pixel_slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the rays through pixel centres, for each unit forward: to the right by column [W], down by row [H]."""
+        return (np.arange(self.width) + 0.5 - self.cx) / self.fx, (np.arange(self.height) + 0.5 - self.cy) / self.fy
+
     def resized(self, width: int, height: int) -> Camera:
         """The same camera for an image resampled to width x height; exact because pixel coordinates are continuous."""
         sx, sy = width / self.width, height / self.height
