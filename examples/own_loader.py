@@ -19,6 +19,7 @@ from recon.console import Reporter
 from recon.data.scene import Camera, Scene, View
 from recon.evaluation.truth.known import GroundTruth
 from recon.geometry import Similarity
+from recon.results.evaluation import summary_lines
 
 
 def read_capture(path: Path) -> Scene:
@@ -40,7 +41,7 @@ def main(path: str, *settings: str) -> None:
     with Reporter() as reporter:
         run = pipeline.start(scene, path, config, Path("runs"))
         results = pipeline.reconstruct(run, scene, GroundTruth(), reporter)
-    print(results)
+    print("\n".join(summary_lines(results)))
     print(run.exports / "mesh.glb")
 
 

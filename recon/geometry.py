@@ -5,6 +5,7 @@ Camera axes are OpenCV's: x right, y down, z forward. Pixel (column i, row j) ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,3 +56,16 @@ class Similarity:
     @staticmethod
     def from_json(data: dict) -> Similarity:
         return Similarity(float(data["scale"]), np.array(data["rotation"], np.float64), np.array(data["translation"], np.float64))
+
+
+def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray | Sequence[float] = (0.0, 0.0, 1.0)) -> np.ndarray:
+    """Pose of a camera at ``eye`` that looks at ``target``; ``up`` points to the top of the picture. [3, 4], OpenCV axes
+
+    Where the camera looks along ``up``, +y takes its place.
+    """
+    z = (target - eye) / np.linalg.norm(target - eye)
+    x = np.cross(z, up)
+    if np.linalg.norm(x) < 1e-9:
+        x = np.cross(z, np.array([0.0, 1.0, 0.0]))
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z, eye], axis=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from recon.config.values import MethodName, RunConfig
-from recon.methods.base import BackgroundKind, Method
+from recon.data.scene import BackgroundKind
+from recon.methods.base import Method
 from recon.methods.nef import NEF
 from recon.methods.radiance import Radiance
 from recon.methods.volsdf import VolSDF

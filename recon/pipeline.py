@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,14 +11,15 @@ from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.timing import after_share, first_line
 from recon.config.values import RunConfig
 from recon.console import Reporter, duration
+from recon.data.record import record_of
 from recon.data.scene import Scene
 from recon.errors import DataError, Interrupted, UsageError, recon_command
 from recon.evaluation.truth.known import GroundTruth
-from recon.geometry import Similarity
-from recon.methods.base import BackgroundKind, Method, Pixels
+from recon.methods.base import Method, Pixels
 from recon.model import build_method
 from recon.results.costs import costs_line, read_costs, stage
 from recon.results.evaluation import evaluate
+from recon.results.figures import Results
 from recon.results.preview import preview, render_orbit
 from recon.runs import Run, create_run
 from recon.team import ALONE, Team
@@ -39,19 +39,7 @@ def start(scene: Scene, source: str, config: RunConfig, out: Path, device: str =
     Raises:
         UsageError: If the name cannot be a folder's, or is taken.
     """
-    path = source if source.startswith("scenes:") else str(Path(source).resolve())
-    info = {
-        "name": scene.name,
-        "source": path,
-        "format": scene.format,
-        "background": scene.background,
-        "unit": scene.unit,
-        "world_from_scene": scene.world_from_scene.to_json(),
-        "views": [{"name": v.name, "split": v.split, "camera": v.camera.to_json()} for v in scene.views],
-        "notes": list(scene.notes),
-        "warnings": list(scene.warnings),
-    }
-    return create_run(out, scene.name, config, info, device, name)
+    return create_run(out, config, record_of(scene, source), device, name)
 
 
 def reconstruct(
@@ -63,7 +51,7 @@ def reconstruct(
     watcher: Watcher | None = None,
     most_views: int | None = None,
     team: Team = ALONE,
-) -> dict[str, Any]:
+) -> Results | None:
     """Train (or go on training) a run, then make everything from it.
 
     Args:
@@ -76,7 +64,7 @@ def reconstruct(
         most_views: Compare with at most so many held-out photographs, 0: with all; None: as configured.
         team: The processes that train together; what comes after training is the lead's alone.
     Returns:
-        The contents of ``eval/results.json``; of the others than the lead nothing.
+        The figures of ``eval/results.json``; of the others than the lead nothing.
     """
     with run.writing():
         return _reconstruct(run, scene, truth, reporter, pictures, watcher, most_views, team)
@@ -91,12 +79,12 @@ def _reconstruct(
     watcher: Watcher | None,
     most_views: int | None,
     team: Team,
-) -> dict[str, Any]:
+) -> Results | None:
     reporter.say(first_line(run.config.method, run.config.preset))
     reporter.after_share = after_share(run.config.method, run.config.preset)
     method = fit(run, scene, reporter, watcher, team)
     if not team.lead:
-        return {}
+        return None
     try:
         with stage(run.folder, "surface" if method.surface is not None else "curves"):
             method.finish(run, scene, reporter)
@@ -186,10 +174,7 @@ def load_method(run: Run, reporter: Reporter) -> Method:
     checkpoint, skipped = load_checkpoint(run.checkpoints, TRAINER_NUMBERS)
     for line in skipped:
         reporter.warn(f"skipped checkpoint {line}")
-    info = run.scene_info()
-    background = info["background"]
-    kind: BackgroundKind = (background[0], background[1], background[2]) if isinstance(background, list) else background
-    method = build_method(run.config, kind, sum(v["split"] == "train" for v in info["views"]))
+    method = build_method(run.config, run.scene.background, len(run.scene.split("train")))
     _load(method, checkpoint, run)
     method.to(torch.device(run.device))
     method.set_progress(checkpoint.step / run.config.train.steps)
@@ -224,11 +209,10 @@ def load_surface(run: Run, reporter: Reporter) -> Method:
 
 def check_same_scene(run: Run, scene: Scene) -> None:
     """Refuse to go on with data that differ from what the run was started with: its model would mean something else."""
-    info = run.scene_info()
-    problems = []
-    if [v["name"] for v in info["views"]] != [v.name for v in scene.views]:
-        problems.append(f"{len(info['views'])} views then, {len(scene.views)} views now, or under other names")
-    if Similarity.from_json(info["world_from_scene"]).to_json() != scene.world_from_scene.to_json():
+    then, problems = run.scene, []
+    if [v.name for v in then.views] != [v.name for v in scene.views]:
+        problems.append(f"{len(then.views)} views then, {len(scene.views)} views now, or under other names")
+    if then.world_from_scene.to_json() != scene.world_from_scene.to_json():
         problems.append("its bounds (world_from_scene) are not the same")
     if problems:
-        raise DataError(f"{info['source']}: the data changed since {run.folder} was started", problems, "start a new run")
+        raise DataError(f"{then.source}: the data changed since {run.folder} was started", problems, "start a new run")

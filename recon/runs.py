@@ -10,56 +10,45 @@ import secrets
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any, Generic, Literal, TypeVar
 
 from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
-from recon.data.scene import Camera
+from recon.data.record import SceneRecord, read_record
 from recon.errors import DataError, UsageError
-from recon.geometry import Similarity
-from recon.system.files import append_line, drop_records, new_folder, write_text_atomically
-from recon.system.foreign import read_object, reading
+from recon.system.files import append_line, drop_records, new_folder, read_records, write_text_atomically
+from recon.system.foreign import read_object
 from recon.system.locks import sole_writer
 
 State = Literal["running", "done", "failed", "interrupted"]
+Config = TypeVar("Config")
+STATUS_KEYS = {"state": str, "step": int}
 
 
-@dataclass
-class Run:
-    """Paths of a run folder, its configuration, and where it is computed."""
+@dataclass(frozen=True)
+class RunFolder(Generic[Config]):
+    """What every run's folder has, of a reconstruction as of a fit: its configuration, its state, checkpoints, figures and log.
+
+    Attributes:
+        folder: Where it is.
+        config: What it is made with.
+        device: Name of the device that this process computes it on; a run may be looked at, and go on, on another one.
+    """
 
     folder: Path
-    config: RunConfig
+    config: Config
     device: str = "cpu"
-    """Name of the device that this process computes it on; a run may be looked at, and go on, on another one."""
 
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
     @property
-    def exports(self) -> Path:
-        return self.folder / "exports"
-
-    @property
     def eval(self) -> Path:
         return self.folder / "eval"
-
-    @property
-    def solid(self) -> Path:
-        return self.folder / "solid"
-
-    @property
-    def renders(self) -> Path:
-        return self.folder / "renders"
-
-    def scene_info(self) -> dict[str, Any]:
-        """What ``scene.json`` says about the data."""
-        return read_scene_info(self.folder / "scene.json")
 
     def log_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
@@ -68,6 +57,10 @@ class Run:
     def forget_metrics(self, after: int) -> None:
         """Drop the lines of metrics.jsonl that are of later steps, or that a kill cut: the steps come again."""
         drop_records(self.folder / "metrics.jsonl", after)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl."""
+        return read_records(self.folder / "metrics.jsonl")
 
     def set_status(self, state: State, step: int, message: str = "") -> None:
         """Say in status.json what the run is doing, as which process."""
@@ -83,39 +76,42 @@ class Run:
         """Be the one process that trains this run and makes its results, while it lasts (:func:`~recon.system.locks.sole_writer`)."""
         return sole_writer(self.folder)
 
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write ``eval/results.json``."""
+        self.eval.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(self.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
 
-SCENE_KEYS = {
-    "name": str, "source": str, "format": str, "background": (str, list), "unit": (str, type(None)), "world_from_scene": dict, "views": list
-}  # fmt: skip
-STATUS_KEYS = {"state": str, "step": int}
+
+@dataclass(frozen=True)
+class Run(RunFolder[RunConfig]):
+    """A reconstruction's folder."""
+
+    @property
+    def exports(self) -> Path:
+        return self.folder / "exports"
+
+    @property
+    def renders(self) -> Path:
+        return self.folder / "renders"
+
+    @property
+    def solid(self) -> Path:
+        return self.folder / "solid"
+
+    @cached_property
+    def scene(self) -> SceneRecord:
+        """What ``scene.json`` says about the data, read once.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        return read_record(self.folder / "scene.json")
 
 
-def read_scene_info(path: Path) -> dict[str, Any]:
-    """What a run's ``scene.json`` says about its data.
-
-    Raises:
-        DataError: If it is missing or of another shape; every problem is named.
-    """
-    what, hint = "a run's scene.json", "restore it, or start a new run"
-    info = read_object(path, what, SCENE_KEYS, hint)
-    problems = [] if info["views"] else ["it has no views"]
-    with reading(path, f"{what}: world_from_scene", hint):
-        similarity = Similarity.from_json(info["world_from_scene"])
-        parts = (similarity.scale, similarity.rotation.reshape(3, 3), similarity.translation.reshape(3))
-        if not (all(np.isfinite(p).all() for p in parts) and similarity.scale > 0):
-            problems.append("world_from_scene is not a similarity")
-    for number, view in enumerate(info["views"]):
-        with reading(path, f"{what}: views[{number}]", hint):
-            camera = Camera.from_json(view["camera"])
-            numbers = (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
-            finite = np.isfinite(np.array(numbers, np.float64)).all() and np.isfinite(camera.world_from_camera.reshape(3, 4)).all()
-            if not (finite and camera.width >= 1 and camera.height >= 1 and camera.fx > 0 and camera.fy > 0):
-                problems.append(f"views[{number}]: its camera is not one")
-            if not isinstance(view["name"], str) or view["split"] not in ("train", "test"):
-                problems.append(f"views[{number}]: a view has a name and a split, train or test")
-    if problems:
-        raise DataError(f"{path}: not {what}", problems, hint)
-    return info
+def new_run_folder(out: Path, name: str, kind: str) -> Path:
+    """Where a new run goes: ``out/<name>/<kind>/<UTC>-<hex>``; not made yet."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return out / name / kind / f"{stamp}-{secrets.token_hex(2)}"
 
 
 def read_status(folder: Path) -> tuple[str, int]:
@@ -127,22 +123,20 @@ def read_status(folder: Path) -> tuple[str, int]:
     return status["state"], status["step"]
 
 
-def create_run(
-    out: Path, scene_name: str, config: RunConfig, scene_info: dict[str, Any], device: str = "cpu", name: str | None = None
-) -> Run:
+def create_run(out: Path, config: RunConfig, scene: SceneRecord, device: str = "cpu", name: str | None = None) -> Run:
     """Make a new run folder ``out/<scene>/<method>-<field>/<name>`` and write what it is made of; without a name it is ``<UTC>-<hex>``.
 
     Raises:
         UsageError: If the name cannot be a folder's, or a run has it.
     """
-    stamp = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(2)}"
-    folder = out / scene_name / f"{config.method}-{config.field}" / (stamp if name is None else checked_name(name))
+    folder = new_run_folder(out, scene.name, f"{config.method}-{config.field}")
+    folder = folder if name is None else folder.with_name(checked_name(name))
     if folder.exists():
         raise UsageError(f"{folder}: there is a run of this name", "give another --name, or go on with it: recon resume RUN")
     run = Run(folder, config, device)
     with new_folder(folder):
         save_config(config, folder / "config.yaml")
-        write_text_atomically(folder / "scene.json", json.dumps(scene_info, indent=1))
+        write_text_atomically(folder / "scene.json", json.dumps(scene.to_json(), indent=1))
         write_text_atomically(folder / "env.json", json.dumps(environment(device), indent=1))
         run.set_status("running", 0)
     return run

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from recon.checkpoint import Checkpoint, save_checkpoint, settle_checkpoints
+from recon.checkpoint import Checkpoint, settle_checkpoints
 from recon.device import CPU, generator_of, reseeds, step_seed
-from recon.errors import DivergedError, Interrupted, recon_command
 from recon.methods.base import Losses, Method, Pixels
 from recon.optimizer import Adam, learning_rate
+from recon.progress import stepping
 from recon.runs import Run
-from recon.system.stopping import stop_requests
 from recon.team import ALONE, Team
 
 START_RAYS = 1024
@@ -98,20 +97,15 @@ def train(
             generator.set_state(resumed.generator)
         step, rays_per_step, seconds_before = resumed.step, resumed.trainer["rays_per_step"], resumed.trainer["seconds"]
 
-    def save() -> None:
-        if not team.lead:
-            return
-        trainer = {"rays_per_step": rays_per_step, "seconds": seconds_before + time.perf_counter() - start}
+    def state(step: int, seconds: float) -> Checkpoint:
         # Of a run that does not keep one stream, the state from which it would go on where such streams are kept.
         source = generator_of(CPU, step_seed(run.config.seed, step)) if anew else generator
-        state = Checkpoint(step, method.state_dict(), optimizer.state, source.get_state(), trainer)
-        save_checkpoint(run.checkpoints, state, config.keep_checkpoints)
+        trainer = {"rays_per_step": rays_per_step, "seconds": seconds}
+        return Checkpoint(step, method.state_dict(), optimizer.state, source.get_state(), trainer)
 
-    start = time.perf_counter()
-    saved_at = start
-    meter = _Meter(step, start)
+    meter = _Meter(time.perf_counter())
     method.set_progress(step / config.steps)  # also of a run that has all its steps: what is made of it next needs its schedules' end
-    with stop_requests() as stop:
+    with stepping(run, config, config.keep_checkpoints, state, step, seconds_before) as steps:
         while step < config.steps:
             if anew:
                 generator.manual_seed(step_seed(run.config.seed, step))
@@ -124,8 +118,7 @@ def train(
             losses, drawn = team.mean(method.losses(rays, targets, generator), len(rays))
             # Both: where a distance is not a number there are no samples, and so no colour error.
             if not math.isfinite(losses.squared_error + losses.value):
-                run.set_status("failed", step, "the loss is not finite")
-                raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set train.lr")
+                steps.diverged(step, "train.lr")
             losses.total.backward()
             team.average(optimizer.groups)
             optimizer.step(learning_rate(config, step))
@@ -135,25 +128,17 @@ def train(
             ask_to_stop = False
             if between_steps is not None:
                 waiting_since = time.perf_counter()
-                ask_to_stop = between_steps(step, stop)
+                ask_to_stop = between_steps(step, steps.stop)
                 waited = time.perf_counter() - waiting_since
-                start += waited
+                steps.skip(waited)
                 meter.skip(waited)
             meter.add(losses, drawn)
             rays_per_step = _adapted(rays_per_step, losses.samples, config.samples_per_step, config.max_rays)
-            if step % config.log_every == 0 or step == config.steps:
-                progress = meter.report(step, config.steps)
-                run.log_metrics(_record(progress, rays_per_step, learning_rate(config, step), seconds_before + time.perf_counter() - start))
+            if steps.reports(step):
+                progress = meter.report(step, config.steps, steps.left(step))
+                run.log_metrics(_record(progress, rays_per_step, learning_rate(config, step), steps.seconds()))
                 report(progress)
-            stopping = team.any(stop() or ask_to_stop)
-            due = step % config.checkpoint_every == 0 or time.perf_counter() - saved_at >= config.checkpoint_seconds
-            if stopping or due or step == config.steps:
-                save()
-                saved_at = time.perf_counter()
-                run.set_status("running", step)
-            if stopping and step < config.steps:
-                run.set_status("interrupted", step)
-                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", recon_command("resume", run.folder))
+            steps.end(step, team.any(steps.stop() or ask_to_stop))
 
 
 def _adapted(rays: int, samples: int, wanted_samples: int, most: int) -> int:
@@ -179,8 +164,7 @@ def _record(progress: Progress, rays: int, lr: float, seconds: float) -> dict[st
 class _Meter:
     """Means of what happened since the last report."""
 
-    def __init__(self, step: int, now: float):
-        self.first_step, self.start = step, now
+    def __init__(self, now: float):
         self._reset(now)
 
     def _reset(self, now: float) -> None:
@@ -190,7 +174,6 @@ class _Meter:
 
     def skip(self, seconds: float) -> None:
         """Time that was not spent on training."""
-        self.start += seconds
         self.since += seconds
 
     def add(self, losses: Losses, rays: int) -> None:
@@ -202,10 +185,9 @@ class _Meter:
             for name, value in numbers.items():
                 sums[name] = sums.get(name, 0.0) + value
 
-    def report(self, step: int, steps: int) -> Progress:
+    def report(self, step: int, steps: int, left: float) -> Progress:
         now = time.perf_counter()
         seconds, n = max(now - self.since, 1e-9), max(self.count, 1)
-        left = (now - self.start) / max(step - self.first_step, 1) * (steps - step)
         psnr = -10.0 * math.log10(max(self.squared / n, 1e-12))
         terms, figures = ({k: v / n for k, v in sums.items()} for sums in (self.terms, self.figures))
         progress = Progress(step, steps, terms, figures, psnr, self.rays / seconds, self.samples / seconds, left)

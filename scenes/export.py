@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from recon.curves.files.curve import to_json
+from recon.data.ply import XYZ, columns_of, write_ply
 from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
 from scenes.edges import draw_lines, visible_points
@@ -176,7 +177,8 @@ def _nerfstudio(out: Path, views: Sequence[View]) -> None:
 def _truth(folder: Path, known: Truth, options: SceneOptions) -> None:
     folder.mkdir(parents=True)
     solid = known.solid
-    write_ply(folder / "mesh.ply", solid.vertices, solid.faces)
+    with open(folder / "mesh.ply", "wb") as file:
+        write_ply(file, columns_of(XYZ, "<f8", solid.vertices), solid.faces)
     _dump(folder / "curves.json", to_json(solid.curve_vertices, solid.curves, solid.tangent_curves, known.unit))
     if known.step is not None:
         shutil.copyfile(known.step, folder / "part.step")
@@ -213,21 +215,6 @@ def _geometry(folder: Path, known: Truth, views: Sequence[View], progress: Progr
         Image.fromarray(lines).save(picture)
         if progress is not None:
             progress(number + 1, len(views))
-
-
-def write_ply(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """A binary PLY with vertices in double precision. [V, 3], [F, 3]"""
-    header = (
-        "ply\nformat binary_little_endian 1.0\n"
-        f"element vertex {len(vertices)}\nproperty double x\nproperty double y\nproperty double z\n"
-        f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
-    )
-    rows = np.zeros(len(faces), dtype=[("count", "u1"), ("index", "<i4", 3)])
-    rows["count"], rows["index"] = 3, faces
-    with path.open("wb") as file:
-        file.write(header.encode("ascii"))
-        file.write(np.ascontiguousarray(vertices, dtype="<f8").tobytes())
-        file.write(rows.tobytes())
 
 
 def _dump(path: Path, document: dict) -> None:

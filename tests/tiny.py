@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from recon.data.scene import Camera, Scene, View
-from recon.geometry import Similarity
-from recon.rendering.orbit import look_at
+from recon.geometry import Similarity, look_at
 from recon.rendering.rays import Targets
 
 CENTER = np.array([10.0, -4.0, 2.0])

@@ -11,8 +11,7 @@ from PIL import Image
 
 from recon.curves.edges2d.edges import Edges, EdgeView
 from recon.data.scene import Camera, Scene, View
-from recon.geometry import Similarity
-from recon.rendering.orbit import look_at
+from recon.geometry import Similarity, look_at
 
 CENTER = np.array([2.0, -1.0, 0.5])
 HALF = np.array([1.0, 0.8, 0.6])

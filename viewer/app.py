@@ -17,11 +17,11 @@ from recon.curves import load as load_curves
 from recon.data.scene import Camera
 from recon.methods.base import Method
 from recon.model import METHODS
+from recon.results.figures import read_results
 from recon.runs import read_status
 from recon.solid.viewing import REPORT, load_view
 from recon.surface.mesh import Mesh, transform_mesh
 from recon.surface.raycast import RayScene, ray_scene
-from recon.system.foreign import read_object
 from recon.train import Progress
 from viewer.gate import Gate
 from viewer.jobs import Jobs
@@ -357,7 +357,7 @@ class Viewer:
         self.panels.solid_changed()
 
     def _results_came(self, path: Path) -> None:
-        self.panels.results(read_object(path, "results of an evaluation", {}))
+        self.panels.results(read_results(path))
 
     def _load_model(self) -> None:
         assert self.subject.run is not None

@@ -22,6 +22,7 @@ from recon.data.scene import Camera
 from recon.geometry import Similarity
 from recon.rendering.colormaps import CURVE_COLORS
 from recon.rendering.orbit import common_up
+from recon.results.figures import read_results
 from recon.runs import Run
 from recon.solid.deviation import deviation
 from recon.solid.report import COLORS
@@ -30,7 +31,6 @@ from recon.surface.gltf import glb_bytes
 from recon.surface.mesh import Mesh, vertex_normals
 from recon.surface.simplify import simplify
 from recon.system.files import write_text_atomically
-from recon.system.foreign import reading
 from viewer.loading import curves_file, load_surface, load_wireframe, solid_folder, surface_file
 
 MAX_FACES = 100_000
@@ -57,18 +57,18 @@ def write_page(run: Run, path: Path) -> PageSize:
         run: A run folder.
         path: An .html file; its folder is made.
     """
-    info = run.scene_info()
-    cameras = [(v["name"], v["split"], Camera.from_json(v["camera"])) for v in info["views"]]
+    scene = run.scene
+    cameras = [(v.name, v.split, v.camera) for v in scene.views]
     mesh = light_mesh(load_surface(run)) if surface_file(run) is not None else None
     wireframe = load_wireframe(run) if curves_file(run) is not None else None
     folder = solid_folder(run)
     html, mesh_bytes = page_html(
-        f"{info['name']}: {run.config.method}, {run.config.field}",
+        f"{scene.name}: {run.config.method}, {run.config.field}",
         mesh,
         wireframe,
         cameras,
-        Similarity.from_json(info["world_from_scene"]),
-        unit=info["unit"],
+        scene.world_from_scene,
+        unit=scene.unit,
         facts=_facts(run),
         solid=None if folder is None else load_view(folder),
     )
@@ -221,7 +221,4 @@ def _facts(run: Run) -> list[str]:
     from recon.results.evaluation import summary_lines
 
     path = run.eval / "results.json"
-    if not path.is_file():
-        return []
-    with reading(path, "results of an evaluation", "evaluate the run again: recon evaluate RUN"):
-        return summary_lines(json.loads(path.read_text(encoding="utf-8")))
+    return summary_lines(read_results(path)) if path.is_file() else []

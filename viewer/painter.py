@@ -217,8 +217,7 @@ class Photographs:
         Returns:
             sRGB in [0, 1], bilinear [H, W, 3]; where the photograph has it [H, W] bool.
         """
-        x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-        origins, directions = camera.rays(np.stack([x, y], -1))
+        origins, directions = camera.rays(camera.pixel_centers())
         distance = np.where(seen.opacity > 0.5, seen.depth / world_from_scene.scale, 1e4)
         points = world_from_scene.apply(origins + distance[..., None] * directions)
         uv, z = view.camera.project(points)
@@ -251,6 +250,5 @@ def _seen_range(view: RenderedView) -> tuple[float, float]:
 
 def _cosines(camera: Camera) -> np.ndarray:
     """Of the angle between every pixel's ray and the optical axis. [H, W]"""
-    x = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
-    y = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
+    x, y = camera.pixel_slopes()
     return 1.0 / np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2)

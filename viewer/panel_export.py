@@ -96,7 +96,7 @@ class ExportPanel:
         def work(reporter: PageReporter) -> str:
             try:
                 if what == "cameras":
-                    scene = self._viewer.subject.data or open_data(self._run.scene_info()["source"], self._run.config)
+                    scene = self._viewer.subject.data or open_data(self._run.scene.source, self._run.config)
                     return f"wrote {export_cameras(self._run, scene, reporter)}"
                 if what == "curves":
                     return "wrote " + ", ".join(str(p) for p in export_curves_again(self._run, formats, reporter))

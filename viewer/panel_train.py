@@ -10,6 +10,7 @@ import viser.uplot
 
 from recon.console import duration
 from recon.results.evaluation import summary_lines
+from recon.results.figures import Results
 from recon.runs import read_status
 from recon.system.files import read_records
 from recon.train import Progress
@@ -106,19 +107,18 @@ class MetricsPanel:
     def __init__(self, viewer: Viewer):
         self._text = viewer.server.viser.gui.add_markdown("Not evaluated yet.")
 
-    def show(self, results: dict[str, Any]) -> None:
+    def show(self, results: Results) -> None:
         lines = [f"- {plain(line)}" for line in summary_lines(results)]
-        if results.get("training_seconds") is not None:
-            lines.append(f"- trained for {duration(results['training_seconds'])}")
-        images = results.get("images")
-        if images is not None and images.get("per_view"):
+        if results.training_seconds is not None:
+            lines.append(f"- trained for {duration(results.training_seconds)}")
+        if results.images is not None and results.images.per_view:
             lines += ["", "| view | PSNR, dB | SSIM |", "|---|---|---|"]
-            lines += [f"| {plain(v['view'])} | {_number(v['psnr'], 2)} | {_number(v['ssim'], 4)} |" for v in images["per_view"]]
+            lines += [f"| {plain(v.view)} | {_number(v.psnr, 2)} | {_number(v.ssim, 4)} |" for v in results.images.per_view]
         self._text.content = "\n".join(lines)
 
 
-def _number(value: Any, digits: int) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, float) else plain(value)
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _plot(gui: Any, label: str, color: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.curves import Wireframe
 from recon.rendering.colormaps import MapName
+from recon.results.figures import Results
 from recon.runs import Run
 from recon.solid.viewing import SolidView
 from recon.train import Progress
@@ -272,7 +273,7 @@ class Panels:
         if self.train is not None:
             self.train.history(path)
 
-    def results(self, results: dict[str, Any]) -> None:
+    def results(self, results: Results) -> None:
         if self.metrics is not None:
             self.metrics.show(results)
 

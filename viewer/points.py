@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from recon.data.ply import read_points
 from recon.data.scene import Scene
-from recon.system.foreign import load_trimesh, read_json, reading
+from recon.system.foreign import read_json
 
 MOST_POINTS = 200_000
 """More are thinned out evenly."""
@@ -21,10 +21,10 @@ def sparse_points(scene: Scene) -> tuple[np.ndarray, np.ndarray] | None:
         DataError: If the file that should hold them is broken.
     """
     if scene.points is not None:
-        return _thinned(scene.points, _colors(scene.point_colors, len(scene.points)))
+        return _thinned(scene.points, scene.point_colors)
     folder = scene.source if scene.source.is_dir() else scene.source.parent
     named = _named_ply(folder)
-    return None if named is None else _thinned(*read_ply(named))
+    return None if named is None else _thinned(*read_points(named))
 
 
 def _named_ply(folder: Path) -> Path | None:
@@ -39,19 +39,7 @@ def _named_ply(folder: Path) -> Path | None:
     return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
 
 
-def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Points and colours of a .ply; grey where it has none."""
-    with reading(path, "a point cloud"):
-        cloud: Any = load_trimesh(path)
-        points = np.asarray(cloud.vertices, np.float64)  # pyright: ignore[reportAttributeAccessIssue]
-        colors = np.asarray(cloud.visual.vertex_colors)[:, :3] if hasattr(cloud, "visual") else None  # pyright: ignore[reportAttributeAccessIssue]
-    return points, _colors(colors, len(points))
-
-
-def _colors(given: np.ndarray | None, count: int) -> np.ndarray:
-    return np.full((count, 3), 120, np.uint8) if given is None or len(given) != count else given.astype(np.uint8)
-
-
-def _thinned(points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def _thinned(points: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+    colors = np.full((len(points), 3), 120, np.uint8) if given is None else given  # grey
     step = max(1, -(-len(points) // MOST_POINTS))
     return (points[::step], colors[::step]) if len(points) else None

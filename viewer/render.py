@@ -12,9 +12,8 @@ import numpy as np
 
 from recon import pipeline
 from recon.console import Reporter
-from recon.data.scene import Camera, Scene
+from recon.data.scene import Scene
 from recon.errors import UsageError
-from recon.geometry import Similarity
 from recon.model import METHODS
 from recon.rendering.image import to_uint8
 from recon.rendering.meshes import Shading
@@ -81,14 +80,13 @@ def render(run: Run, options: RenderOptions, open_scene: Callable[[], Scene], re
         CapabilityError: If the mesh or curves are wanted and pyvista is missing.
     """
     modes = _modes(run, options)
-    info = run.scene_info()
-    world_from_scene = Similarity.from_json(info["world_from_scene"])
+    world_from_scene = run.scene.world_from_scene
     shots, fps = _shots(run, options, open_scene if set(modes) & set(PHOTOGRAPH_MODES) else None)
     near, far = options.depth_range or sphere_depth_range([s.camera for s in shots], world_from_scene)
     if not near < far:
         raise UsageError(f"a depth range from {near:g} to {far:g}", "--depth-range NEAR FAR, NEAR the smaller")
     if "depth" in modes:
-        reporter.say(f"depth: yellow is {near:.4g}, blue is {far:.4g} {info['unit'] or 'world units'} (viridis)")
+        reporter.say(f"depth: yellow is {near:.4g}, blue is {far:.4g} {run.scene.unit or 'world units'} (viridis)")
     if "error" in modes:
         reporter.say("error: mean absolute difference of sRGB in [0, 1], black is 0, yellow is 0.25 and more (magma)")
     if options.of == ("field",):
@@ -135,7 +133,7 @@ def _shots(run: Run, options: RenderOptions, open_scene: Callable[[], Scene] | N
     if options.path is None:
         return orbit_shots(run, 48 if options.frames is None else options.frames, size), options.fps or 24.0
     path = load_path(options.path)
-    like = sized(Camera.from_json(run.scene_info()["views"][0]["camera"]), size)
+    like = sized(run.scene.views[0].camera, size)
     return numbered(path.cameras(like.width, like.height, options.frames)), options.fps or path.fps
 
 

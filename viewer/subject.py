@@ -75,22 +75,21 @@ def run_subject(run: Run, data: Scene | None) -> Subject:
         run: The run.
         data: Its data; None: pictures from photographs are left out.
     """
-    info = run.scene_info()
-    views = info["views"]
+    scene = run.scene
     by_name = {} if data is None else {v.name: v for v in data.views}
-    if data is not None and set(by_name) != {v["name"] for v in views}:
+    if data is not None and set(by_name) != {v.name for v in scene.views}:
         _log.warning("the data of %s changed since it was trained; its photographs are not shown", run.folder)
         data = None
     return Subject(
-        title=f"{info['name']} {run.config.method}-{run.config.field}",
+        title=f"{scene.name} {run.config.method}-{run.config.field}",
         run=run,
         data=data,
-        world_from_scene=Similarity.from_json(info["world_from_scene"]),
-        unit=info["unit"],
-        cameras=tuple(Camera.from_json(v["camera"]) for v in views),
-        names=tuple(v["name"] for v in views),
-        splits=tuple(v["split"] for v in views),
-        source=info["source"],
+        world_from_scene=scene.world_from_scene,
+        unit=scene.unit,
+        cameras=tuple(v.camera for v in scene.views),
+        names=tuple(v.name for v in scene.views),
+        splits=tuple(v.split for v in scene.views),
+        source=scene.source,
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: thin, and the only place that prints results."""
+"""The command line: thin, and with :mod:`recon.cli.reports` the only place that prints results."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ from recon.cli.arguments import (
 from recon.cli.configuration import completed, parsed, run_config, wireframe_config
 from recon.cli.examples import told
 from recon.cli.exit_codes import errors_as_exit_codes
+from recon.cli.reports import benchmark, compare, doctor
 from recon.cli.words import prepared
 from recon.config.values import CurveFormat, MeshFormat, RunConfig
-from recon.errors import ReconError, UsageError
+from recon.errors import UsageError
 from recon.opening import open_data, open_truth, with_cameras
 from recon.system.text import printable
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from recon.console import Reporter
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
+    from recon.results.figures import Results
     from recon.runs import Run
     from recon.team import Team
 
@@ -131,7 +133,7 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
     from viewer.subject import data_subject
 
     page = command.page
-    with opened(data_subject(scene, run.scene_info()["source"], run), page.host, page.port, page.token, reporter) as viewer:
+    with opened(data_subject(scene, run.scene.source, run), page.host, page.port, page.token, reporter) as viewer:
         results = pipeline.reconstruct(run, scene, truth, reporter, watcher=viewer, most_views=command.eval_views)
         print_results(run.folder, results)
         wait(reporter)
@@ -187,7 +189,7 @@ def solid(command: Solid) -> None:
             if command.unit is not None:
                 raise UsageError(f"--unit is for mesh files; {command.what} is a run, whose data have their unit", "drop --unit")
             run = open_run(command.what)
-            views = photographs(lambda: open_data(run.scene_info()["source"], run.config), reporter)
+            views = photographs(lambda: open_data(run.scene.source, run.config), reporter)
             source, usual = run_source(command.what, command.curves, placed(command.device, reporter), views, reporter), run.solid
         else:
             from recon.results.solid_sources import mesh_source
@@ -263,7 +265,7 @@ def resume(command: Resume) -> None:
         print_fit(command.run, results, False)
         return
     with Reporter(quiet=not here().lead) as reporter, gathered(device := placed(command.device, reporter)) as team:
-        source = open_run(command.run).scene_info()["source"]
+        source = open_run(command.run).scene.source
         with team.own_run(open_run(command.run, device)) as run:
             with team.lead_first():
                 scene, truth = open_data(source, run.config), open_truth(source, command.truth)
@@ -282,9 +284,10 @@ def evaluate(command: Evaluate) -> None:
         return
     if command.run.suffix == ".json":
         from recon.results.evaluation import curve_lines, evaluate_curve_file
+        from recon.results.figures import CurveFigures
 
         results = evaluate_curve_file(command.run, command.truth)
-        print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(results)))
+        print(json.dumps(results, indent=1) if command.json else "\n".join(curve_lines(CurveFigures.of(results))))
         return
     from recon import pipeline
     from recon.console import Reporter
@@ -301,13 +304,13 @@ def evaluate(command: Evaluate) -> None:
 
     with Reporter() as reporter:
         run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
+        source = run.scene.source
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
         results = pipeline.evaluate(
             run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, _most_views(run, command.eval_views)
         )
     if command.json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps(results.content, indent=1))
     else:
         print_results(run.folder, results)
 
@@ -337,7 +340,7 @@ def render(command: Render) -> None:
     )
     with Reporter() as reporter:
         run = open_run(command.run, placed(command.device, reporter) if "field" in options.of else "cpu")
-        written = render_run(run, options, lambda: open_data(run.scene_info()["source"], run.config), reporter)
+        written = render_run(run, options, lambda: open_data(run.scene.source, run.config), reporter)
     for path in written:
         print(path)
 
@@ -357,12 +360,12 @@ def export(command: Export) -> None:
         raise UsageError(f"the {command.what} cannot be written as {', '.join(wrong)}", f"formats: {', '.join(known) or 'only its own'}")
     with Reporter() as reporter:
         if command.what == "cameras":
-            print(export_cameras(run, open_data(run.scene_info()["source"], run.config), reporter, command.out))
+            print(export_cameras(run, open_data(run.scene.source, run.config), reporter, command.out))
             return
         if command.what == "points":
             from recon.stereo.known import export_points
 
-            print(export_points(run, open_data(run.scene_info()["source"], run.config), reporter, command.out))
+            print(export_points(run, open_data(run.scene.source, run.config), reporter, command.out))
             return
         if command.what == "curves":
             for path in export_curves_again(run, formats or None, reporter, command.out):
@@ -372,7 +375,7 @@ def export(command: Export) -> None:
         if not command.overwrite:
             refuse_worse(run, settings, folder)
         run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene_info()["source"]
+        source = run.scene.source
         photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
         surface, formats = pipeline.load_surface(run, reporter), formats or USUAL
         export_mesh(run, surface, settings, reporter, photographs, folder=folder, formats=formats)
@@ -417,44 +420,6 @@ def inspect(command: Inspect) -> None:
         print(f"picture: {path}")
 
 
-def compare(command: Compare) -> None:
-    from recon.results.comparison import compare as table
-
-    if not command.runs:
-        raise UsageError("which runs?", "recon compare RUN RUN")
-    print(table(command.runs, command.format))
-
-
-def doctor(command: Doctor) -> None:
-    from recon.doctor import diagnose, lines
-
-    report = diagnose()
-    print(json.dumps(report, indent=1) if command.json else "\n".join(lines(report)))
-
-
-def benchmark(command: Benchmark) -> None:
-    from scenes.benchmark import figures, report
-
-    if command.compare is not None:
-        if command.suite is not None:
-            raise UsageError("--compare takes two report folders and runs no suite", "recon benchmark --compare BEFORE AFTER")
-        comparison = figures.compare(*(report.read_summary(p) for p in command.compare))
-        print(json.dumps(comparison, indent=1) if command.json else "\n".join(figures.comparison_lines(comparison)))
-        return
-    if command.suite is None:
-        raise UsageError("which suite?", "recon benchmark SUITE, or recon benchmark --compare BEFORE AFTER")
-    from recon.console import Reporter
-    from scenes.benchmark import run as batch
-
-    options = batch.BatchOptions(command.out, command.jobs, command.threads, command.executor, flat(command.slurm), command.device)
-    with Reporter(quiet=command.json) as reporter:
-        folder, summary = batch.run_suite(command.suite, flat(command.data), options, reporter.say)
-    print(json.dumps(summary, indent=1) if command.json else "\n".join([*report.text_lines(summary), f"report: {folder / 'report.html'}"]))
-    failed = [row["name"] for row in summary["rows"] if row["state"] != "done"]
-    if failed:
-        raise ReconError(f"{len(failed)} of {len(summary['rows'])} jobs failed: {', '.join(failed)}", f"see {folder / 'summary.md'}")
-
-
 def view(command: View) -> None:
     from recon.console import Reporter
     from recon.errors import require_extra
@@ -477,7 +442,7 @@ def view(command: View) -> None:
     with Reporter() as reporter:
         subject = subject_of(
             command.what,
-            lambda run: open_data(run.scene_info()["source"], run.config),
+            lambda run: open_data(run.scene.source, run.config),
             lambda: open_data(command.what, config),
             reporter,
             placed(command.device, reporter),
@@ -500,13 +465,12 @@ def make_scene(command: MakeScene) -> None:
         print(scenes.write(command.name, command.out, scenes.photographed(scenes.usual(command.name), *how)))
 
 
-def print_results(folder: Path, results: dict) -> None:
+def print_results(folder: Path, results: Results) -> None:
     """The figures that matter, a line each, then the files that matter, and what can be done next."""
     from recon.results.evaluation import summary_lines
     from recon.results.summary import file_lines, next_lines
 
-    unit = results.get("unit")
-    print(printable("\n".join([*summary_lines(results), *file_lines(folder, unit), f"run: {folder}", *next_lines(folder)])))
+    print(printable("\n".join([*summary_lines(results), *file_lines(folder, results.unit), f"run: {folder}", *next_lines(folder)])))
 
 
 def parse(args: Sequence[str] | None = None) -> Command:

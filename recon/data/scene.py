@@ -10,6 +10,9 @@ import numpy as np
 
 from recon.geometry import Similarity
 
+BackgroundKind = Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
+"""What the data say of what is behind the object; see :class:`Scene`."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -72,6 +75,15 @@ class Camera:
         directions = d @ self.world_from_camera[:, :3].T
         return np.broadcast_to(self.center, directions.shape), directions
 
+    def pixel_centers(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Centres of the pixels of some rows, or of all. [R, W, 2] float64 (x, y)"""
+        rows = np.arange(self.height) if rows is None else rows
+        return np.stack(np.meshgrid(np.arange(self.width) + 0.5, rows + 0.5), axis=-1)
+
+    def pixel_slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the rays through pixel centres, for each unit forward: to the right by column [W], down by row [H]."""
+        return (np.arange(self.width) + 0.5 - self.cx) / self.fx, (np.arange(self.height) + 0.5 - self.cy) / self.fy
+
     def resized(self, width: int, height: int) -> Camera:
         """The same camera for an image resampled to width x height; exact because pixel coordinates are continuous."""
         sx, sy = width / self.width, height / self.height
@@ -126,7 +138,7 @@ class Scene:
     format: str
     views: tuple[View, ...]
     world_from_scene: Similarity
-    background: Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
+    background: BackgroundKind
     unit: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())

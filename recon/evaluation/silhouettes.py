@@ -21,8 +21,7 @@ def silhouette(mesh_world: Mesh | RayScene, camera: Camera) -> np.ndarray:
     out = np.zeros((camera.height, camera.width), bool)
     for start in range(0, camera.height, rows_at_once):
         rows = np.arange(start, min(start + rows_at_once, camera.height))
-        pixels = np.stack(np.meshgrid(np.arange(camera.width) + 0.5, rows + 0.5), axis=-1).reshape(-1, 2)
-        out[rows] = cast(scene, *camera.rays(pixels)).hit.reshape(len(rows), -1)
+        out[rows] = cast(scene, *camera.rays(camera.pixel_centers(rows).reshape(-1, 2))).hit.reshape(len(rows), -1)
     return out
 
 

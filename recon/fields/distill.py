@@ -1,4 +1,5 @@
-"""Where a field that is being trained already has something: weighted points for placing radial functions (NeuRBF, appendix B).
+"""What a field takes from what is known already: a start from distances on a grid, and weighted points for placing radial functions
+(NeuRBF, appendix B).
 
 The grid of a scene's NeuRBF field learns alone at first. Then its functions are placed where ``weight`` is large: opacity of a step times
 the length of the feature's gradient for densities, nearness to the surface for signed distances.
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import kernels
 from recon.fields.base import Field
+from recon.optimizer import Adam
 from recon.rendering.occupancy import QUERY_CHUNK, in_chunks
 
+FIT_STEPS, FIT_POINTS = 120, 8192
+"""Steps in which a field is fitted to a distance on a grid, and points in each."""
 POINTS_PER_FUNCTION = 12
 """Candidates for each function."""
 LEAST_WIDTH, MOST_WIDTH = 1e-3, 0.2
@@ -78,3 +82,29 @@ def _usable(weights: Tensor) -> Tensor:
     """Weights over their mean, with a floor: where the grid has learnt nothing yet, functions are spread evenly."""
     mean = weights.mean()
     return weights / mean + 1e-3 if float(mean) > 0 and bool(torch.isfinite(mean)) else torch.ones_like(weights)
+
+
+def fit_to_distance(field: Field, distance: Tensor, lr: float, generator: torch.Generator, near_surface: bool) -> None:
+    """Fit a field's first value to a distance on a grid over the cube, in :data:`FIT_STEPS` steps.
+
+    Args:
+        field: Updated in place.
+        distance: Signed distance at the cells' centres, scene units. [resolution, resolution, resolution], axes x, y, z
+        lr: Learning rate.
+        generator: Source of the points.
+        near_surface: Draw half of the points in cells within three of the surface: the grid is right to a part of a cell there.
+    """
+    optimizer = Adam(field.parameter_groups())
+    # grid_sample: coordinates x, y, z for the last, middle and first axis
+    volume = distance.permute(2, 1, 0)[None, None]
+    cell, device = 2.0 / len(distance), distance.device
+    close = (distance.abs() < 3.0 * cell).nonzero() if near_surface else distance.new_zeros(0, 3)
+    for step in range(FIT_STEPS):
+        points = torch.rand(FIT_POINTS, 3, generator=generator, device=device) * 2.0 - 1.0
+        if len(close):
+            chosen = close[torch.randint(len(close), (FIT_POINTS // 2,), generator=generator, device=device)]
+            points[: len(chosen)] = (chosen + points[: len(chosen)] * 0.5 + 0.5) * cell - 1.0
+        wanted = nn.functional.grid_sample(volume, points[None, None, None], align_corners=False, padding_mode="border").flatten()
+        found = field.values(points)[:, 0]
+        (found - wanted).abs().mean().backward()
+        optimizer.step(lr * min(1.0, 4.0 * (1.0 - step / FIT_STEPS)))

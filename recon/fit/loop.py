@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from recon.checkpoint import Checkpoint, save_checkpoint
+from recon.checkpoint import Checkpoint
 from recon.console import Reporter, duration
 from recon.device import CPU, generator_of
-from recon.errors import DivergedError, Interrupted, recon_command
 from recon.fields.base import Field, FieldModule
 from recon.fit.config import FitConfig, LossName
 from recon.fit.run import FitRun
 from recon.optimizer import Adam
-from recon.system.stopping import stop_requests
+from recon.progress import stepping
+
+KEPT_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,11 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
     device = torch.device(run.device)
     loss_sum = squared_sum = torch.zeros((), device=device)
     since = step
-    began, first = time.perf_counter(), step
-    saved_at = began
 
-    def seconds() -> float:
-        return seconds_before + time.perf_counter() - started
+    def state(step: int, seconds: float) -> Checkpoint:
+        return Checkpoint(step, field.state_dict(), optimizer.state, generator_of(CPU, config.seed).get_state(), {"seconds": seconds})
 
-    def save() -> None:
-        generator = generator_of(CPU, config.seed).get_state()
-        state = Checkpoint(step, field.state_dict(), optimizer.state, generator, {"seconds": seconds()})
-        save_checkpoint(run.checkpoints, state, keep=2)
-
-    with stop_requests() as stop:
+    with stepping(run, config, KEPT_CHECKPOINTS, state, step, seconds_before, started) as steps:
         while step < config.steps:
             batch = draw(step)
             if batch.normals is None:
@@ -145,28 +138,19 @@ def optimise(run: FitRun, field: FieldModule, draw: Draw, resumed: Checkpoint | 
             step += 1
             loss_sum = loss_sum + loss.detach()
             squared_sum = squared_sum + (predicted.detach() - batch.targets).square().mean()
-            if step % config.log_every == 0 or step == config.steps:
+            if steps.reports(step):
                 value, squared = float(loss_sum) / (step - since), float(squared_sum) / (step - since)
                 if not math.isfinite(value):
-                    run.set_status("failed", step, "the loss is not finite")
-                    raise DivergedError(f"step {step}: the loss is not finite", "the last checkpoint is kept; try a lower --set lr")
-                record = {"step": step, "loss": value, "lr": rate(config, step - 1), "seconds": round(seconds(), 2)}
+                    steps.diverged(step, "lr")
+                record = {"step": step, "loss": value, "lr": rate(config, step - 1), "seconds": round(steps.seconds(), 2)}
                 psnr = -10.0 * math.log10(max(squared, 1e-12))
                 run.log_metrics({**record, "psnr": psnr} if config.signal == "image" else {**record, "rms": math.sqrt(squared)})
-                left = (time.perf_counter() - began) / (step - first) * (config.steps - step)
                 figure = f"PSNR {psnr:.2f} dB" if config.signal == "image" else f"RMS {math.sqrt(squared):.3g}"
-                text = f"step {step}/{config.steps}  loss {value:.4g}  {figure}  ETA {duration(left)}"
+                text = f"step {step}/{config.steps}  loss {value:.4g}  {figure}  ETA {duration(steps.left(step))}"
                 reporter.progress("fit", step / config.steps, text)
                 loss_sum = squared_sum = torch.zeros((), device=device)
                 since = step
-            due = step % config.checkpoint_every == 0 or time.perf_counter() - saved_at >= config.checkpoint_seconds
-            if stop() or due or step == config.steps:
-                save()
-                saved_at = time.perf_counter()
-                run.set_status("running", step)
-            if stop() and step < config.steps:
-                run.set_status("interrupted", step)
-                raise Interrupted(f"stopped at step {step}; a checkpoint is saved", recon_command("resume", run.folder))
+            steps.end(step)
 
 
 def rate(config: FitConfig, step: int) -> float:

@@ -22,8 +22,8 @@ from recon.fit.config import FitConfig
 from recon.fit.loop import Batch, Draw, stratified
 from recon.fit.run import FitRun
 from recon.fit.truth import Shape
+from recon.geometry import look_at
 from recon.rendering.meshes import over, render_mesh
-from recon.rendering.orbit import look_at
 from recon.surface.export import export_mesh
 from recon.surface.extract import extract_mesh
 from recon.surface.mesh import Mesh

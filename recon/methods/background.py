@@ -7,9 +7,10 @@ from torch import Tensor
 
 import kernels
 from recon.config.values import BackgroundConfig, HashGridConfig
+from recon.data.scene import BackgroundKind
 from recon.fields.base import ParameterGroup
 from recon.fields.hashgrid import HashGridField
-from recon.methods.base import BackgroundKind, Occupied
+from recon.methods.base import Occupied
 from recon.methods.density import DensityModel, density_activation
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density

@@ -16,15 +16,13 @@ from recon.rendering.rays import PixelBank, Rays, Targets
 
 if TYPE_CHECKING:  # what a method is handed; none of these knows a method
     from recon.console import Reporter
-    from recon.data.scene import Scene
+    from recon.data.scene import BackgroundKind, Scene
     from recon.runs import Run
 
 Mode = Literal["color", "depth", "normal", "opacity", "edge", "error"]
 """What can be shown of a rendered view; see :mod:`recon.rendering.modes`."""
 Exported = Literal["mesh", "curves"]
 QuantityKind = Literal["signed distance", "density", "edge probability"]
-BackgroundKind = Literal["alpha", "masks", "unknown"] | tuple[float, float, float]
-"""What the data say of what is behind the object: ``Scene.background``."""
 
 
 @dataclass

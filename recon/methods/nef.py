@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import NEFConfig, RunConfig
+from recon.data.scene import BackgroundKind
 from recon.fields.base import ParameterGroup
 from recon.fields.distill import place_by_density
 from recon.fields.make import FieldUse, make_field
-from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering, read_losses
+from recon.methods.base import Exported, Losses, MethodModule, Mode, Pixels, Quantity, Rendering, read_losses
 from recon.methods.nef_network import EdgeModel, FieldEdges, NEFNetwork
 from recon.rendering.hierarchical import dense_weights, query_dense, refined, stratified
 from recon.rendering.occupancy import in_chunks

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import RadianceConfig, RunConfig
+from recon.data.scene import BackgroundKind
 from recon.fields.base import Field, ParameterGroup
 from recon.fields.distill import place_by_density
 from recon.fields.make import FieldUse, make_field
 from recon.methods.background import Background, behind
-from recon.methods.base import BackgroundKind, Exported, Losses, MethodModule, Quantity, Rendering, Surface, read_losses
+from recon.methods.base import Exported, Losses, MethodModule, Quantity, Rendering, Surface, read_losses
 from recon.methods.density import DensityModel, outputs_of
 from recon.rendering.directions import spherical_harmonics
 from recon.rendering.occupancy import in_chunks, refresh_by_density

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -12,14 +11,14 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import RunConfig, VolSDFConfig
+from recon.data.scene import BackgroundKind
 from recon.device import generator_of
 from recon.errors import UsageError
 from recon.fields.base import Field, ParameterGroup
-from recon.fields.distill import place_by_distance
+from recon.fields.distill import fit_to_distance, place_by_distance
 from recon.fields.make import FieldUse, make_field
 from recon.methods.background import Background, behind
 from recon.methods.base import (
-    BackgroundKind,
     Exported,
     Losses,
     MethodModule,
@@ -33,12 +32,10 @@ from recon.methods.base import (
 )
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
+from recon.methods.volsdf_samples import Sampled, bounded, eikonal_points, whole_rays, with_shell
 from recon.methods.volsdf_terms import Batch, Guidance, weighted
-from recon.optimizer import Adam
-from recon.rendering.algorithm1 import algorithm1
-from recon.rendering.cutting import cut_samples
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
-from recon.rendering.occupancy import in_chunks, refresh_by_sdf
+from recon.rendering.occupancy import refresh_by_sdf
 from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
 from recon.results.better import better_there
@@ -53,34 +50,11 @@ if TYPE_CHECKING:
     from recon.data.scene import Scene
     from recon.runs import Run
 
-VISIBLE = 1e-3
-"""Samples with less transmittance than this before them are skipped."""
-FAINT = 1e-3
-"""Intervals outside the surface that cannot be more opaque than this are skipped."""
-SHELL_SLOPE = 20.0
-"""How steeply the signed distance falls towards the wall of the solid shell (VolSDF's sphere_scale on DTU)."""
 BACKGROUND_COST = 0.4
 """What a sample of the background costs, with one of the surface as the unit: it has no gradient in space."""
 EXPOSURE_LR_FACTOR = 0.1
-HULL_STEPS, HULL_POINTS = 120, 8192
-"""Steps in which a field is fitted to the visual hull, and points in each."""
 FREE_POINTS = 2048
 """Points of known free space looked at in a step, at most: so many on free rays, and so many in cells known to be empty."""
-
-
-@dataclass
-class _Sampled:
-    """Samples of R rays, and what is said about them.
-
-    ``near``, ``far``: where each ray enters and leaves the sphere. [R]
-    ``t_near``: per ray the distance of one random sample, for the eikonal loss of the dense sampling; None for the other.
-    """
-
-    near: Tensor
-    far: Tensor
-    samples: kernels.RaySamples
-    t_near: Tensor | None
-    figures: dict[str, float | Tensor]
 
 
 class VolSDF(MethodModule):
@@ -192,22 +166,7 @@ class VolSDF(MethodModule):
         self.set_progress(0.0)
         if self.config.beta_learnt == "log":
             self.beta.value.data.fill_(math.log(self.config.hull_beta_init))
-        generator = generator_of(self.device, seed)
-        optimizer = Adam(self.field.parameter_groups())
-        distance = distance.to(self.device)
-        # grid_sample: coordinates x, y, z for the last, middle and first axis
-        volume = distance.permute(2, 1, 0)[None, None]
-        cell = 2.0 / len(distance)
-        close = (distance.abs() < 3.0 * cell).nonzero() if near_surface else distance.new_zeros(0, 3)
-        for step in range(HULL_STEPS):
-            points = torch.rand(HULL_POINTS, 3, generator=generator, device=self.device) * 2.0 - 1.0
-            if len(close):
-                chosen = close[torch.randint(len(close), (HULL_POINTS // 2,), generator=generator, device=self.device)]
-                points[: len(chosen)] = (chosen + points[: len(chosen)] * 0.5 + 0.5) * cell - 1.0
-            wanted = nn.functional.grid_sample(volume, points[None, None, None], align_corners=False, padding_mode="border").flatten()
-            found = self.field.values(points)[:, 0]
-            (found - wanted).abs().mean().backward()
-            optimizer.step(lr * min(1.0, 4.0 * (1.0 - step / HULL_STEPS)))
+        fit_to_distance(self.field, distance.to(self.device), lr, generator_of(self.device, seed), near_surface)
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
         drawn = self._sample(rays, generator)
@@ -215,7 +174,7 @@ class VolSDF(MethodModule):
         points = sample_positions(rays, samples)
         empty = targets.alpha == 0
         free = self._free_points(rays, empty, drawn, generator)
-        apart = self._eikonal_points(rays, drawn, generator)
+        apart = eikonal_points(self.config, rays, drawn, generator)
         values, gradient = self.field.values_and_gradient(torch.cat([points, free, apart]))
         on_rays, beside = values.split([count, len(values) - count])
         sdf, _, rgb, density = self._shaded(rays, samples, points, on_rays, gradient[:count])
@@ -241,7 +200,7 @@ class VolSDF(MethodModule):
         evaluated = count + round(BACKGROUND_COST * backdrop_samples)
         return read_losses(parts, (difference**2).mean(), evaluated, drawn.figures)
 
-    def _free_points(self, rays: Rays, empty: Tensor, drawn: _Sampled, generator: torch.Generator) -> Tensor:
+    def _free_points(self, rays: Rays, empty: Tensor, drawn: Sampled, generator: torch.Generator) -> Tensor:
         """One random point, within the sphere, of each of some ``empty`` rays [R], which are known to meet nothing. [N, 3]
 
         Such a ray through a solid that should have a hole there is opaque whatever its front does: its colour error has no gradient that
@@ -272,7 +231,7 @@ class VolSDF(MethodModule):
         """Signed distance [S] and its gradient [S, 3] with the shell, colour [S, 3] and density [S] at the samples."""
         # split, not sliced: the gradient of a split is put together once, that of every slice is a tensor of zeros with a part filled in
         distance, feature = values.split([1, values.shape[1] - 1], dim=1)
-        sdf, slope = self._with_shell(points, distance.squeeze(1), gradient)
+        sdf, slope = with_shell(self.config.shell_radius, points, distance.squeeze(1), gradient)
         rgb = self.color(points, slope, rays.directions, samples.ray_indices, feature)
         return sdf, slope, rgb, kernels.laplace_density(sdf, self.beta())
 
@@ -298,94 +257,13 @@ class VolSDF(MethodModule):
             normal=nn.functional.normalize(result[:, 3:6], dim=-1) * opacity[:, None],
         )
 
-    def _sample(self, rays: Rays, generator: torch.Generator | None) -> _Sampled:
+    def _sample(self, rays: Rays, generator: torch.Generator | None) -> Sampled:
         """Where each ray leaves the sphere, and its samples; random in training only."""
         with torch.no_grad():
             near, far = sphere_interval(rays, self.config.shell_radius or 1.0)
             if self.config.sampling == "algorithm1":
-                return self._sample_whole_rays(rays, near, far, generator)
-            jitter = None if generator is None else torch.rand(len(rays), generator=generator, device=rays.device)
-            ends, step, epsilon, cuts = (near, far), self.config.first_step, self.config.epsilon, self.config.rounds
-            beta: float | Tensor
-            if walks(rays.device):
-                beta = self.beta.number()
-                bounded = kernels.bounded_samples(
-                    rays.origins,
-                    rays.directions,
-                    *ends,
-                    self.grid,
-                    self.field.hash_distance() or (lambda p: in_chunks(self.sdf, p)),
-                    step=step,
-                    jitter=jitter,
-                    beta=beta,
-                    epsilon=epsilon,
-                    cuts=cuts,
-                    visible=VISIBLE,
-                    faint=FAINT,
-                )
-            else:
-                scale = self.beta().detach().reshape(())
-                coarse = kernels.march_rays(rays.origins, rays.directions, *ends, self.grid, step=step, jitter=jitter)
-                distance, rule = lambda p: in_chunks(self.sdf, p), {"epsilon": epsilon, "visible": VISIBLE, "faint": FAINT}
-                bounded = cut_samples(rays, coarse, distance, scale, rounds=cuts, **rule)
-                beta = scale
-            rate = 1.0 / max(len(rays), 1)
-            met = bounded.met.float().mean()
-            figures: dict[str, float | Tensor] = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": bounded.queries * rate}
-            return _Sampled(near, far, bounded.samples, None, figures)
-
-    def _sample_whole_rays(self, rays: Rays, near: Tensor, far: Tensor, generator: torch.Generator | None) -> _Sampled:
-        """Algorithm 1. An interval begins at its sample; the last one ends at the wall of the shell, or where the background begins."""
-        meets = (far > near).nonzero().squeeze(1)
-        inside = Rays(rays.origins[meets], rays.directions[meets])
-        beta = self.beta.number()
-        drawn = algorithm1(inside, near[meets], far[meets], lambda p: in_chunks(self._shelled_sdf, p), beta, generator)
-        dt = drawn.t[:, 1:] - drawn.t[:, :-1]
-        t = drawn.t[:, :-1]
-        if self.config.shell_radius is not None:  # what lies behind the wall must not shine through
-            t, dt = drawn.t, torch.cat([dt, torch.full_like(dt[:, :1], 1e10)], 1)
-        counts = torch.zeros(len(rays), dtype=torch.int64, device=rays.device)
-        counts[meets] = t.shape[1]
-        samples = kernels.RaySamples(
-            offsets=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
-            ray_indices=meets.int().repeat_interleave(t.shape[1]),
-            t=t.reshape(-1).contiguous(),
-            dt=dt.reshape(-1).contiguous(),
-        )
-        t_near = None
-        if generator is not None:
-            one = torch.randint(drawn.t.shape[1], (len(meets), 1), generator=generator, device=rays.device)
-            t_near = torch.zeros(len(rays), device=rays.device)
-            t_near[meets] = drawn.t.gather(1, one).squeeze(1)
-        met = drawn.met.float().mean() if len(meets) else 1.0
-        figures = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": drawn.queries / max(len(rays), 1)}
-        return _Sampled(near, far, samples, t_near, figures)
-
-    def _eikonal_points(self, rays: Rays, drawn: _Sampled, generator: torch.Generator) -> Tensor:
-        """Points apart from the samples at which the gradient is held to unit length. [N, 3]
-
-        Occupancy sampling: uniform in the unit ball, beside all samples. Algorithm 1, as in VolSDF: one uniform in the cube about the
-        sphere and one of the samples for each ray, and no others.
-        """
-        if drawn.t_near is None:
-            return _points_in_unit_ball(int(self.config.uniform_points * len(drawn.samples)) + 1, generator, rays.device)
-        cube = (torch.rand(len(rays), 3, generator=generator, device=rays.device) * 2.0 - 1.0) * (self.config.shell_radius or 1.0)
-        met = drawn.t_near > 0
-        return torch.cat([cube, rays.origins[met] + drawn.t_near[met, None] * rays.directions[met]])
-
-    def _with_shell(self, points: Tensor, sdf: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """The signed distance and its gradient with the solid shell around the scene, if there is one: ``min(sdf, 20 (R - |x|))``."""
-        if self.config.shell_radius is None:
-            return sdf, gradient
-        norm = points.norm(dim=-1)
-        wall = SHELL_SLOPE * (self.config.shell_radius - norm)
-        inward = -SHELL_SLOPE * points / norm.clamp_min(1e-9)[:, None]
-        return torch.minimum(sdf, wall), torch.where((wall < sdf)[:, None], inward, gradient)
-
-    def _shelled_sdf(self, points: Tensor) -> Tensor:
-        sdf = self.sdf(points)
-        radius = self.config.shell_radius
-        return sdf if radius is None else torch.minimum(sdf, SHELL_SLOPE * (radius - points.norm(dim=-1)))
+                return whole_rays(self.config, self.beta, self.sdf, rays, near, far, generator)
+            return bounded(self.config, self.beta, self.sdf, self.field.hash_distance, self.grid, rays, near, far, generator)
 
     def sdf(self, points: Tensor) -> Tensor:
         """Signed distance at scene points. [N, 3] -> [N]"""
@@ -450,14 +328,3 @@ class VolSDF(MethodModule):
         if self.exposure is not None:
             groups.append(ParameterGroup("exposure", self.exposure, EXPOSURE_LR_FACTOR))
         return groups + (self.background.parameter_groups() if self.background is not None else [])
-
-
-def walks(device: torch.device) -> bool:
-    """Whether samples are found ray by ray: on the CPU, and where that has a kernel. Else in rounds, for all rays at once."""
-    return device.type == "cpu" or kernels.backend("bounded_samples", device) != "reference"
-
-
-def _points_in_unit_ball(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Uniform in the ball: normal directions, radius the cube root of a uniform number. [count, 3]"""
-    direction = nn.functional.normalize(torch.randn(count, 3, generator=generator, device=device), dim=-1)
-    return direction * torch.rand(count, 1, generator=generator, device=device) ** (1.0 / 3.0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.data.ply import RGB, XYZ, columns_of, write_ply
 from recon.photos.decode import Photo, upright
 from recon.photos.model import SparseModel
 from recon.photos.storing import write_json
@@ -62,7 +63,8 @@ def write_dataset(out: Path, dataset: Dataset, progress: Callable[[int, int], No
             place = out / places[photo.name]
             _put_mask(dataset.ignored[photo.name], photo, place.with_name(f"dynamic_mask_{place.stem}.png"))
         progress(done, len(dataset.photos))
-    write_ply(out / "points.ply", dataset.model.points, dataset.model.colors)
+    with whole(out / "points.ply") as part, open(part, "wb") as file:
+        write_ply(file, [*columns_of(XYZ, "<f4", dataset.model.points), *columns_of(RGB, "u1", dataset.model.colors)])
     write_colmap(out / "sparse" / "0", dataset, places)
     write_json(out / "names.json", _names(dataset.photos, places))
     write_json(out / "transforms.json", transforms(dataset, places, masks))
@@ -171,17 +173,6 @@ def _names(photos: Sequence[Photo], places: dict[str, str]) -> dict[str, Any]:
             row["time_s"] = photo.time_s
         out[places[photo.name]] = row
     return out
-
-
-def write_ply(path: Path, points: np.ndarray, colors: np.ndarray) -> None:
-    """Points [N, 3] with colours [N, 3] uint8 as binary PLY."""
-    kind = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
-    rows = np.empty(len(points), kind)
-    rows["xyz"], rows["rgb"] = points, colors
-    names = [f"property float {axis}" for axis in "xyz"] + [f"property uchar {name}" for name in ("red", "green", "blue")]
-    head = "\n".join(["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", *names, "end_header\n"])
-    with whole(path) as part:
-        part.write_bytes(head.encode() + rows.tobytes())
 
 
 def write_colmap(folder: Path, dataset: Dataset, places: dict[str, str]) -> None:

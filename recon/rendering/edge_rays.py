@@ -12,7 +12,7 @@ from PIL import Image
 from recon.data.scene import Camera
 from recon.device import CPU
 from recon.geometry import Similarity
-from recon.rendering.rays import Rays, Targets, camera_rays, sphere_interval
+from recon.rendering.rays import Rays, Targets, camera_rays, sphere_interval, through_pixels
 
 if TYPE_CHECKING:
     from recon.curves.edges2d.edges import EdgeView
@@ -109,13 +109,8 @@ class EdgeBank:
         if len(self.strong):  # only views that have strong pixels choose
             at = (first + pick).clamp(0, len(self.strong) - 1)
             index = torch.where(chosen, self.strong[at].long(), index)
-        k = self.intrinsics[view]
-        x = (self.columns[index] + 0.5 - k[:, 2]) / k[:, 0]
-        y = (self.rows[index] + 0.5 - k[:, 3]) / k[:, 1]
-        pose = self.scene_from_camera[view]
-        d = pose[:, :, 0] * x[:, None] + pose[:, :, 1] * y[:, None] + pose[:, :, 2]
-        rays = Rays(pose[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1))
-        return rays, Targets(self.strength[index][:, None], torch.ones(count, device=device))
+        origin, direction = through_pixels(self.columns[index], self.rows[index], self.intrinsics[view], self.scene_from_camera[view])
+        return Rays(origin, direction), Targets(self.strength[index][:, None], torch.ones(count, device=device))
 
 
 def _emap_share(strength: torch.Tensor, strong: int) -> float:

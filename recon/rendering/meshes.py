@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from recon.data.scene import Camera
-from recon.rendering.orbit import look_at
+from recon.geometry import look_at
 from recon.surface.mesh import Mesh, vertex_normals
 from recon.surface.raycast import RayScene, cast, ray_scene
 from recon.surface.texture import sample_texture

@@ -7,16 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from recon.data.scene import Camera
+from recon.geometry import look_at
 
 NEAR_AN_AXIS = float(np.cos(np.radians(20.0)))
-
-
-def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Pose of a camera at ``eye`` that looks at ``target``; ``up`` points to the top of the picture. [3, 4], OpenCV axes"""
-    z = (target - eye) / np.linalg.norm(target - eye)
-    x = np.cross(z, up)
-    x /= np.linalg.norm(x)
-    return np.stack([x, np.cross(z, x), z, eye], axis=1)
 
 
 def common_up(cameras: Sequence[Camera]) -> np.ndarray:

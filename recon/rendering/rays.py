@@ -81,10 +81,26 @@ def sphere_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor]:
 
 def camera_rays(camera: Camera, scene_from_world: Similarity) -> Rays:
     """One ray through the centre of every pixel, row by row. Rays of length H * W, on the CPU."""
-    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    origins, directions = camera.rays(np.stack([x, y], -1).reshape(-1, 2))
+    origins, directions = camera.rays(camera.pixel_centers().reshape(-1, 2))
     to = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
     return Rays(to(scene_from_world.apply(origins)), to(scene_from_world.rotate(directions)))
+
+
+def through_pixels(columns: Tensor, rows: Tensor, intrinsics: Tensor, scene_from_camera: Tensor) -> tuple[Tensor, Tensor]:
+    """Rays through the centres of pixels, each of its own camera.
+
+    Args:
+        columns, rows: Of the pixels. int [N]
+        intrinsics: fx, fy, cx, cy, pixels. [N, 4]
+        scene_from_camera: [N, 3, 4]
+    Returns:
+        Origins and unit directions, scene units. [N, 3], [N, 3]
+    """
+    x = (columns + 0.5 - intrinsics[:, 2]) / intrinsics[:, 0]
+    y = (rows + 0.5 - intrinsics[:, 3]) / intrinsics[:, 1]
+    axes = scene_from_camera
+    d = axes[:, :, 0] * x[:, None] + axes[:, :, 1] * y[:, None] + axes[:, :, 2]
+    return axes[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1)
 
 
 def view_pixels(view: View, background: object) -> np.ndarray:
@@ -145,11 +161,8 @@ class PixelBank:
         view = torch.searchsorted(self.starts, index, right=True) - 1
         local = index - self.starts[view]
         width = self.widths[view]
-        k = self.intrinsics[view]  # fx, fy, cx, cy
-        x = ((local % width) + 0.5 - k[:, 2]) / k[:, 0]
-        y = (torch.div(local, width, rounding_mode="floor") + 0.5 - k[:, 3]) / k[:, 1]
-        pose = self.scene_from_camera[view]
-        d = pose[:, :, 0] * x[:, None] + pose[:, :, 1] * y[:, None] + pose[:, :, 2]
+        row = torch.div(local, width, rounding_mode="floor")
+        origin, direction = through_pixels(local % width, row, self.intrinsics[view], self.scene_from_camera[view])
         rgba = self.pixels[index].float() / 255.0
-        rays = Rays(pose[:, :, 3].contiguous(), torch.nn.functional.normalize(d, dim=-1), views=view)
+        rays = Rays(origin, direction, views=view)
         return rays, Targets(rgba[:, :3], rgba[:, 3])

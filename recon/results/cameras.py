@@ -17,7 +17,7 @@ from PIL import Image
 
 from recon.checkpoint import write_text_atomically
 from recon.console import Reporter
-from recon.data.ply import write_points
+from recon.data.ply import RGB, XYZ, columns_of, write_ply
 from recon.data.scene import Camera, Scene, View
 from recon.errors import UsageError
 from recon.runs import Run
@@ -156,7 +156,8 @@ def _write_colmap(folder: Path, scene: Scene, names: Sequence[str], xyz: np.ndar
     rows = np.concatenate([np.arange(1, len(xyz) + 1)[:, None], xyz, rgb, np.zeros((len(xyz), 1))], axis=1)
     text = ("%d %.12g %.12g %.12g %d %d %d %g\n" * len(rows)) % tuple(rows.ravel().tolist())
     write_text_atomically(folder / "points3D.txt", "# POINT3D_ID X Y Z R G B ERROR\n" + text)
-    (folder / "points3D.ply").write_bytes(write_points(xyz, rgb))
+    with open(folder / "points3D.ply", "wb") as file:
+        write_ply(file, [*columns_of(XYZ, "<f8", xyz), *columns_of(RGB, "u1", rgb)])
 
 
 def camera_from_world(camera: Camera) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,10 +29,11 @@ from recon.evaluation.truth.known import GroundTruth
 from recon.methods.base import Method
 from recon.rendering.image import render_view, to_uint8
 from recon.rendering.rays import view_pixels
+from recon.results.figures import CurveFigures, PictureFigures, Results
 from recon.runs import Run
 from recon.stereo.points import read_ply
 from recon.surface.reading import read_mesh, read_surface
-from recon.system.files import read_records, write_picture, write_text_atomically
+from recon.system.files import write_picture
 
 
 def evaluate(
@@ -44,7 +44,7 @@ def evaluate(
     reporter: Reporter,
     cull: CullName | None = None,
     most_views: int | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
     Args:
@@ -57,7 +57,7 @@ def evaluate(
             NeuS's masks.
         most_views: Compare with at most so many held-out photographs, evenly spread over them; None: with all.
     Returns:
-        What ``results.json`` holds.
+        The figures, with all that ``results.json`` holds.
     """
     run.eval.mkdir(parents=True, exist_ok=True)
     held_out = scene.split("test")
@@ -109,8 +109,8 @@ def evaluate(
     if truth.known and not {"surface", "points", "dtu", "curves", "solid"} & set(results):
         reporter.warn(f"nothing of this run can be compared with the truth, which holds {truth.known} only")
     results = to_plain(results)
-    write_text_atomically(run.eval / "results.json", json.dumps(results, indent=1, allow_nan=False))
-    return results
+    run.write_results(results)
+    return Results.of(results)
 
 
 def evenly(views: Sequence[View], most: int | None) -> list[View]:
@@ -178,63 +178,59 @@ def view_stem(name: str) -> str:
 
 def training_seconds(run: Run) -> float | None:
     """Time spent in the training loop, over all sessions of the run."""
-    rows = read_records(run.folder / "metrics.jsonl")
+    rows = run.metrics()
     seconds = rows[-1].get("seconds") if rows else None
     return float(seconds) if isinstance(seconds, int | float) else None
 
 
-def summary_lines(results: dict[str, Any]) -> list[str]:
+def summary_lines(results: Results) -> list[str]:
     """The figures that matter, for the terminal."""
     lines = []
-    images, silhouettes, surface = (results.get(k) for k in ("images", "silhouettes", "surface"))
-    if images is not None:
-        inside = "" if images["psnr_masked"] is None else f", inside the object {images['psnr_masked']:.2f} dB"
-        held_out = images.get("held_out", images["views"])  # results of earlier versions counted all
-        counted = f"{images['views']}" + (f" of {held_out}" if held_out > images["views"] else "")
-        lines.append(f"held-out views ({counted}): PSNR {images['psnr']:.2f} dB{inside}, SSIM {images['ssim']:.4f}")
-    if silhouettes is not None:
-        lines.append(f"silhouettes: IoU {silhouettes['mean']:.4f} (worst view {silhouettes['least']:.4f})")
-    if results.get("textured_mesh") is not None:
-        textured = results["textured_mesh"]
-        inside = "" if textured["psnr_masked"] is None else f", inside the object {textured['psnr_masked']:.2f} dB"
-        lines.append(f"textured mesh, the same views: PSNR {textured['psnr']:.2f} dB{inside}")
-    if surface is not None:
-        unit = results["unit"] or "world units"
-        share = surface["chamfer_percent_of_diagonal"]
-        lines.append(f"surface: Chamfer-L1 {surface['chamfer_l1']:.4g} {unit} = {share:.3f} % of the diagonal")
-        lines.append(f"surface: normal consistency {surface['normal_consistency']:.4f}")
-        if surface.get("around_share") is not None:
-            diagonal = surface["truth_diagonal"] / 100.0
-            accuracy, completeness = surface["accuracy"] / diagonal, surface["completeness"] / diagonal
+    if (images := results.images) is not None:
+        counted = f"{images.views}" + (f" of {images.held_out}" if images.held_out > images.views else "")
+        ssim = "" if images.ssim is None else f", SSIM {images.ssim:.4f}"
+        lines.append(f"held-out views ({counted}): PSNR {images.psnr:.2f} dB{_inside(images)}{ssim}")
+    if (silhouettes := results.silhouettes) is not None:
+        lines.append(f"silhouettes: IoU {silhouettes.mean:.4f} (worst view {silhouettes.least:.4f})")
+    if (textured := results.textured_mesh) is not None:
+        lines.append(f"textured mesh, the same views: PSNR {textured.psnr:.2f} dB{_inside(textured)}")
+    if (surface := results.surface) is not None:
+        unit = results.unit or "world units"
+        lines.append(f"surface: Chamfer-L1 {surface.chamfer_l1:.4g} {unit} = {surface.chamfer_percent:.3f} % of the diagonal")
+        lines.append(f"surface: normal consistency {surface.normal_consistency:.4f}")
+        if surface.around_share is not None:
+            share = 100.0 / surface.truth_diagonal
+            accuracy, completeness = share * surface.accuracy, share * surface.completeness
             lines.append(f"surface: accuracy {accuracy:.3f} %, completeness of what two photographs see {completeness:.3f} %")
-    points = results.get("points")
-    if points is not None and points["accuracy"] is not None:
-        accuracy, completeness = points["accuracy_percent"], points["completeness_percent"]
-        lines.append(f"points of stereo: {points['points']} on the object, accuracy {accuracy:.3f} %, completeness {completeness:.3f} %")
-    if results.get("dtu") is not None:
-        dtu = results["dtu"]
-        figures = f"Chamfer {dtu['overall']:.3f} mm (accuracy {dtu['d2s']:.3f}, completeness {dtu['s2d']:.3f})"
-        lines.append(f"DTU scan {dtu['scan']}: {figures}, culled by: {dtu['culling']['name']}")
-    if results.get("curves") is not None:
-        lines += curve_lines(results["curves"])
-    if results.get("solid") is not None:
+    if (points := results.points) is not None and points.accuracy_percent is not None:
+        of = f"accuracy {points.accuracy_percent:.3f} %, completeness {points.completeness_percent:.3f} %"
+        lines.append(f"points of stereo: {points.points} on the object, {of}")
+    if (dtu := results.dtu) is not None:
+        figures = f"Chamfer {dtu.chamfer:.3f} mm (accuracy {dtu.accuracy:.3f}, completeness {dtu.completeness:.3f})"
+        lines.append(f"DTU scan {dtu.scan}: {figures}, culled by: {dtu.culling}")
+    if results.curves is not None:
+        lines += curve_lines(results.curves)
+    if results.solid is not None:
         from recon.evaluation.solids import solid_lines
 
-        lines += solid_lines(results["solid"])
+        lines += solid_lines(results.solid)
     return lines
 
 
-def curve_lines(curves: dict[str, Any]) -> list[str]:
-    """The figures of :func:`recon.evaluation.curves.evaluate_curves` that matter, for the terminal."""
-    scores = ", ".join(f"{100 * curves[key]:.1f} % at {key[1:]} mm" for key in ("f5", "f10", "f20"))
+def _inside(pictures: PictureFigures) -> str:
+    return "" if pictures.psnr_masked is None else f", inside the object {pictures.psnr_masked:.2f} dB"
+
+
+def curve_lines(curves: CurveFigures) -> list[str]:
+    """The figures of curves that matter, for the terminal."""
+    scores = ", ".join(f"{100 * score:.1f} % at {mm} mm" for score, mm in ((curves.f5, 5), (curves.f10, 10), (curves.f20, 20)))
     lines = [f"curves: F-score {scores} (EMAP's protocol; 1 mm = 0.001 of the object's longest side)"]
-    exact = curves["exact"]
+    exact = curves.exact
     if exact is None:
-        return [*lines, f"curves: {curves['curves']}; the truth is points only, so types and junctions are not compared"]
-    agreement, recall = exact["types"]["agreement"], exact["junctions"]["recall"]
-    types = "" if agreement is None else f", right type for {100 * agreement:.1f} % of the matched length"
-    junctions = "" if recall is None else f", {100 * recall:.1f} % of the junctions found"
-    return [*lines, f"curves: {curves['curves']} for {curves['curves_truth']} true ones{types}{junctions}"]
+        return [*lines, f"curves: {curves.curves}; the truth is points only, so types and junctions are not compared"]
+    types = "" if exact.agreement is None else f", right type for {100 * exact.agreement:.1f} % of the matched length"
+    junctions = "" if exact.junctions is None else f", {100 * exact.junctions:.1f} % of the junctions found"
+    return [*lines, f"curves: {curves.curves} for {curves.curves_truth} true ones{types}{junctions}"]
 
 
 def evaluate_curve_file(path: Path, truth: Path | None) -> dict[str, Any]:

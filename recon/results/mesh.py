@@ -14,7 +14,8 @@ from recon.config.values import CurveFormat, ExportConfig, MeshFormat, Up
 from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
-from recon.data.scene import Camera, View
+from recon.data.record import SceneRecord
+from recon.data.scene import View
 from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
@@ -83,10 +84,10 @@ def export_mesh(
     """
     if settings.texture == "photographs" and not photographs:
         raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
-    info = run.scene_info()
-    support = support_plane(method, settings, info, reporter)
-    centers = camera_centers(info)
-    ends = ends_of(run, settings.closed, Similarity.from_json(info["world_from_scene"]).inverse(), scene_cameras(info), support is not None)
+    scene = run.scene
+    support = support_plane(method, settings, scene, reporter)
+    centers = scene.camera_centers
+    ends = ends_of(run, settings.closed, scene.scene_from_world, scene.cameras_in_scene, support is not None)
     if ends is None and settings.closed == "no":
         raise UsageError("an open surface ends where stereo saw nothing, and this run has no stereo", "use --closed yes")
     mesh = surface(method, settings, reporter, support)
@@ -101,7 +102,7 @@ def export_mesh(
     found = {
         **report.to_json(),
         "made_with": made_with(run, settings),
-        "support_plane": None if support is None else _plane_in_world(support, info),
+        "support_plane": None if support is None else _plane_in_world(support, scene.world_from_scene),
         "trimmed": trimmed,
         "closed_outline_share": outline,
         "invented_area_share": invented,
@@ -114,8 +115,8 @@ def export_mesh(
     if "ply" in full:
         mesh = color_vertices(mesh, field_color(method, centers))
         mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
-    _say_of_numbers(mesh, info, full, reporter)
-    write_mesh(mesh, folder, full, info)
+    _say_of_numbers(mesh, scene, full, reporter)
+    write_mesh(mesh, folder, full, scene)
     if not textured_formats:
         reporter.say(f"mesh: {report.faces} faces, in {folder}")
         return report
@@ -125,19 +126,19 @@ def export_mesh(
         mesh = surface(method, replace(settings, resolution=enough), reporter, support)
         mesh = ends.trim(mesh) if ends is not None and trimmed else mesh
     mesh = replace(mesh, seen=None)
-    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, info))
-    write_mesh(textured, folder, textured_formats, info, settings.up)
+    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, scene.scene_from_world))
+    write_mesh(textured, folder, textured_formats, scene, settings.up)
     reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {folder}")
     return report
 
 
-def _say_of_numbers(mesh: Mesh, info: dict[str, Any], formats: Sequence[MeshFormat], reporter: Reporter) -> None:
+def _say_of_numbers(mesh: Mesh, scene: SceneRecord, formats: Sequence[MeshFormat], reporter: Reporter) -> None:
     """Where a file's numbers are not the world's."""
-    shift = writers.stl_shift(Similarity.from_json(info["world_from_scene"]).apply(mesh.vertices))
+    shift = writers.stl_shift(scene.world_from_scene.apply(mesh.vertices))
     if "stl" in formats and shift.any():
         where = ", ".join(f"{x:.10g}" for x in shift)
         reporter.warn(f"mesh.stl: too far from the origin for its 32-bit numbers, so ({where}) in the world is its origin; the others stay")
-    if "3mf" in formats and info["unit"] is None:
+    if "3mf" in formats and scene.unit is None:
         reporter.warn("mesh.3mf: the world's unit is not known, so one counts as a millimetre; --unit says which it is")
 
 
@@ -158,7 +159,7 @@ def trim_mesh(mesh: Mesh, ends: Ends | None, reporter: Reporter) -> tuple[Mesh, 
     return trimmed, True, outline
 
 
-def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], reporter: Reporter) -> Plane | None:
+def support_plane(method: Method, settings: ExportConfig, scene: SceneRecord, reporter: Reporter) -> Plane | None:
     """The flat support (table, wall) that is to be cut off, scene units; None if there is none, or it is to be kept.
 
     It is only looked for where neither masks nor alpha nor a constant colour told the object from the rest.
@@ -174,15 +175,14 @@ def support_plane(method: Method, settings: ExportConfig, info: dict[str, Any], 
         lipschitz=known.lipschitz,
         device=method.device,
     )
-    plane = find_support(largest_component(coarse), camera_centers(info), SPHERE_RADIUS)
+    plane = find_support(largest_component(coarse), scene.camera_centers, SPHERE_RADIUS)
     if plane is not None:
         normal = np.round(plane.normal, 3).tolist()
         reporter.say(f"mesh: cut off from the flat support that it stands on, whose normal is {normal}; --support keep leaves it on")
     return plane
 
 
-def _plane_in_world(plane: Plane, info: dict[str, Any]) -> dict[str, Any]:
-    world_from_scene = Similarity.from_json(info["world_from_scene"])
+def _plane_in_world(plane: Plane, world_from_scene: Similarity) -> dict[str, Any]:
     normal = world_from_scene.rotate(plane.normal)
     return {"normal": normal.tolist(), "offset": float(normal @ world_from_scene.apply(plane.offset * plane.normal))}
 
@@ -213,18 +213,6 @@ def surface_of(method: Method) -> Surface:
     if known is None:
         raise UsageError("this method has no surface", "reconstruct with --method volsdf")
     return known
-
-
-def camera_centers(info: dict[str, Any]) -> np.ndarray:
-    """Of all views in a run's ``scene.json``, scene units. [V, 3]"""
-    return np.stack([camera.center for camera in scene_cameras(info)])
-
-
-def scene_cameras(info: dict[str, Any]) -> list[Camera]:
-    """All views' cameras in a run's ``scene.json``, in scene units."""
-    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
-    cameras = [Camera.from_json(view["camera"]) for view in info["views"]]
-    return [replace(c, world_from_camera=scene_from_world.apply_to_pose(c.world_from_camera)) for c in cameras]
 
 
 def toward_cameras(points: np.ndarray, normals: np.ndarray, centers: np.ndarray) -> np.ndarray:
@@ -307,37 +295,36 @@ def textured_surface(
     return textured
 
 
-def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], info: dict[str, Any], up: Up | None = None) -> list[Path]:
+def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], scene: SceneRecord, up: Up | None = None) -> list[Path]:
     """Write a mesh in scene units as ``mesh.SUFFIX`` in world units.
 
     Args:
         mesh: Scene units.
         folder: Where to.
         suffixes: Which files.
-        info: The run's ``scene.json``: unit and similarity.
+        scene: The run's: unit and similarity.
         up: What is up in a .glb, as :class:`~recon.config.values.ExportConfig` has it.
     """
-    world_from_scene, written = Similarity.from_json(info["world_from_scene"]), []
+    written = []
     for suffix in suffixes:
-        direction = up_direction(up, info) if suffix == "glb" else None
-        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", world_from_scene, unit=info["unit"], up=direction)
+        direction = up_direction(up, scene) if suffix == "glb" else None
+        written += writers.export_mesh(mesh, folder / f"mesh.{suffix}", scene.world_from_scene, unit=scene.unit, up=direction)
     return written
 
 
-def up_direction(up: Up | None, info: dict[str, Any]) -> np.ndarray | None:
+def up_direction(up: Up | None, scene: SceneRecord) -> np.ndarray | None:
     """The direction in the world that a .glb has upward; None for the world's own axes and place. [3]"""
     if up == "world":
         return None
     if up is None:
-        return upright([Camera.from_json(view["camera"]) for view in info["views"]])
+        return upright([v.camera for v in scene.views])
     axis = np.zeros(3)
     axis["xyz".index(up[1])] = 1.0 if up[0] == "+" else -1.0
     return axis
 
 
-def _in_scene(photographs: Sequence[View], info: dict[str, Any]) -> list[View]:
+def _in_scene(photographs: Sequence[View], scene_from_world: Similarity) -> list[View]:
     """The photographs with their cameras in scene units."""
-    scene_from_world = Similarity.from_json(info["world_from_scene"]).inverse()
     poses = [scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in photographs]
     return [replace(v, camera=replace(v.camera, world_from_camera=pose)) for v, pose in zip(photographs, poses)]
 
@@ -369,10 +356,9 @@ def export_curves_again(run: Run, formats: Sequence[CurveFormat] | None, reporte
     path, mesh = run.exports / "curves.json", run.exports / "mesh.ply"
     if not path.is_file():
         raise DataError(f"{run.folder}: this run has no curves", hint="curves come from --method nef; recon resume RUN finishes a run")
-    info = run.scene_info()
-    cameras = {view_stem(v["name"]): Camera.from_json(v["camera"]) for v in info["views"]}
+    cameras = {view_stem(v.name): v.camera for v in run.scene.views}
     surface = read_mesh(mesh) if mesh.is_file() else None
-    written, left_out = export_curves(folder or run.exports, load(path), cameras, surface, formats, info["name"])
+    written, left_out = export_curves(folder or run.exports, load(path), cameras, surface, formats, run.scene.name)
     for line in left_out:
         reporter.say(line)
     return written

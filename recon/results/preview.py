@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 from recon.console import Reporter
 from recon.data.scene import Camera, Scene
 from recon.errors import install_hint
-from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import depth_picture, normal_picture, render_view, to_uint8
 from recon.rendering.meshes import over, render_mesh
@@ -70,8 +69,7 @@ def render_orbit(run: Run, method: Method, frames: int, size: int, reporter: Rep
         size: Longer side, pixels.
         reporter: Where progress goes.
     """
-    world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
-    draw = draw_field(method, world_from_scene, ("color",), (0.0, 1.0))
+    draw = draw_field(method, run.scene.world_from_scene, ("color",), (0.0, 1.0))
     path = usual_film(run.renders / "orbit")
     if path.suffix == ".gif":
         reporter.say(f"no ffmpeg: the turntable is a .gif; for .mp4: {install_hint('viewer')}")

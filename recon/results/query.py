@@ -110,7 +110,7 @@ def load_run(folder: Path, device: str = "cpu") -> Loaded:
         return Loaded("signed distance", 3, world_from_scene.inverse(), field.values, world_from_scene.scale, torch.device(device))
     run = open_run(folder, device)
     method = pipeline.load_method(run, reporter)
-    world_from_scene = Similarity.from_json(run.scene_info()["world_from_scene"])
+    world_from_scene = run.scene.world_from_scene
     inverse, scale = world_from_scene.inverse(), world_from_scene.scale
     quantity = method.quantity
     factor = scale**quantity.length_power

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recon import pipeline
 from recon.config.files import with_overrides
@@ -14,6 +13,7 @@ from recon.config.values import FieldName, MethodName, PresetName
 from recon.console import Reporter
 from recon.device import choose
 from recon.opening import open_data, open_truth
+from recon.results.figures import Results
 from recon.results.query import Loaded, load_run
 
 
@@ -23,13 +23,13 @@ class Reconstruction:
 
     Attributes:
         folder: The run's.
-        results: What ``eval/results.json`` holds.
+        results: The figures of ``eval/results.json``.
         mesh: The textured mesh (.glb) in world units; None for methods that make none, or where nothing was found.
         curves: The wireframe (.json) in world units; None for methods that make none.
     """
 
     folder: Path
-    results: dict[str, Any]
+    results: Results
     mesh: Path | None
     curves: Path | None
 

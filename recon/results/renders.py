@@ -49,9 +49,8 @@ def orbit_shots(run: Run, frames: int, size: int) -> list[Shot]:
     """A turn about the object, from the usual distance and height of the photographs."""
     if frames < 1:
         raise UsageError(f"{frames} frames", "at least one")
-    info = run.scene_info()
-    center = Similarity.from_json(info["world_from_scene"]).translation
-    cameras = [Camera.from_json(v["camera"]) for v in info["views"] if v["split"] == "train"]
+    center = run.scene.world_from_scene.translation
+    cameras = [v.camera for v in run.scene.split("train")]
     return numbered(orbit_cameras(cameras, center, frames, checked_size(size)))
 
 
@@ -66,19 +65,19 @@ def split_shots(run: Run, split: Literal["train", "test"], size: int | None, sce
     Raises:
         DataError: If the split is empty.
     """
-    views = [v for v in run.scene_info()["views"] if v["split"] == split]
+    views = run.scene.split(split)
     if not views:
         raise DataError(f"{run.folder}: it has no {split} views", hint="use the other split, or --orbit")
     pictures = {} if scene is None else {v.name: v for v in scene.split(split)}
     shots = []
     for view in views:
-        camera = sized(Camera.from_json(view["camera"]), size)
+        camera = sized(view.camera, size)
         shown = None
         if scene is not None:
-            if view["name"] not in pictures:
+            if view.name not in pictures:
                 raise DataError(f"{scene.source}: the photograph {view['name']} of this run is no longer there")
-            shown = _resized(photograph(pictures[view["name"]], scene), camera)
-        shots.append(Shot(view_stem(view["name"]), camera, shown))
+            shown = _resized(photograph(pictures[view.name], scene), camera)
+        shots.append(Shot(view_stem(view.name), camera, shown))
     return shots
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recon.console import Reporter
-from recon.data.scene import Camera, Scene, View
+from recon.data.scene import Scene, View
 from recon.errors import DataError, UsageError, recon_command
 from recon.results.query import Loaded, load_run
 from recon.results.solid import SolidSource, photograph_counts
@@ -34,7 +34,7 @@ def run_source(folder: Path, curves: Path | None, device: str, views: Sequence[V
         DataError: If its mesh is missing or not closed.
     """
     run = open_run(folder, device)
-    info = run.scene_info()
+    scene = run.scene
     path = run.exports / "mesh.ply"
     if not path.is_file():
         if run.config.method != "volsdf":
@@ -43,11 +43,11 @@ def run_source(folder: Path, curves: Path | None, device: str, views: Sequence[V
     mesh = welded(read_mesh(path))
     require_closed(mesh, str(path), "a one-sided capture has no other side; " + recon_command("export", folder, "--closed", "yes"))
     reporter.progress("solid", 0.01, "in how many photographs each part of the surface is seen")
-    cameras = [Camera.from_json(v["camera"]) for v in info["views"] if v["split"] == "train"]
+    cameras = [v.camera for v in scene.split("train")]
     seen = photograph_counts(mesh, cameras)
     distance = above_support(run_distance(load_run(folder, device)), run)
     given = SolidInput(mesh.vertices, mesh.faces, distance, curve_polylines(curves, mesh), views=seen)
-    return SolidSource(str(folder), info["name"], given, info["unit"], views or ())
+    return SolidSource(str(folder), scene.name, given, scene.unit, views or ())
 
 
 def photographs(open_scene: Callable[[], Scene], reporter: Reporter) -> Sequence[View] | None:

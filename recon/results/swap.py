@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from recon.console import Reporter
+from recon.data.record import SceneRecord
 from recon.data.scene import Camera
 from recon.errors import UsageError
 from recon.geometry import Similarity
@@ -27,7 +28,7 @@ from recon.model import METHODS
 from recon.pipeline import load_method
 from recon.rendering.image import render_view, to_uint8
 from recon.results.films import FRAMES_PER_SECOND, usual_film
-from recon.results.mesh import camera_centers, field_color, support_plane, surface, textured_surface, write_mesh
+from recon.results.mesh import field_color, support_plane, surface, textured_surface, write_mesh
 from recon.results.preview import captioned
 from recon.results.renders import Draw, Shot, orbit_shots, sized, write_shots
 from recon.runs import Run
@@ -92,14 +93,13 @@ def swap(run_a: Run, run_b: Run, out: Path | None, options: SwapOptions, reporte
     """
     a, b = _with_appearance(run_a, reporter), _with_appearance(run_b, reporter)
     a_as_b, b_as_a = repainted(a, b), repainted(b, a)
-    info = run_a.scene_info()
-    name_a, name_b = info["name"], run_b.scene_info()["name"]
+    name_a, name_b = run_a.scene.name, run_b.scene.name
     if name_a == name_b:
         name_a, name_b = f"{name_a} (A)", f"{name_b} (B)"
     panels = {name_a: a, name_b: b, f"{name_a} as {name_b}": a_as_b, f"{name_b} as {name_a}": b_as_a}
-    draw = _draw(panels, Similarity.from_json(info["world_from_scene"]).inverse())
-    folder = out or run_a.renders / f"swap-{run_b.scene_info()['name']}-{run_b.folder.name}"
-    cameras = _cameras(info, options.views, options.size)
+    draw = _draw(panels, run_a.scene.scene_from_world)
+    folder = out or run_a.renders / f"swap-{run_b.scene.name}-{run_b.folder.name}"
+    cameras = _cameras(run_a.scene, options.views, options.size)
     folder.mkdir(parents=True, exist_ok=True)
     written, rows = [folder / "swap.png"], []
     for i, camera in enumerate(cameras):
@@ -126,13 +126,13 @@ def _with_appearance(run: Run, reporter: Reporter) -> Method:
     return load_method(run, reporter)
 
 
-def _cameras(info: dict, count: int, size: int) -> list[Camera]:
+def _cameras(scene: SceneRecord, count: int, size: int) -> list[Camera]:
     """A few of a run's cameras, held-out ones if there are any, spread evenly."""
     if count < 1:
         raise UsageError(f"{count} views", "at least one")
-    views = [v for v in info["views"] if v["split"] == "test"] or info["views"]
+    views = scene.split("test") or scene.views
     chosen = np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))
-    return [sized(Camera.from_json(views[i]["camera"]), size) for i in chosen]
+    return [sized(views[i].camera, size) for i in chosen]
 
 
 def _draw(panels: dict[str, Method], scene_from_world: Similarity) -> Draw:
@@ -152,10 +152,9 @@ def _draw(panels: dict[str, Method], scene_from_world: Similarity) -> Draw:
 def _export(run_a: Run, run_b: Run, a_as_b: Method, folder: Path, reporter: Reporter) -> list[Path]:
     # The shape is A's, and so are the settings; but A's photographs show A's colours.
     settings = replace(run_a.config.export, texture="field")
-    info = run_a.scene_info()
-    mesh = surface(a_as_b, settings, reporter, support_plane(a_as_b, settings, info, reporter))
+    mesh = surface(a_as_b, settings, reporter, support_plane(a_as_b, settings, run_a.scene, reporter))
     if len(mesh.faces) == 0:
         raise UsageError(f"{run_a.folder}: there is no surface to paint", "train longer, and look at a rendered view")
-    centers = camera_centers(run_b.scene_info())  # the colours are B's, and know the directions that B was photographed from
-    written = write_mesh(color_vertices(mesh, field_color(a_as_b, centers)), folder, ("ply",), info)
-    return written + write_mesh(textured_surface(a_as_b, mesh, settings, reporter, centers), folder, ("glb",), info, settings.up)
+    centers = run_b.scene.camera_centers  # the colours are B's, and know the directions that B was photographed from
+    written = write_mesh(color_vertices(mesh, field_color(a_as_b, centers)), folder, ("ply",), run_a.scene)
+    return written + write_mesh(textured_surface(a_as_b, mesh, settings, reporter, centers), folder, ("glb",), run_a.scene, settings.up)

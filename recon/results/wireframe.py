@@ -85,7 +85,7 @@ def make_wireframe(
         reporter.warn("no curve was found: the edge field is empty; look at edges/ and preview.png, and at recon inspect DATA --edges auto")
     mesh = None if edges.mesh is None else read_mesh(edges.mesh)
     cameras = {view_stem(v.name): v.camera for v in scene.views}
-    written, left_out = export_curves(run.exports, wireframe, cameras, mesh, formats, run.scene_info()["name"])
+    written, left_out = export_curves(run.exports, wireframe, cameras, mesh, formats, run.scene.name)
     for line in left_out:
         reporter.say(line)
     contact_sheet(wireframe, scene.split("test") or scene.split("train"), mesh, run.folder / "curves.png")

@@ -18,7 +18,7 @@ from recon.runs import Run
 from recon.stereo.evidence import Evidence
 from recon.stereo.fusion import fuse_distance, start_distance
 from recon.stereo.match import DepthMap, match_views
-from recon.stereo.points import Points, fuse, write_ply
+from recon.stereo.points import Points, fuse, write_points
 from recon.stereo.storing import load_maps, save_maps
 from recon.system.files import whole
 
@@ -70,7 +70,7 @@ def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
         reporter.say(f"depth: found for {100 * share:.1f} % of the pixels only: too little texture, or too few views, for a shape from it")
         return None
     run.exports.mkdir(parents=True, exist_ok=True)
-    write_ply(points, run.exports / "points.ply", scene.unit)
+    write_points(points, run.exports / "points.ply", scene.unit)
     took = f" in {duration(report['seconds'])}"
     reporter.say(f"depth: {100 * share:.0f} % of the pixels agree in three views, {len(points)} points{took}")
     return Known(maps, points)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import kernels
+from recon.data.ply import NORMAL, RGB, XYZ, Column, columns_of, read_columns, write_ply
 from recon.data.scene import View
 from recon.errors import DataError
 from recon.stereo.match import DepthMap, stereo_view
+from recon.system.files import whole
 
 JUMP, MARGIN = 0.05, 3
 """Where depth changes by more than this share within so many pixels, stereo fattens what is in front."""
@@ -97,44 +98,24 @@ def select(points: Points, which: Tensor) -> Points:
     return replace(points, **{f.name: getattr(points, f.name)[which] for f in fields(Points)})
 
 
-def ply_bytes(points: Points, unit: str | None) -> bytes:
-    """Binary PLY: positions, normals, colours, confidence, and by how many photographs each was seen."""
-    columns: list[tuple[str, str, str, Any]] = [
-        *((name, "<f4", "float", points.position[:, k]) for k, name in enumerate("xyz")),
-        *((name, "<f4", "float", points.normal[:, k]) for k, name in enumerate(("nx", "ny", "nz"))),
-        *((name, "u1", "uchar", points.color[:, k]) for k, name in enumerate(("red", "green", "blue"))),
-        ("confidence", "<f4", "float", points.confidence),
-        ("seen", "u1", "uchar", points.count.int().clamp_max(254) + 1),
-    ]
-    table = np.empty(len(points), [(name, kind) for name, kind, _, _ in columns])
-    for name, _, _, values in columns:
-        table[name] = values.numpy()
-    head = ["ply", "format binary_little_endian 1.0", *([f"comment unit {unit}"] if unit else []), f"element vertex {len(points)}"]
-    head += [f"property {kind} {name}" for name, _, kind, _ in columns]
-    return ("\n".join([*head, "end_header"]) + "\n").encode() + table.tobytes()
-
-
 def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions [N, 3], confidence [N] and photographs that agree [N] of a file that :func:`write_ply` wrote.
+    """Positions [N, 3], confidence [N] and photographs that agree [N] of a file that :func:`write_points` wrote.
 
     Raises:
         DataError: It is another file, or cut short.
     """
-    head, _, body = path.read_bytes().partition(b"end_header\n")
-    kinds = {"float": "<f4", "uchar": "u1"}
-    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
     try:
-        table = np.dtype([(line[2], kinds[line[1]]) for line in lines if line[:1] == ["property"]])
-        count = next(int(line[2]) for line in lines if line[:2] == ["element", "vertex"])
-        values = np.frombuffer(body, table, count)
-        position = np.stack([values[k] for k in "xyz"], 1)
-        return position, values["confidence"], values["seen"]
-    except (KeyError, IndexError, StopIteration, ValueError) as error:
+        columns = read_columns(path)
+        return np.stack([columns[k] for k in XYZ], 1), columns["confidence"], columns["seen"]
+    except (DataError, KeyError) as error:
         raise DataError(f"{path}: not the points of a run", hint="delete it; recon resume RUN makes it again") from error
 
 
-def write_ply(points: Points, path: Path, unit: str | None) -> None:
-    """Write ``points.ply``, under a temporary name first."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(ply_bytes(points, unit))
-    temporary.replace(path)
+def write_points(points: Points, path: Path, unit: str | None) -> None:
+    """Write ``points.ply``: positions, normals, colours, confidence, and by how many photographs each was seen."""
+    position, normal, color = (t.numpy() for t in (points.position, points.normal, points.color))
+    columns = [*columns_of(XYZ, "<f4", position), *columns_of(NORMAL, "<f4", normal), *columns_of(RGB, "u1", color)]
+    seen = (points.count.int().clamp_max(254) + 1).numpy()
+    columns += [Column("confidence", "<f4", points.confidence.numpy()), Column("seen", "u1", seen)]
+    with whole(path) as part, open(part, "wb") as file:
+        write_ply(file, columns, comment=f"unit {unit}" if unit else None)

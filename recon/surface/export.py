@@ -21,6 +21,7 @@ from typing import BinaryIO
 import imageio.v3 as iio
 import numpy as np
 
+from recon.data.ply import NORMAL, RGB, XYZ, Column, columns_of, write_ply
 from recon.data.units import factor
 from recon.errors import UsageError
 from recon.geometry import Similarity
@@ -139,35 +140,11 @@ def _needs_float64(vertices: np.ndarray, share: float = 1e-5) -> bool:
 
 
 def _write_ply(mesh: Mesh, file: BinaryIO, unit: str | None) -> None:
-    position = "<f8" if _needs_float64(mesh.vertices) else "<f4"
-    fields = [(name, position) for name in "xyz"]
-    if mesh.normals is not None:
-        fields += [(name, "<f4") for name in ("nx", "ny", "nz")]
-    if mesh.colors is not None:
-        fields += [(name, "u1") for name in ("red", "green", "blue")]
-    if mesh.seen is not None:
-        fields += [("seen", "u1")]
-    names = {"<f4": "float", "<f8": "double", "u1": "uchar"}
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment unit {unit or 'unknown'}, world axes",
-        f"element vertex {len(mesh.vertices)}",
-    ]
-    header += [f"property {names[kind]} {name}" for name, kind in fields]
-    header += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices", "end_header"]
-    file.write(("\n".join(header) + "\n").encode("ascii", "replace"))
-    columns = [(array, k) for array in (mesh.vertices, mesh.normals, mesh.colors) if array is not None for k in range(3)]
-    columns += [] if mesh.seen is None else [(mesh.seen[:, None], 0)]
-    for part in _chunks(len(mesh.vertices)):
-        vertices = np.empty(part.stop - part.start, fields)
-        for (name, _), (array, k) in zip(fields, columns, strict=True):
-            vertices[name] = array[part, k]
-        file.write(vertices.tobytes())
-    for part in _chunks(len(mesh.faces)):
-        faces = np.empty(part.stop - part.start, [("count", "u1"), ("index", "<i4", 3)])
-        faces["count"], faces["index"] = 3, mesh.faces[part]
-        file.write(faces.tobytes())
+    columns = columns_of(XYZ, "<f8" if _needs_float64(mesh.vertices) else "<f4", mesh.vertices)
+    columns += [] if mesh.normals is None else columns_of(NORMAL, "<f4", mesh.normals)
+    columns += [] if mesh.colors is None else columns_of(RGB, "u1", mesh.colors)
+    columns += [] if mesh.seen is None else [Column("seen", "u1", mesh.seen)]
+    write_ply(file, columns, mesh.faces, f"unit {unit or 'unknown'}, world axes")
 
 
 def stl_shift(vertices: np.ndarray) -> np.ndarray:

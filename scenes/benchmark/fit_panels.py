@@ -14,8 +14,8 @@ from recon.fit.fit import read_signal
 from recon.fit.raster import Raster, read_raster, shown
 from recon.fit.run import FitRun
 from recon.fit.truth import Shape
+from recon.geometry import look_at
 from recon.rendering.meshes import over, render_mesh
-from recon.rendering.orbit import look_at
 from recon.surface.raycast import RayScene, ray_scene
 from recon.surface.reading import read_mesh
 from scenes.benchmark.jobs import write_json

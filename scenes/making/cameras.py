@@ -9,18 +9,9 @@ import numpy as np
 
 from recon.data.scene import Camera
 from recon.errors import UsageError
+from recon.geometry import look_at
 
 _GOLDEN = (1 + 5**0.5) / 2
-
-
-def look_at(eye: np.ndarray, target: np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)) -> np.ndarray:
-    """Pose ``world_from_camera`` [3, 4] of a camera at ``eye`` that looks at ``target`` (OpenCV axes: x right, y down, z forward)."""
-    forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, up)
-    if np.linalg.norm(right) < 1e-9:
-        right = np.cross(forward, np.array([0.0, 1.0, 0.0]))
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(forward, right), forward, eye], axis=1)
 
 
 def fibonacci_directions(count: int) -> np.ndarray:

@@ -17,9 +17,10 @@ from recon.config.values import RunConfig
 from recon.console import Reporter
 from recon.curves.files.polylines import read_curves, write_parametric_edges
 from recon.curves.files.wireframe import save
+from recon.data.record import read_record
 from recon.evaluation.truth.curves import read_curve_truth
 from recon.opening import open_data
-from recon.runs import read_scene_info, read_status
+from recon.runs import read_status
 from recon.surface.reading import read_mesh, read_surface
 from scenes.benchmark.suite import read_suite
 from scenes.files import truth_from_file
@@ -108,7 +109,7 @@ TARGETS = (
     Target("blender", "blender/transforms_train.json", lambda f: open_data(str(f / "blender"), RunConfig())),
     *(_dataset(name) for name in DATASETS),
     Target("picture", "blender/train/r_0.png", lambda f: open_data(str(f / "blender"), RunConfig())),
-    Target("scene_json", "run/scene.json", lambda f: read_scene_info(f / "run" / "scene.json")),
+    Target("scene_json", "run/scene.json", lambda f: read_record(f / "run" / "scene.json")),
     Target("status_json", "run/status.json", lambda f: read_status(f / "run")),
     Target("config", "run/config.yaml", lambda f: load_config(f / "run" / "config.yaml")),
     Target("state_json", "run/checkpoints/step_00000001/state.json", lambda f: load_checkpoint(f / "run" / "checkpoints")),

@@ -29,7 +29,7 @@ from recon.config.values import RunConfig
 from recon.console import Reporter
 from recon.device import CPU, choose, from_numpy, generator_of, to_numpy
 from recon.evaluation.truth.known import GroundTruth
-from recon.methods import volsdf
+from recon.methods import volsdf_samples
 from recon.model import build_method
 from recon.optimizer import Adam
 from recon.rendering.edge_rays import EdgeBank
@@ -190,7 +190,9 @@ def check_run(device: torch.device, folder: Path) -> None:
     assert np.abs(render_view(method, view, scene.scene_from_world).rgb - here.rgb).max() < 2e-3
     results = pipeline.evaluate(run, method, scene, GroundTruth(), QUIET)
     expected = pipeline.evaluate(there, pipeline.load_method(there, QUIET), scene, GroundTruth(), QUIET)
-    assert abs(results["images"]["psnr"] - expected["images"]["psnr"]) < 0.05
+    assert results.images is not None
+    assert expected.images is not None
+    assert abs(results.images.psnr - expected.images.psnr) < 0.05
     report = export_mesh(run, method, replace(config.export, resolution=24, texture_size=64), QUIET)
     assert report.faces > 100
     assert (run.exports / "mesh.glb").is_file()
@@ -370,7 +372,7 @@ def run_check(name: str, device: torch.device) -> None:
 
 def main(names: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
-    volsdf.walks = lambda device: False  # on the CPU, too, what a GPU does: the two find different samples
+    volsdf_samples.walks = lambda device: False  # on the CPU, too, what a GPU does: the two find different samples
     device = install()
     from tests.pretend.kernels import install as install_kernels
 

@@ -15,8 +15,7 @@ from scipy.special import ellipeinc
 
 from recon.curves.files.curve import Curve, ellipse, from_json, line, to_json
 from recon.data.scene import Camera
-from recon.geometry import Similarity
-from recon.rendering.orbit import look_at
+from recon.geometry import Similarity, look_at
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 

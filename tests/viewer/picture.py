@@ -37,7 +37,7 @@ def main() -> None:
     reporter = Reporter(quiet=True)
     subject = subject_of(
         str(options.run),
-        lambda run: open_data(run.scene_info()["source"], run.config),
+        lambda run: open_data(run.scene.source, run.config),
         lambda: open_data(str(options.run), RunConfig()),
         reporter,
     )

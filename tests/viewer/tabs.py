@@ -45,7 +45,7 @@ def main() -> None:
     what, out = sys.argv[1], Path(sys.argv[2])
     if (missing := why_not()) is not None:
         raise SystemExit(missing)
-    opened = lambda run: open_data(run.scene_info()["source"], run.config)  # noqa: E731
+    opened = lambda run: open_data(run.scene.source, run.config)  # noqa: E731
     viewer = Viewer(subject_of(what, opened, lambda: open_data(what, RunConfig()), Reporter(quiet=True)), port=0)
     try:
         print("\n".join(str(path) for path in pictures(viewer, out)))

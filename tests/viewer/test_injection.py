@@ -78,12 +78,12 @@ def test_hostile_names_run_nothing(visit: Callable[[], Visitor], tmp_path: Path)
     from viewer.subject import run_subject
 
     run, scene = tiny_run(tmp_path), hostile_scene()
-    info = run.scene_info()
+    info = run.scene.to_json()
     info |= {"name": scene.name, "unit": scene.unit, "views": [{**v, "name": n} for v, n in zip(info["views"], HOSTILE, strict=True)]}
     (run.folder / "scene.json").write_text(json.dumps(info))
     status = {"state": HOSTILE[0], "step": 1, "pid": 1, "time": "", "message": HOSTILE[1]}
     (run.folder / "status.json").write_text(json.dumps(status))
-    scores = [{"view": name, "psnr": 1.0, "ssim": HOSTILE[2]} for name in HOSTILE]
+    scores = [{"view": name, "psnr": 1.0, "ssim": 0.5} for name in HOSTILE]
     images = {"views": 10, "psnr": 1.0, "psnr_masked": None, "ssim": 0.5, "per_view": scores}
     run.eval.mkdir(exist_ok=True)
     (run.eval / "results.json").write_text(json.dumps({"images": images, "unit": HOSTILE[0], "training_seconds": 1.0}))

@@ -11,9 +11,8 @@ import torch
 from recon.curves import Wireframe
 from recon.curves.files.curve import Curve, ellipse, line
 from recon.data.scene import Camera
-from recon.geometry import Similarity
+from recon.geometry import Similarity, look_at
 from recon.methods.base import Rendering
-from recon.rendering.orbit import look_at
 from recon.rendering.rays import Rays, camera_rays, sphere_interval
 from tests.tiny import WORLD_FROM_SCENE, tiny_scene
 from viewer.loop import Frame, Painting

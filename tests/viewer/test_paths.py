@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from recon.errors import DataError, UsageError
-from recon.rendering.orbit import look_at
+from recon.geometry import look_at
 from viewer.paths import CameraPath, Keyframe, load_path, save_path
 
 UP = np.array([0.0, 0.0, 1.0])

@@ -92,8 +92,8 @@ def test_a_turn_as_films_and_pictures(surface_run: Run, tmp_path: Path):
 
 def test_a_camera_path(surface_run: Run, tmp_path: Path):
     """Keyframes that are two of the run's own cameras show what these show."""
-    views = surface_run.scene_info()["views"]
-    keys = tuple(Keyframe(np.array(views[i]["camera"]["world_from_camera"]), 2 * np.arctan(12 / 36), float(i)) for i in (0, 1))
+    views = surface_run.scene.views
+    keys = tuple(Keyframe(views[i].camera.world_from_camera, 2 * np.arctan(12 / 36), float(i)) for i in (0, 1))
     save_path(CameraPath(keys, fps=2), tmp_path / "flight.json")
     rendered(surface_run, path=tmp_path / "flight.json", size=24, out=tmp_path / "path")
     rendered(surface_run, split="train", out=tmp_path / "train")

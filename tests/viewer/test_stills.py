@@ -10,9 +10,9 @@ from recon.curves import Wireframe
 from recon.curves.files.curve import ellipse, line
 from recon.data.scene import Camera
 from recon.errors import DataError
+from recon.geometry import look_at
 from recon.rendering.colormaps import curve_rgb
 from recon.rendering.meshes import render_mesh
-from recon.rendering.orbit import look_at
 from recon.surface.mesh import Mesh, vertex_normals
 from tests.viewer.offscreen import why_not
 from viewer.stills import stage

@@ -34,6 +34,9 @@ __all__ = [
 Result = TypeVar("Result")
 # From this share of a map's points on edges of the photographs, the photographs decide where all of them are.
 CONFIRMED_SHARE = 0.5
+# A surface that is given belongs to the scene if its centre is within this many of its radii, and its diagonal between these: the object
+# itself has at most 2, a scan with what stands around it a few.
+FARTHEST_GUIDE, SMALLEST_GUIDE, LARGEST_GUIDE = 2, 0.02, 6
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def detect_view(scene: Scene, view: View, faint: bool = False) -> EdgePoints:
 
 def in_bounds(scene: Scene, camera: Camera) -> np.ndarray:
     """Pixels whose ray meets the sphere that holds the object. [H, W] bool"""
-    x, y = np.meshgrid((np.arange(camera.width) + 0.5 - camera.cx) / camera.fx, (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy)
+    x, y = np.meshgrid(*camera.pixel_slopes())
     to_center = (scene.world_from_scene.translation - camera.center) @ camera.world_from_camera[:, :3]
     along = (x * to_center[0] + y * to_center[1] + to_center[2]) / np.sqrt(x**2 + y**2 + 1)
     radius = scene.world_from_scene.scale
@@ -208,7 +211,10 @@ def _given(scene: Scene, views: Sequence[View], choice: str, reporter: Reporter 
 def _guided(scene: Scene, views: Sequence[View], path: str, reporter: Reporter | None) -> Edges:
     guide, file = guide_from(path)
     radius = scene.world_from_scene.scale
-    if np.linalg.norm(guide.rays.center - scene.world_from_scene.translation) > 2 * radius or not 0.02 < guide.diagonal / radius < 6:
+    if (
+        np.linalg.norm(guide.rays.center - scene.world_from_scene.translation) > FARTHEST_GUIDE * radius
+        or not SMALLEST_GUIDE < guide.diagonal / radius < LARGEST_GUIDE
+    ):
         raise UsageError(
             f"{file} is not a surface of this scene: its bounding box (centre {np.round(guide.rays.center, 4).tolist()}, diagonal "
             f"{guide.diagonal:.4g}) does not fit the scene's bounds",

@@ -35,7 +35,16 @@ SEEDS = 5000
 """Points that are polished on the pictures; strongest first."""
 CALIBRATION_POINTS = 800
 SUPPORT_SHARE = 0.16
-"""A curve has to be seen in this share of the views (in 3 to 12 views)."""
+LEAST_SUPPORT, MOST_SUPPORT = 3, 12
+"""A curve has to be seen in this share of the views, in so many at least: two always agree, and with a hundred views twelve are proof."""
+LEAST_SPREAD, KEPT_SPREAD = 0.08, 0.05
+"""Least spread of the views around an edge that is followed, and around a curve that is kept. By hand, not swept."""
+LEAST_CALIBRATION = 50
+"""Points below which a displacement of the maps is not estimated: it has three unknowns beside two of every point."""
+CALIBRATED_PX = (2.5, 2.0)
+"""Where points look for edges after calibration, which moved the maps by about a pixel."""
+LAST_PX = (1.5, 1.5, 1.5, 1.2, 1.2)
+"""The same in the last refinement: curves lie within a pixel by then. By hand."""
 ROUNDS = 2
 """Refinements, each followed by edits of the graph."""
 MIN_RMSE_PX, RMSE_FACTOR = 0.45, 2.2
@@ -66,14 +75,14 @@ def build_wireframe(
     s = scene_from_world
     frame_from_world = Similarity(s.scale / pixel, s.rotation, s.translation / pixel)
     evidence = gather_evidence(edges, frame_from_world)
-    min_support = int(np.clip(round(SUPPORT_SHARE * evidence.views), 3, 12))
+    min_support = int(np.clip(round(SUPPORT_SHARE * evidence.views), LEAST_SUPPORT, MOST_SUPPORT))
 
     reporter.progress("curves", 0.0, "edge field")
     seeds = _seeds(edge, pixel, evidence)
     if len(seeds) == 0:
         return Wireframe(np.zeros((0, 3)), (), None)
-    good = (seeds.support >= min_support) & (seeds.spread > 0.08)
-    if evidence.calibration_free and good.sum() >= 50:
+    good = (seeds.support >= min_support) & (seeds.spread > LEAST_SPREAD)
+    if evidence.calibration_free and good.sum() >= LEAST_CALIBRATION:
         reporter.progress("curves", 0.2, "calibration of the given maps")
         some = np.random.default_rng(0).permutation(np.nonzero(good)[0])[:CALIBRATION_POINTS]
         evidence, found, _ = calibrate(evidence, seeds[some])
@@ -81,9 +90,9 @@ def build_wireframe(
             f"the given maps lie ({found.offset_px[0]:+.2f}, {found.offset_px[1]:+.2f}) px beside the true edges, "
             f"silhouettes {found.outward_px:+.2f} px outside: corrected"
         )
-        seeds = polish(evidence, seeds.points, seeds.tangents, radii_px=(2.5, 2.0))
+        seeds = polish(evidence, seeds.points, seeds.tangents, radii_px=CALIBRATED_PX)
     reporter.progress("curves", 0.3, f"following {len(seeds)} points")
-    tracks = trace(evidence, seeds, TraceSettings(min_support, 0.08))
+    tracks = trace(evidence, seeds, TraceSettings(min_support, LEAST_SPREAD))
     reporter.progress("curves", 0.6, f"{len(tracks)} tracks")
     visible = None if edges.mesh is None else visibility(edges.mesh, frame_from_world, evidence)
     model = _graph(model_of_tracks(tracks), evidence, min_support, visible, settings, reporter)
@@ -123,7 +132,7 @@ def _graph(
         s = support_of(candidate, evidence, min_support, visible)
         good = (s.own >= 0.5 * min_support) & (s.share > 0.5)
         # contours are seen from one side, and no curve fits them well
-        return candidate.keep(good if settings.keep_silhouettes else good & (s.spread > 0.05) & (s.rmse_px <= _worst_rmse(s)))
+        return candidate.keep(good if settings.keep_silhouettes else good & (s.spread > KEPT_SPREAD) & (s.rmse_px <= _worst_rmse(s)))
 
     def edited(candidate: Model) -> Model:
         return merge(split_at_crossings(drop_short(snap(candidate))))
@@ -140,7 +149,7 @@ def _graph(
         reporter.progress("curves", 0.7 + 0.15 * k, f"refining {len(model.shapes)} curves")
         model = refine(edited(model), evidence, visible)
         model = drop_stubs(grow_ends(seen(sharp(model)), evidence, min_support, visible))
-    return refine(edited(model), evidence, visible, radii_px=(1.5, 1.5, 1.5, 1.2, 1.2))
+    return refine(edited(model), evidence, visible, radii_px=LAST_PX)
 
 
 def _worst_rmse(support: Support) -> float:

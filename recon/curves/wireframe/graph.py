@@ -22,6 +22,12 @@ REACH_PX = 8.0
 """Farthest that an end is moved along its curve to meet others."""
 MISS_PX = 1.6
 """Farthest that the meeting point may lie beside an end's tangent."""
+PAIR_REACH = 1.6
+"""Two ends are looked at together within this many reaches: each may move one, at up to a right angle. By hand."""
+CROSSING_RAD = np.radians(20.0)
+"""Curves that meet flatter than this run along each other: they neither cross, nor is there a corner between them. By hand."""
+PULL = 0.05
+"""Weight of the ends' own places where their tangents meet: makes parallel ends meet half way, and moves others by a twentieth."""
 MIN_LENGTH_PX = 3.0
 STUB_PX = 11.0
 
@@ -70,7 +76,7 @@ def snap(model: Model) -> Model:
         return model
     at = np.stack([p.position for p in places])
     distance = np.linalg.norm(at[:, None] - at[None], axis=-1)
-    i, j = np.nonzero(np.triu(distance < 1.6 * REACH_PX, 1))
+    i, j = np.nonzero(np.triu(distance < PAIR_REACH * REACH_PX, 1))
     found = []
     for a, b in zip(i.tolist(), j.tolist(), strict=True):
         meeting = _meeting([places[a], places[b]])
@@ -111,9 +117,8 @@ def _meeting(places: Sequence[_End]) -> tuple[np.ndarray, float] | None:
     directions = np.concatenate([p.directions for p in places])
     origins = np.concatenate([np.repeat(p.position[None], len(p.directions), axis=0) for p in places])
     across = np.eye(3) - directions[:, :, None] * directions[:, None]
-    pull = 0.05  # parallel ends meet half way
     x = np.linalg.solve(
-        across.sum(0) + pull * len(across) * np.eye(3), (across @ origins[:, :, None])[:, :, 0].sum(0) + pull * origins.sum(0)
+        across.sum(0) + PULL * len(across) * np.eye(3), (across @ origins[:, :, None])[:, :, 0].sum(0) + PULL * origins.sum(0)
     )
     gap = x - origins
     miss = np.linalg.norm((across @ gap[:, :, None])[:, :, 0], axis=1).max()
@@ -198,7 +203,7 @@ def _crossing(model: Model, own: int, position: np.ndarray, direction: np.ndarra
         miss = np.linalg.norm(gap - along[:, None] * direction, axis=1)
         step = np.linalg.norm(np.diff(p, axis=0), axis=1).mean()
         inner = (np.linalg.norm(p - p[0], axis=1) > REACH_PX / 2) & (np.linalg.norm(p - p[-1], axis=1) > REACH_PX / 2)
-        sharp = np.abs(tangents(shape, model.vertices, t) @ direction) < np.cos(np.radians(20.0))
+        sharp = np.abs(tangents(shape, model.vertices, t) @ direction) < np.cos(CROSSING_RAD)
         score = np.where(inner & sharp & (np.abs(along) < REACH_PX) & (miss < MISS_PX + 0.5 * step), np.abs(along) + 3 * miss, np.inf)
         i = int(score.argmin())
         if score[i] < best:
@@ -247,7 +252,7 @@ def merge(model: Model) -> Model:
 
 
 def _united(model: Model, vertex: int, a: tuple[int, int], b: tuple[int, int]) -> Model | None:
-    if model.outward(*a) @ model.outward(*b) > -np.cos(np.radians(20.0)):
+    if model.outward(*a) @ model.outward(*b) > -np.cos(CROSSING_RAD):
         return None
     first, second = model.shapes[a[0]], model.shapes[b[0]]
     assert first.ends is not None

@@ -20,6 +20,10 @@ MAX_GROWTH = 0.6
 """A curve grows at one end by at most this part of its length at a time."""
 SHARE_OF_USUAL = 0.3
 """Evidence that is less than this part of what the curve usually has is none."""
+MAX_ARC_GROWTH = 0.4
+"""The same for an arc: one that grew to more than a turn would meet itself."""
+LEAST_MOVE_STEPS = 1.5
+"""An end that would move by less stays where it is."""
 GAP_PX = 6.0
 """Evidence may be missing over this length."""
 
@@ -59,7 +63,7 @@ def _end(shape: Shape, vertices: np.ndarray, side: int, evidence: Evidence, min_
     n = int(np.ceil((0.5 + MAX_GROWTH) * size / STEP_PX))
     outward = 0.5 + np.arange(1, n + 1) * STEP_PX / size  # from the middle to beyond the end
     if shape.kind == "arc":
-        outward = outward[outward < 1.0 + 0.4]  # an arc that grew to more than a turn would meet itself
+        outward = outward[outward < 1.0 + MAX_ARC_GROWTH]
     t = outward if side == 1 else 1.0 - outward
     points = evaluate(shape, vertices, t)
     directions = tangents(shape, vertices, np.clip(t, 0, 1)) if shape.kind == "line" else _directions(points)
@@ -75,7 +79,7 @@ def _end(shape: Shape, vertices: np.ndarray, side: int, evidence: Evidence, min_
         return None
     breaks = np.nonzero(np.diff(index) > gap + 1)[0]
     last = index[breaks[0]] if len(breaks) else index[-1]
-    return float(t[last]) if abs(outward[last] - 1.0) * size > 1.5 * STEP_PX else None
+    return float(t[last]) if abs(outward[last] - 1.0) * size > LEAST_MOVE_STEPS * STEP_PX else None
 
 
 def _directions(points: np.ndarray) -> np.ndarray:

@@ -8,6 +8,10 @@ from scipy import ndimage
 from recon.curves.wireframe.edge_grid import EdgeGrid
 
 SMOOTH_VOXELS = 1.0
+MAX_STEP_VOXELS = 0.75
+"""The ridge is at most so far from a voxel's centre along an axis across it: half a voxel, and some for the differences. By hand."""
+LEAST_CURVATURE = 1e-4
+"""Probability per squared voxel, below which the field is flat. By hand."""
 MAX_POINTS = 16000
 """Strongest points that are kept; the curves are followed from point to point, so they need not be dense."""
 
@@ -34,7 +38,7 @@ def ridge_points(grid: EdgeGrid, threshold: float) -> tuple[np.ndarray, np.ndarr
     slope = np.einsum("ni,nij->nj", gradient, axes)
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.where(curvature[:, :2] < 0, -slope[:, :2] / curvature[:, :2], np.inf)
-    on = (np.abs(step) < 0.75).all(1) & (curvature[:, 1] < -1e-4)
+    on = (np.abs(step) < MAX_STEP_VOXELS).all(1) & (curvature[:, 1] < -LEAST_CURVATURE)
     index, step, axes, value = index[on], step[on], axes[on], value[on]
     points = grid.points(index + np.einsum("nij,nj->ni", axes[:, :, :2], step))
     strongest = np.argsort(-value, kind="stable")[:MAX_POINTS]

@@ -24,6 +24,17 @@ GAP_STEPS = 3
 MIN_STEPS = 4
 """Tracks with fewer points are dropped."""
 MAX_STEPS = 4000
+"""A closed edge of 6,000 pixels, several times around the largest picture: only ends what would never end."""
+POLISH_PX = (2.0, 1.6)
+"""Where a predicted point looks for edges, pass by pass: a step of 1.5 pixels along the tangent is off by less. By hand, not swept."""
+TAKEN_STEPS = 1.5
+"""An earlier track covers this many steps around its points, so that no gap is left between two of them."""
+TAKEN_ALONG, TAKEN_ACROSS, TAKEN_RAD = 0.6, 0.7, np.radians(30.0)
+"""Of that radius, the part along the track and the part beside it, how parallel: what lies ahead of an end is not taken. By hand."""
+LEAST_RING = 6
+"""Steps before a track may be found to have come back: fewer are still near their start."""
+RING_STEPS, RING_COSINE = 0.75, 0.5
+"""A closed track ends within this part of a step of its start, in its direction to 60 degrees. By hand."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def trace(evidence: Evidence, seeds: EdgePoints, settings: TraceSettings) -> lis
     order = np.argsort(-seeds.support[good], kind="stable")
     seeds = seeds[good][order]
     step = STEP_PX * evidence.pixel
-    taken = _Taken(1.5 * step)
+    taken = _Taken(TAKEN_STEPS * step)
     tracks = []
     for k in range(len(seeds)):
         if taken.near(seeds.points[k : k + 1], seeds.tangents[k : k + 1])[0]:
@@ -116,7 +127,7 @@ def _follow(
     weak = 0
     while len(found) < MAX_STEPS:
         predicted = point + step * tangent
-        at = polish(evidence, predicted, tangent, radii_px=(2.0, 1.6))
+        at = polish(evidence, predicted, tangent, radii_px=POLISH_PX)
         turned = np.sign((at.tangents * tangent).sum()) * at.tangents
         moved = np.linalg.norm(at.points - predicted)
         cosine = float((turned * tangent).sum())
@@ -130,7 +141,8 @@ def _follow(
             break
         found.append(EdgePoints(at.points, turned, at.support, at.spread, at.rmse_px))
         point, tangent = at.points, turned
-        if len(found) > 6 and np.linalg.norm(point[0] - start) < 0.75 * step and float((tangent * sign * seed.tangents).sum()) > 0.5:
+        back = np.linalg.norm(point[0] - start) < RING_STEPS * step and float((tangent * sign * seed.tangents).sum()) > RING_COSINE
+        if len(found) > LEAST_RING and back:
             return found, True
     return found[: len(found) - weak], False
 
@@ -154,5 +166,5 @@ class _Taken:
         gap = points[:, None] - self.points[None]
         along = (gap * self.tangents[None]).sum(-1)
         across = np.linalg.norm(gap - along[..., None] * self.tangents[None], axis=-1)
-        parallel = np.abs(tangents @ self.tangents.T) > np.cos(np.radians(30.0))
-        return ((np.abs(along) < 0.6 * self.radius) & (across < 0.7 * self.radius) & parallel).any(1)
+        parallel = np.abs(tangents @ self.tangents.T) > np.cos(TAKEN_RAD)
+        return ((np.abs(along) < TAKEN_ALONG * self.radius) & (across < TAKEN_ACROSS * self.radius) & parallel).any(1)

@@ -10,6 +10,7 @@ from recon.cli.main import main
 from recon.config.values import RunConfig
 from recon.curves.files.polylines import write_parametric_edges
 from recon.curves.files.wireframe import save
+from recon.data.record import SceneRecord, ViewRecord
 from recon.geometry import Similarity
 from recon.runs import create_run
 from tests.recon.curves.wireframes import box, camera
@@ -19,20 +20,9 @@ from tests.recon.curves.wireframes import box, camera
 def run(tmp_path):
     """A finished run as far as curves are concerned: two cameras and a wireframe."""
     wireframe, _ = box()
-    views = [
-        {"name": f"./train/r_{k}.png", "split": "train", "camera": camera((9.0, 8.0 - k, 7.0), (2.0, 1.5, 1.0)).to_json()} for k in range(2)
-    ]
-    identity = Similarity().to_json()
-    info = {
-        "name": "box",
-        "source": "nowhere",
-        "format": "test",
-        "background": "alpha",
-        "unit": "mm",
-        "world_from_scene": identity,
-        "views": views,
-    }
-    run = create_run(tmp_path / "runs", "box", RunConfig(method="nef"), info)
+    views = tuple(ViewRecord(f"./train/r_{k}.png", "train", camera((9.0, 8.0 - k, 7.0), (2.0, 1.5, 1.0))) for k in range(2))
+    record = SceneRecord("box", "nowhere", "test", "alpha", "mm", Similarity(), views)
+    run = create_run(tmp_path / "runs", RunConfig(method="nef"), record)
     run.exports.mkdir()
     save(wireframe, run.exports / "curves.json")
     return run

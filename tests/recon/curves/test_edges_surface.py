@@ -14,9 +14,8 @@ from recon.curves.edges2d.ridges import edge_points, joined, no_points
 from recon.curves.edges2d.surface_given import OUTLINE_ONLY, SURFACE_ONLY, explained, prepare, surface_points
 from recon.data.scene import Camera, Scene, View
 from recon.errors import UsageError
-from recon.geometry import Similarity
+from recon.geometry import Similarity, look_at
 from recon.rendering.meshes import render_mesh
-from recon.rendering.orbit import look_at
 from recon.surface.mesh import Mesh
 
 CENTER = np.array([3.0, -2.0, 5.0])

@@ -9,8 +9,7 @@ import numpy as np
 from recon.curves.files.curve import Curve, ellipse, line
 from recon.curves.files.wireframe import Wireframe
 from recon.data.scene import Camera
-from recon.geometry import Similarity
-from recon.rendering.orbit import look_at
+from recon.geometry import Similarity, look_at
 from recon.surface.mesh import Mesh
 
 CENTER = np.array([10.0, -4.0, 2.0])

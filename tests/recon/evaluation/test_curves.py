@@ -18,6 +18,7 @@ from recon.evaluation.report import to_plain
 from recon.evaluation.truth.curves import CurveTruth, from_wireframe, read_curve_truth
 from recon.geometry import Similarity
 from recon.results.evaluation import curve_lines
+from recon.results.figures import CurveFigures
 from tests.recon.curves.wireframes import SOMEWHERE, box, mixed
 
 ABC = Path(__file__).parents[4] / "shared" / "data" / "abc_nef"
@@ -210,7 +211,7 @@ def test_no_curves_score_nothing():
     assert results["exact"]["accuracy_mm"] is None
     assert results["nef"] == {"chamfer": None, "precision": 0.0, "recall": 0.0, "fscore": 0.0, "iou": 0.0}
     json.dumps(results, allow_nan=False)
-    assert len(curve_lines(results)) == 2
+    assert len(curve_lines(CurveFigures.of(results))) == 2
 
 
 def test_points_as_truth_give_what_points_can():
@@ -221,7 +222,7 @@ def test_points_as_truth_give_what_points_can():
     assert results["exact"] is None
     assert results["curves_truth"] is None
     assert results["f10"] == 1.0
-    assert "points only" in curve_lines(results)[1]
+    assert "points only" in curve_lines(CurveFigures.of(results))[1]
 
 
 def test_results_name_their_protocols():
@@ -229,7 +230,7 @@ def test_results_name_their_protocols():
     assert set(results["protocol"]) == {"frame", "emap", "nef", "exact"}
     assert results["truth"]["label"] == "the truth's name"
     assert results["emap"]["averaged"]["thresholds_mm"] == [5.0, 10.0, 20.0]
-    lines = curve_lines(results)
+    lines = curve_lines(CurveFigures.of(results))
     assert "12 for 12 true ones" in lines[1]
 
 

@@ -12,7 +12,7 @@ from recon.data.scene import Camera, View
 from recon.errors import DataError, UsageError
 from recon.evaluation.dtu import CULL_RADIUS, DtuTruth, cull_by_masks, evaluate_dtu, scan_number
 from recon.evaluation.truth.known import read_truth
-from recon.rendering.orbit import look_at
+from recon.geometry import look_at
 from recon.surface.mesh import Mesh, keep_faces
 from tests.recon.evaluation.dtu_files import write_dtu
 

@@ -10,7 +10,7 @@ import trimesh
 
 from recon.data.scene import Camera, View
 from recon.evaluation.textured import textured_mesh_metrics
-from recon.rendering.orbit import look_at
+from recon.geometry import look_at
 from recon.surface.mesh import Mesh
 
 COLOR = np.array([200, 100, 40], np.uint8)

@@ -30,7 +30,7 @@ def main(path: Path) -> None:
         turn, pitch = np.deg2rad(turn_deg), np.deg2rad(elevation_deg)
         eye = center + distance * np.array([np.cos(pitch) * np.cos(turn), np.cos(pitch) * np.sin(turn), np.sin(pitch)])
         (camera,) = around(center, distance, (elevation_deg,), 1, WIDTH, HEIGHT, 48.0)
-        from recon.rendering.orbit import look_at
+        from recon.geometry import look_at
 
         return Camera(WIDTH, HEIGHT, camera.fx, camera.fy, camera.cx, camera.cy, look_at(eye, center, np.array([0.0, 0.0, 1.0])))
 

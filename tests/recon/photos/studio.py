@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from recon.data.scene import Camera
-from recon.rendering.orbit import look_at
+from recon.geometry import look_at
 
 PAPER_PX = 2400
 CELLS = ((150, 0.35), (60, 0.35), (24, 0.3))

@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from recon.data.distortion import to_pixels
 from recon.data.listing import Findings, Lens
+from recon.data.ply import RGB, XYZ, columns_of, write_ply
 from recon.photos.decode import prepare
 from recon.photos.picture import draw_cameras
-from recon.photos.writing import Dataset, lens_of, write_dataset, write_ply
+from recon.photos.writing import Dataset, lens_of, write_dataset
 from tests.recon.photos.made_up import LENS, SIZE, photo, usual_model
 from tests.recon.photos.studio import printed, save
 
@@ -142,7 +143,8 @@ def test_points_are_a_ply_that_others_read(tmp_path: Path):
     import trimesh
 
     points, colors = np.random.default_rng(0).normal(size=(50, 3)), np.random.default_rng(1).integers(0, 255, (50, 3)).astype(np.uint8)
-    write_ply(tmp_path / "p.ply", points, colors)
+    with open(tmp_path / "p.ply", "wb") as file:
+        write_ply(file, [*columns_of(XYZ, "<f4", points), *columns_of(RGB, "u1", colors)])
     read = trimesh.load(tmp_path / "p.ply")
     np.testing.assert_allclose(read.vertices, points, atol=1e-6)
     np.testing.assert_array_equal(np.asarray(read.colors)[:, :3], colors)

@@ -9,10 +9,9 @@ import torch
 import kernels
 from recon.config.values import RunConfig, TrainConfig, VolSDFConfig
 from recon.data.scene import Camera, Scene, View
-from recon.geometry import Similarity
+from recon.geometry import Similarity, look_at
 from recon.model import build_method
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
-from recon.rendering.orbit import look_at
 from recon.rendering.rays import PixelBank
 
 RADIUS, TUBE = 0.6, 0.15

@@ -9,6 +9,7 @@ import pytest
 
 import recon
 from recon.errors import UsageError
+from recon.results.figures import read_results
 from tests.tiny import CENTER, TINY_SETTINGS, write_blender
 
 
@@ -16,7 +17,8 @@ from tests.tiny import CENTER, TINY_SETTINGS, write_blender
 def test_reconstruct_says_where_everything_is(method, kind, tmp_path: Path):
     data = write_blender(tmp_path / "data")
     found = recon.reconstruct(data, method=method, out=tmp_path / "runs", settings=TINY_SETTINGS, pictures=False)
-    assert found.results["method"] == method
+    assert found.results.content["method"] == method
+    assert found.results == read_results(found.folder / "eval" / "results.json")
     assert found.folder.is_relative_to(tmp_path / "runs")
     assert (found.mesh is not None) == (method == "volsdf")
     assert found.curves is None

@@ -10,6 +10,7 @@ import torch
 
 from recon.config.values import ExportConfig, RunConfig, StereoConfig
 from recon.console import Reporter
+from recon.data.record import record_of
 from recon.data.scene import Camera, Scene, View
 from recon.errors import DataError
 from recon.geometry import Similarity
@@ -19,7 +20,7 @@ from recon.stereo.evidence import Evidence, schedule
 from recon.stereo.fusion import fuse_distance, start_distance
 from recon.stereo.known import evidence_of, export_points, find_depth, start_of, wanted
 from recon.stereo.match import DepthMap, match_views
-from recon.stereo.points import Points, beside_jumps, fuse, read_ply, write_ply
+from recon.stereo.points import Points, beside_jumps, fuse, read_ply, write_points
 from recon.stereo.sources import choose_sources
 from recon.stereo.storing import load_maps, save_maps
 from recon.surface.mesh import Mesh
@@ -254,8 +255,7 @@ def test_what_lies_beside_a_jump_of_depth_is_not_trusted() -> None:
 
 
 def run_of(tmp_path, scene: Scene):
-    info = {"world_from_scene": scene.world_from_scene.to_json(), "unit": None}
-    return create_run(tmp_path, "made", RunConfig(stereo=StereoConfig(pixels=10**7)), info)
+    return create_run(tmp_path, RunConfig(stereo=StereoConfig(pixels=10**7)), record_of(scene, "scenes:made"))
 
 
 def test_a_run_keeps_its_depth_and_its_surface_ends_where_it_was_seen(tmp_path, shots: list[Shot]) -> None:
@@ -340,7 +340,7 @@ def test_auto_means_where_no_outline_is_known(shots: list[Shot]) -> None:
 def test_points_are_written_whole(tmp_path) -> None:
     ones = torch.ones(5)
     points = Points(torch.rand(5, 3), torch.rand(5, 3), ones, ones, ones.long(), ones.to(torch.uint8), torch.ones(5, 3, dtype=torch.uint8))
-    write_ply(points, tmp_path / "points.ply", "mm")
+    write_points(points, tmp_path / "points.ply", "mm")
     data = (tmp_path / "points.ply").read_bytes()
     assert b"comment unit mm" in data
     assert len(data) == data.index(b"end_header\n") + 11 + 5 * (24 + 3 + 4 + 1)

@@ -22,7 +22,7 @@ from recon.methods.volsdf import VolSDF
 from recon.results import mesh as exporting
 from recon.results.better import refuse_worse
 from recon.results.mesh import export_mesh
-from recon.runs import Run
+from recon.runs import Run, open_run
 from recon.surface.extract import autograd_gradient
 from recon.surface.mesh import Mesh, face_cross, vertex_normals
 from recon.surface.normals import with_field_normals
@@ -109,10 +109,10 @@ class Stand(Two):
 @pytest.mark.parametrize("support", ["cut", "keep"])
 def test_the_table_is_cut_off_or_kept(tmp_path: Path, support):
     run, _ = sphere_run(tmp_path, "export.resolution=96", f"export.support={support}")
-    info = run.scene_info()
-    above = [v for v in info["views"] if v["camera"]["world_from_camera"][2][3] > WORLD_FROM_SCENE.translation[2]]
+    above = tuple(v for v in run.scene.views if v.camera.center[2] > WORLD_FROM_SCENE.translation[2])
     assert len(above) > 2
-    (run.folder / "scene.json").write_text(json.dumps({**info, "views": above}))
+    (run.folder / "scene.json").write_text(json.dumps(replace(run.scene, views=above).to_json()))
+    run = open_run(run.folder)
     export_mesh(run, Stand(), run.config.export, QUIET)
     report = json.loads((run.exports / "mesh.json").read_text())
     assert report["closed"]

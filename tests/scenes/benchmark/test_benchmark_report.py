@@ -19,7 +19,7 @@ from recon.curves.files.wireframe import Wireframe, from_curves
 from recon.data.scene import Camera
 from recon.errors import DataError
 from recon.evaluation.truth.curves import from_wireframe
-from recon.rendering.orbit import look_at
+from recon.geometry import look_at
 from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
 from scenes.benchmark import figures, report
