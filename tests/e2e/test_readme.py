@@ -140,7 +140,7 @@ def test_a_part_for_cad(here: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_the_rest(here: Path, capsys: pytest.CaptureFixture[str]):
     """Pictures and shapes, and a scene that is made up."""
-    tried("recon fit picture.png --params 337k --field neurbf", capsys, **{"337k": "6k"})
+    tried("recon fit picture.png --params 337k --field neurbf", capsys, **{"337k": "20k"})
     tried("recon fit shape.obj --field rbfnet", capsys, "--params", "10k")
     tried("recon scene bracket --out DATA", capsys, DATA="MADE")
     assert list((here / "MADE").glob("transforms*.json"))
