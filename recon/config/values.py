@@ -334,7 +334,7 @@ class ExportConfig:
     """Where the background was learnt: cut off the flat table or wall that the object stands on, or keep it."""
     closed: Literal["auto", "yes", "no"] = "auto"
     """Where stereo was used: keep the closed surface, or trim it to what was seen. auto: trim if all cameras stand on one side, it was not
-    cut off from what it stands on, and what was seen goes on: there is no free space behind most of its outline."""
+    cut off from what it stands on, and what was seen goes on: there is free space behind too little of its outline."""
     texture_size: int = 2048
     """Side of the texture, pixels."""
     texture_faces: Annotated[int, tyro.conf.arg(name="faces")] = 60000

@@ -25,7 +25,7 @@ HOLE = 0.01
 """Holes in what was seen are closed up to this area, scene units squared: panes and plain walls in a facade."""
 SAMPLE = 4096
 """Points whose distance to the next is measured."""
-LEAST_CLOSED = 0.5
+LEAST_CLOSED = 0.6
 """Of the border of what was seen from one side: with free space behind more of it, it is an object, and stays closed."""
 LEAST_CONFIDENCE = 0.1
 LEAST_ISLAND = 0.01
