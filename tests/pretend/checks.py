@@ -211,42 +211,21 @@ def check_swap(device: torch.device, folder: Path) -> None:
 
 
 def check_wireframe(device: torch.device, folder: Path) -> None:
-    """The curves of a field on the device are those of the same field on the CPU."""
     scene = tiny_box.box_scene(4, 24)
     config = configured("nef", "hashgrid", "fast", ())
-    found = []
-    for where in (CPU, device):
-        name, asked = NAME if where == device else "cpu", []
+    run, asked = pipeline.start(scene, "box", config, folder, NAME), []
 
-        def on_edges(points: torch.Tensor, where: torch.device = where, asked: list[int] = asked) -> torch.Tensor:
-            """The field that training would give."""
-            assert isinstance(points, PretendTensor) == (where == device)
-            asked.append(len(points))
-            beyond = points.abs() - from_numpy(tiny_box.HALF / tiny_box.WORLD_FROM_SCENE.scale, where)
-            squared = beyond**2
-            away = torch.stack([squared.sum(1) - squared[:, k] + beyond[:, k].clamp_min(0.0) ** 2 for k in range(3)]).amin(0)
-            return torch.exp(-away / 2e-3)
+    def on_edges(points: torch.Tensor) -> torch.Tensor:  # the field that training would give
+        assert isinstance(points, PretendTensor)
+        asked.append(len(points))
+        beyond = points.abs() - from_numpy(tiny_box.HALF / tiny_box.WORLD_FROM_SCENE.scale, device)
+        squared = beyond**2
+        away = torch.stack([squared.sum(1) - squared[:, k] + beyond[:, k].clamp_min(0.0) ** 2 for k in range(3)]).amin(0)
+        return torch.exp(-away / 2e-3)
 
-        run = pipeline.start(scene, "box", config, folder / name, name)
-        make_wireframe(run, on_edges, tiny_box.box_edges(10, 40), scene, QUIET, ("json",), where)
-        assert sum(asked) > 1000
-        found.append(json.loads((run.exports / "curves.json").read_text()))
-    (same, numbers), (same_there, numbers_there) = (apart(curves) for curves in found)
-    assert same == same_there
-    assert len(numbers) > 50
-    assert np.allclose(numbers, numbers_there, rtol=1e-4, atol=1e-4), np.abs(np.subtract(numbers, numbers_there)).max()
-
-
-def apart(value: Any) -> tuple[Any, list[float]]:
-    """What is nested in lists and objects, without its fractional numbers, and these in order."""
-    if isinstance(value, float):
-        return "number", [value]
-    if isinstance(value, dict):
-        value = [part for key in sorted(value) for part in (key, value[key])]
-    if isinstance(value, list):
-        parts = [apart(part) for part in value]
-        return [shape for shape, _ in parts], [number for _, numbers in parts for number in numbers]
-    return value, []
+    make_wireframe(run, on_edges, tiny_box.box_edges(10, 40), scene, QUIET, ("json",), device)
+    assert (run.exports / "curves.json").is_file()
+    assert sum(asked) > 1000
 
 
 def check_fit(device: torch.device, folder: Path) -> None:
