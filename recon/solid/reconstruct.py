@@ -40,6 +40,7 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult
         DataError: If the mesh is empty, not finite or not closed.
     """
     mesh = closed_mesh(surface.vertices, surface.faces)
+    surface = _as_used(surface, mesh)
     exact = is_tessellation(mesh)
     if exact:
         found, sigma, correlation = exact_segmentation(mesh, options.seed), TESSELLATION_SIGMA * mesh.diagonal, 0.0
@@ -51,6 +52,15 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult
     if options.freeform == "facets":
         found, points = as_facets(mesh, found, points)
     return _from_regions(mesh, found, points, sigma, correlation, exact, surface, options)
+
+
+def _as_used(surface: SolidInput, mesh: Mesh) -> SolidInput:
+    """The input with the mesh that regions count in: without vertices that no triangle uses, turned outward."""
+    views = surface.views
+    if views is not None and len(views) != len(mesh.vertices):
+        f = np.asarray(surface.faces)
+        views = views[np.unique(f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])])]
+    return replace(surface, vertices=mesh.vertices, faces=mesh.faces, views=views)
 
 
 def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sigma: float, correlation: float, exact: bool,
@@ -67,17 +77,20 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
     for p, x, area in zip(primitives, points, areas, strict=True):
         spread = robust_sigma(distance(p, x)) if p is not None and len(x) else 0.0
         evidence.append(Evidence(x, spread, independent_samples(float(area), max(len(x), 1), correlation)))
-    if not exact:
+    if not exact and not found.facets:
         graph = collapsed(graph, mesh, primitives, float(np.median(mesh.edge_lengths)), sigma)
     floor = PRECISION * mesh.diagonal if exact else 0.1 * sigma
     primitives, constraints = constrained(mesh, graph, primitives, evidence, floor, found.facets)
     regions = _regions(mesh, found.labels, primitives, evidence, forced, surface, areas)
+    if all(p is None for p in primitives):
+        reasons = ["no part of the surface is a plane, cylinder, cone, sphere or torus, and no patch follows it"]
+        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), reasons, surface, sigma)
     near = 1e-5 * mesh.diagonal if exact else 3 * sigma
     graph = _junctions(graph, primitives, near, mesh.diagonal)
     try:
         curves = _curves(mesh, graph, primitives, near)
         shell = make_shell(mesh, found.labels, primitives, graph, curves)
-    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+    except Exception as error:  # OpenCASCADE's errors have no base of their own
         reason = f"no shell can be made of the faces ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)
@@ -102,12 +115,11 @@ def _curves(mesh: Mesh, graph: Graph, primitives: Sequence[Primitive | None], ne
         if chain.ends is not None:
             line[0], line[-1] = (graph.positions[e] for e in chain.ends)
         p, q = primitives[chain.left], primitives[chain.right]
-        if p is None and q is None:
-            curves.append(None)
-        elif p is None or q is None:
-            curves.append(free_edge(line, q if p is None else p, chain.ends is None))
-        else:
+        if p is not None and q is not None:
             curves.append(edge_curve(line, p, q, chain.ends is None, mesh.diagonal, near))
+        else:
+            there = q if p is None else p
+            curves.append(None if there is None else free_edge(line, there, chain.ends is None))
     return curves
 
 

@@ -90,8 +90,12 @@ def curve_of(g: EdgeCurve, ends: tuple[np.ndarray, np.ndarray] | None) -> tuple[
         curve = maker.Curve()
         return curve, curve.FirstParameter(), curve.LastParameter()
     if g.kind == "line":
+        if ends is None:
+            raise ValueError("a line has no ends")
         a, b = ends
         length = float(np.linalg.norm(b - a))
+        if length < LEAST:
+            raise ValueError("an edge has its two ends in one point")
         return geom.Geom_Line(point(a), direction(b - a)), 0.0, length
     normal, x = g.axis, g.x_axis if g.kind == "ellipse" else frame(g.axis)[0]
     radii = (g.radius, g.radius_2) if g.kind == "ellipse" else (g.radius, g.radius)
