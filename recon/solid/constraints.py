@@ -46,16 +46,20 @@ def constrained(mesh: Mesh, graph: Graph, given: Sequence[Primitive | None], evi
     sure = {k: certainty(p, evidence[k].points, max(evidence[k].sigma, 0.1 * floor), evidence[k].n_eff) for k, p in moving.items()}
     directed = [k for k, p in moving.items() if p.kind in ("plane", *AXIAL)]
     found: list[Constraint] = []
+    alone: set[int] = set()
     if directed:
         alike = aligned(np.array([moving[k].axis for k in directed]), [sure[k].axis for k in directed], directed, floor / mesh.diagonal)
         found += alike.constraints
+        alone = {k for k, free in zip(directed, alike.alone, strict=True) if free and moving[k].kind == "plane"}
         for k, axis in zip(directed, alike.axes, strict=True):
             moving[k] = replace(centred(moving[k], evidence[k].points), axis=axis)
     relations = _relations(mesh, graph, moving, sure, evidence, floor)
     points = {k: evidence[k].points for k in moving}
     sigmas = {k: max(evidence[k].sigma, 0.1 * floor) for k in moving}
     weights = {k: evidence[k].n_eff / sigmas[k] ** 2 for k in moving}
-    solved, tried = solve(moving, points, weights, sigmas, relations, mesh.diagonal)
+    # a plane that is in no relation with another direction may turn until its corners fit
+    tilting = alone - {k for r in relations if r.kind != "concurrent" for k in r.regions}
+    solved, tried = solve(moving, points, weights, sigmas, relations, mesh.diagonal, frozenset(tilting))
     primitives = list(given)
     for k, p in solved.items():
         known = sure[k]
@@ -72,7 +76,7 @@ def _relations(mesh: Mesh, graph: Graph, g: Mapping[int, Primitive], sure: Mappi
         if len(planes) > 3:
             value = concurrent(planes, g)
             size = SIGMAS * max(max(sure[k].offset for k in planes), floor)
-            if len(value(g)) and np.abs(value(g)).max() < 4 * max(size, evidence[planes[0]].sigma):
+            if value is not None and np.abs(value(g)).max() < 4 * max(size, evidence[planes[0]].sigma):
                 found.append(Relation("concurrent", planes, value, size))
     return found
 

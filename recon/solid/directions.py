@@ -19,10 +19,11 @@ STEP_RAD = np.radians(15.0)
 
 @dataclass(frozen=True)
 class Directions:
-    """Directions after alignment [n, 3], the group of each, and what was tried."""
+    """Directions after alignment [n, 3], the group of each [n], whether it is alone and in no relation [n] bool, and what was tried."""
 
     axes: np.ndarray
     groups: np.ndarray
+    alone: np.ndarray
     constraints: list[Constraint]
 
 
@@ -59,9 +60,10 @@ def aligned(axes: np.ndarray, sigmas: Sequence[float], regions: Sequence[int], f
         constraints.append(Constraint("parallel", regions[heads[k]], regions[i], angles[k], True, f"within {SIGMAS:g} standard deviations"))
     mains = [unit(m) for m in means]
     deviations = [max(w**-0.5, floor / SIGMAS) for w in weights]
-    mains = _squared(mains, deviations, np.bincount(groups, minlength=len(mains)), [regions[h] for h in heads], constraints, floor)
+    mains, settled = _squared(mains, deviations, np.bincount(groups, minlength=len(mains)), [regions[h] for h in heads], constraints, floor)
     result = np.array([np.sign(mains[g] @ a) * mains[g] for g, a in zip(groups, axes, strict=True)]).reshape(-1, 3)
-    return Directions(result, groups, constraints)
+    alone = (np.bincount(groups)[groups] == 1) & ~np.isin(groups, sorted(settled))
+    return Directions(result, groups, alone, constraints)
 
 
 def _angle(a: np.ndarray, b: np.ndarray) -> float:
@@ -71,8 +73,11 @@ def _angle(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _squared(mains: list[np.ndarray], deviations: list[float], counts: np.ndarray, heads: list[int], constraints: list[Constraint],
-             floor: float) -> list[np.ndarray]:  # fmt: skip
-    """A frame from the best known groups that are nearly perpendicular; the others onto its planes, and there to round angles."""
+             floor: float) -> tuple[list[np.ndarray], set[int]]:  # fmt: skip
+    """A frame from the best known groups that are nearly perpendicular; the others onto its planes, and there to round angles.
+
+    Returns the directions, and which of them are now settled by a relation.
+    """
     order = sorted(range(len(mains)), key=lambda k: (deviations[k] / np.sqrt(counts[k]), k))
     frame: list[int] = []
     for k in order:
@@ -85,8 +90,9 @@ def _squared(mains: list[np.ndarray], deviations: list[float], counts: np.ndarra
             mains[k] = unit(axis)
             constraints += [Constraint("perpendicular", heads[j], heads[k], o, True, "frame") for j, o in zip(frame, off, strict=True)]
             frame.append(k)
+    settled = set(frame) if len(frame) > 1 else set()
     if len(frame) < 2:
-        return mains
+        return mains, settled
     base = np.array([mains[k] for k in frame])
     if len(frame) == 2:
         base = np.vstack([base, np.cross(base[0], base[1])])
@@ -109,5 +115,6 @@ def _squared(mains: list[np.ndarray], deviations: list[float], counts: np.ndarra
             )
             angle = near if round_angle else angle
             mains[k] = unit(np.cos(angle) * base[p] + np.sin(angle) * base[q])
+            settled.add(k)
             break
-    return mains
+    return mains, settled

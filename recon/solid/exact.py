@@ -25,12 +25,16 @@ FACET_RAD = 0.2
 """Largest angle between a facet and its surface at one of its corners: facets of a tessellation turn by less than twice this."""
 SAGITTA = 4e-4
 """Largest height of a curved face over its facets, as a part of the diagonal; two facets that bend more meet at an edge of planes."""
+STRAGGLING = 0.2
+"""What is left beside a region is part of it only if it has less than this part of its area."""
 SAME_CURVATURE = 1e-5
 """A neighbour that leaves a surface by less than this part of the diagonal in one facet goes on with the same curvature."""
 SMOOTH_RAD = 0.45
 """Neighbouring facets that bend by less may belong to one curved face."""
 TRIES = 3
 """So many patches around a triangle may fail before it is no seed any more."""
+GIVE_UP = 30
+"""After so many failures one after the other a smooth piece counts as free form."""
 STRIP = 0.75
 """A facet with a larger part of its outline running on smoothly may be a strip of a curved face."""
 PATCHES: tuple[tuple[int, tuple[Kind, ...]], ...] = (
@@ -159,7 +163,7 @@ def _grown(grower: _Grower, kind: Kind, patch: np.ndarray, seed: int) -> tuple[n
     """The region that a patch's primitive grows to, fitted again as it grows; None if the patch is not on one or proves none."""
     mesh = grower.mesh
     _, points, normals = corner_points(mesh, patch)
-    p = fit(kind, points, normals, goal=20 * TOLERANCE * mesh.diagonal)
+    p = fit(kind, points, normals, goal=200 * TOLERANCE * mesh.diagonal)
     if p is None or np.abs(implicit(p, points)[0]).max() > grower.tolerance:
         return None
     region = grower.grow(p, seed)
@@ -224,14 +228,26 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
     # twice: what ends at its neighbours is known when they are
     for patches in (PATCHES, PATCHES[:1]):
         tried = np.zeros(len(mesh.faces), int)
+        piece = mesh.components(grower.free.copy(), runs_on)
+        failures = np.zeros(piece.max(initial=-1) + 1, int)
         for t in rng.permutation(np.flatnonzero(grower.free)):
-            if not grower.free[t] or grower.sliver[t] or tried[t] >= TRIES:
+            if not grower.free[t] or grower.sliver[t] or tried[t] >= TRIES or failures[piece[t]] >= GIVE_UP:
                 continue
             curved = _curved(grower, int(t), patches)
+            failures[piece[t]] = 0 if curved is not None else failures[piece[t]] + 1
             if curved is not None:
                 take(*curved)
             else:
                 tried[grower.patch(int(t), patches[len(patches) // 2][0])] += 1
+    for p in [p for p in found if p is not None and p.kind != "plane"]:
+        # faces of one surface that something cuts apart: the small ones may not prove it by themselves
+        free = np.flatnonzero(grower.free & ~grower.sliver)
+        on = np.zeros(len(mesh.faces), bool)
+        on[free[grower.belongs(p, free)]] = True
+        number = mesh.components(on, grower.smooth)
+        for k in range(number.max(initial=-1) + 1):
+            take(np.flatnonzero(number == k), p)
+    _stragglers(mesh, grower, labels, found, runs_on)
     _dissolve(mesh, grower, labels, found, runs_on)
     _rest(mesh, grower, group, runs_on, take)
     labels = _absorbed(grower, _slivers(mesh, labels), found)
@@ -258,6 +274,25 @@ def _smooth_share(mesh: Mesh, group: np.ndarray, runs_on: np.ndarray) -> np.ndar
     whole = sum(np.bincount(group[x[outline]], weights=mesh.edge_lengths[outline], minlength=count) for x in (a, b))
     on = outline & runs_on
     return sum(np.bincount(group[x[on]], weights=mesh.edge_lengths[on], minlength=count) for x in (a, b)) / np.maximum(whole, 1e-300)
+
+
+def _stragglers(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:
+    """Few triangles left beside a region, with their corners on its surface, are its, however badly they stand to it."""
+    a, b, _ = mesh.pairs
+    piece = mesh.components(grower.free.copy(), runs_on)
+    areas = np.bincount(labels[labels >= 0], weights=mesh.areas[labels >= 0], minlength=len(found))
+    for n in range(piece.max(initial=-1) + 1):
+        mine = np.flatnonzero(piece == n)
+        edge = runs_on & ((piece[a] == n) != (piece[b] == n))
+        beside = labels[np.where(piece[a[edge]] == n, b[edge], a[edge])]
+        for k in np.unique(beside[beside >= 0]):
+            p = found[k]
+            if p is None or mesh.areas[mine].sum() > STRAGGLING * areas[k]:
+                continue
+            if np.abs(implicit(p, mesh.vertices[np.unique(mesh.faces[mine])])[0]).max() < 5 * grower.tolerance:
+                labels[mine] = k
+                grower.free[mine] = False
+                break
 
 
 def _dissolve(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from recon.solid.model import Kind, Primitive
-from recon.solid.primitives import FREE, angle_to, centred, distance, frame, jacobian, moved, unit
+from recon.solid.primitives import FREE, centred, distance, frame, jacobian, moved
 
 LARGEST = 4.0
 """A radius above this many times the points' own box is not seen from a part of the surface: such a fit is refused."""
@@ -132,7 +131,7 @@ def least_squares(
     damping, d_j = 1e-4, jacobian(p, points)
     error = float(w @ d_j[0] ** 2)
     for number in range(rounds):
-        if number == 6 and error > w.sum() * goal**2:
+        if number == 10 and error > w.sum() * goal**2:
             return None
         d, j = d_j[0], d_j[1] * scale
         hessian, gradient = (j * w[:, None]).T @ j, j.T @ (w * d)
@@ -193,26 +192,11 @@ def fit(
     return found
 
 
-def turned_towards(p: Primitive, normals: np.ndarray) -> Primitive:
-    """A plane whose normal points the way the given normals do on the whole."""
-    if p.kind == "plane" and float((normals @ p.axis).sum()) < 0:
-        return replace(p, axis=-p.axis)
-    return p
-
-
 def rms(p: Primitive, points: np.ndarray) -> float:
     """Root mean square distance."""
     return float(np.sqrt(np.mean(distance(p, points) ** 2)))
 
 
-def mean_angle(p: Primitive, points: np.ndarray, normals: np.ndarray) -> float:
-    """Root mean square angle between normals and the surface's, radians."""
-    return float(np.sqrt(np.mean(angle_to(p, points, normals) ** 2)))
-
-
 def robust_sigma(residuals: np.ndarray) -> float:
     """1.4826 times the median absolute value: the standard deviation of a normal distribution about 0."""
     return 1.4826 * float(np.median(np.abs(residuals))) if len(residuals) else 0.0
-
-
-__all__ = ["circle_2d", "first_estimate", "fit", "least_squares", "mean_angle", "rms", "robust_sigma", "sensible", "turned_towards", "unit"]

@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from recon.solid.exact import Segmentation, connected_regions
-from recon.solid.fitting import fit, mean_angle, rms
+from recon.solid.fitting import fit, rms
 from recon.solid.model import Primitive
 from recon.solid.primitives import COST, angle_to, distance
-from recon.solid.scan import ANGLE_RAD, KINDS, Scan
+from recon.solid.scan import ANGLE_RAD, KINDS, Scan, mean_turn
 
 SMOOTH = 7.0
 """Weight of the part of a vertex's neighbours that have another label, beside |d| / (2 sigma)."""
@@ -138,7 +138,7 @@ def _merge(scan: Scan) -> bool:
     """Join neighbours that one primitive explains as well as two do; True if any were joined."""
     a, b = _borders(scan)
     counts = Counter(zip(scan.label[a].tolist(), scan.label[b].tolist(), strict=True))
-    on_curve = Counter(zip(scan.label[a[scan.near[a]]].tolist(), scan.label[b[scan.near[a]]].tolist(), strict=True))
+    on_curve = Counter(zip(scan.label[a[scan.on_curve[a]]].tolist(), scan.label[b[scan.on_curve[a]]].tolist(), strict=True))
     joined = False
     parent = list(range(len(scan.primitives)))
 
@@ -168,7 +168,7 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
     big, small, of_small = (p, q, cj) if len(ci) >= len(cj) else (q, p, ci)
     x, n = scan.points, scan.normals
     slight = len(of_small) < 0.25 * max(len(ci), len(cj))
-    if slight and rms(big, x[of_small]) < 2 * scan.sigma and mean_angle(big, x[of_small], n[of_small]) < 2 * ANGLE_RAD:
+    if slight and rms(big, x[of_small]) < 2 * scan.sigma and mean_turn(scan, big, of_small) < 2 * ANGLE_RAD:
         return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:
@@ -177,7 +177,7 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
         found = fit(kind, x[both], n[both], goal=4 * scan.sigma)
         if found is None:
             continue
-        if all(rms(found, x[c]) < MERGE * scan.sigma and mean_angle(found, x[c], n[c]) < 1.3 * ANGLE_RAD for c in (_few(ci), _few(cj))):
+        if all(rms(found, x[c]) < MERGE * scan.sigma and mean_turn(scan, found, c) < 1.3 * ANGLE_RAD for c in (_few(ci), _few(cj))):
             return found
     return None
 

@@ -24,7 +24,7 @@ from recon.solid.scanned import is_tessellation, on_zero_set, scan_segmentation
 from recon.solid.shapes import compound, holes_of, largest_tolerance, regions_of_faces
 from recon.solid.shell import make_shell
 
-TESSELLATION_SIGMA = 1e-5
+TESSELLATION_SIGMA = 2e-5
 """Standard deviation that the vertices of a tessellation are given, as a part of the diagonal: about what its edges are worth."""
 LARGEST_TOLERANCE = 2.0
 """A solid's edges and vertices have tolerances below this many sigma."""

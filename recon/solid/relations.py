@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
 from recon.solid.contacts import across, parallel
 from recon.solid.model import ConstraintKind, Kind, Primitive
-from recon.solid.primitives import AXIAL, frame, implicit
+from recon.solid.primitives import AXIAL, frame, implicit, unit
 
 EXACT = 1e-9
 """Sine of the angle within which settled directions are the same."""
+LEAST_CROSSING = 0.05
+"""Least volume that the normals of three planes span for their point to be known."""
 OFFSETS: dict[Kind, int] = {"plane": 1, "cylinder": 3, "cone": 4, "sphere": 4, "torus": 5, "bspline": 0}
 """Free parameters with the direction settled."""
 
@@ -60,6 +63,20 @@ def offset_jacobian(p: Primitive, points: np.ndarray, size: float) -> tuple[np.n
     if p.kind == "cone":
         return d, np.column_stack([-n, (-rho * np.sin(p.half_angle) - z * np.cos(p.half_angle)) / size])
     return d, np.column_stack([-n, -(rho - p.radius) / np.maximum(np.hypot(rho - p.radius, z), 1e-300), -ones])
+
+
+def tilted(p: Primitive, x: np.ndarray, size: float) -> Primitive:
+    """A plane whose direction is free too: shift along its normal, and two turns about its point (as arcs at ``size``)."""
+    e, f = frame(p.axis)
+    return replace(p, point=p.point + x[0] * p.axis, axis=unit(p.axis + (x[1] * e + x[2] * f) / size))
+
+
+def tilt_jacobian(p: Primitive, points: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and their derivatives by the parameters of :func:`tilted`. [N], [N, 3]"""
+    d, _ = implicit(p, points)
+    e, f = frame(p.axis)
+    q = points - p.point
+    return d, np.column_stack([-np.ones(len(points)), q @ e / size, q @ f / size])
 
 
 def coaxial(i: int, j: int, g: Mapping[int, Primitive]) -> Callable[[Mapping[int, Primitive]], np.ndarray]:
@@ -174,13 +191,22 @@ _TANGENT = {
 }
 
 
-def concurrent(planes: tuple[int, ...], g: Mapping[int, Primitive]) -> Callable[[Mapping[int, Primitive]], np.ndarray]:
-    """More than three planes through one point: their offsets satisfy a linear equation for each plane too many.
+def concurrent(planes: tuple[int, ...], g: Mapping[int, Primitive]) -> Callable[[Mapping[int, Primitive]], np.ndarray] | None:
+    """More than three planes through one point: the distances of the others from where the three that cross best meet.
 
-    With unit normals N [k, 3] and offsets h [k], N x = h is solvable when u . h = 0 for all u with u N = 0.
+    None where no three of them cross well.
     """
-    normals = np.array([g[k].axis for k in planes])
-    u, values, _ = np.linalg.svd(normals)
-    rank = int((values > 1e-6 * values[0]).sum())
-    left = u[:, rank:].T
-    return lambda s: left @ np.array([s[k].axis @ s[k].point for k in planes])
+
+    def crossing(triple: tuple[int, ...]) -> float:
+        return abs(float(np.linalg.det(np.array([g[k].axis for k in triple]))))
+
+    base = max(combinations(planes, 3), key=crossing)
+    others = [k for k in planes if k not in base]
+    if crossing(base) < LEAST_CROSSING:
+        return None
+
+    def value(s: Mapping[int, Primitive]) -> np.ndarray:
+        x = np.linalg.solve(np.array([s[k].axis for k in base]), np.array([s[k].axis @ s[k].point for k in base]))
+        return np.array([(x - s[k].point) @ s[k].axis for k in others])
+
+    return value

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from recon.solid.edges import resampled
-from recon.solid.fitting import fit, least_squares, mean_angle, rms
+from recon.solid.fitting import fit, least_squares, rms
 from recon.solid.mesh import Mesh
 from recon.solid.model import Kind, Primitive
 from recon.solid.primitives import COST, angle_to, cylindrical, distance, unit
@@ -27,6 +27,8 @@ CREASE_RAD = np.radians(14.0)
 """Normals within two rings differ by less than this where there is no crease."""
 BARRIER, NEAR = 1.3, 1.8
 """Vertices within so many edge lengths of a curve are a barrier; no region starts within the second."""
+ROUNDING = 2
+"""Rings that are taken off what is left over: a surface rounds the part's edges by about as much, and that is no face."""
 ON_NEIGHBOUR = 0.8
 """A group with a larger part of its vertices within three sigma of a neighbour's surface belongs to it."""
 KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
@@ -44,6 +46,7 @@ class Scan:
         fine: Smoothed over one ring. [V, 3]
         crease: Near where normals change quickly, or near a curve. [V] bool
         near: Near a curve. [V] bool
+        on_curve: Nearer to one than an edge of the mesh is long. [V] bool
         label: Region of each vertex, -1 for none. [V]
         primitives: Of the regions.
     """
@@ -55,6 +58,7 @@ class Scan:
     fine: np.ndarray
     crease: np.ndarray
     near: np.ndarray
+    on_curve: np.ndarray
     label: np.ndarray
     primitives: list[Primitive] = field(default_factory=list)
 
@@ -101,15 +105,15 @@ def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
     normals = unit(smoothed(mesh.vertex_normals, 3))
     spread = 2 * np.arccos(np.minimum(np.linalg.norm(smoothed(mesh.vertex_normals, 2), axis=1), 1.0))
     crease = spread > max(CREASE_RAD, 3 * float(np.median(spread)))
-    near = np.zeros(len(mesh.vertices), bool)
+    near, on_curve = np.zeros((2, len(mesh.vertices)), bool)
     if curves:
         lengths = [float(np.linalg.norm(np.diff(c, axis=0), axis=1).sum()) for c in curves]
         samples = np.concatenate([resampled(c, max(2, int(n / (0.5 * step)) + 1)) for c, n in zip(curves, lengths, strict=True)])
         away = KDTree(samples).query(mesh.vertices, distance_upper_bound=4 * step)[0]
         crease |= away < BARRIER * step
-        near = away < NEAR * step
+        near, on_curve = away < NEAR * step, away < step
     fine = unit(smoothed(mesh.vertex_normals, 1))
-    return Scan(mesh, sigma, step, normals, fine, crease, near, np.full(len(mesh.vertices), -1))
+    return Scan(mesh, sigma, step, normals, fine, crease, near, on_curve, np.full(len(mesh.vertices), -1))
 
 
 def observable(p: Primitive, points: np.ndarray, normals: np.ndarray) -> bool:
@@ -134,30 +138,46 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
     x, n = scan.points[chosen], scan.normals[chosen]
     sigma, angle = scan.sigma * slack, ANGLE_RAD * slack
     fair: list[tuple[float, Primitive]] = []
+    passing: list[tuple[float, Primitive]] = []
     for kind in kinds:
-        if len(vertices) < 25 and kind != "plane":
+        if (len(vertices) < 25 and kind != "plane") or (passing and kind == "torus"):
             break
         p = fit(kind, x, n, most=350, goal=6 * sigma)
         if p is None or not observable(p, x, n):
             continue
         d = np.abs(distance(p, x))
-        error, turn = float(np.sqrt(np.mean(d**2))), mean_angle(p, x, n)
+        error, turn = float(np.sqrt(np.mean(d**2))), mean_turn(scan, p, chosen)
         far = float(np.quantile(d, 0.97)) < 4.2 * sigma
         if far and error < PASSES * sigma and turn < PASSES_ANGLE * angle:
-            return p
+            passing.append((error / sigma + turn / angle, p))
+            # a narrow ring lies on a sphere as well as on a cone: of these two the better one
+            if kind != "sphere":
+                break
         if far and error < 1.6 * sigma and turn < 1.8 * angle:
             fair.append((error, p))
+    if passing:
+        return min(passing, key=lambda t: t[0])[1]
     if not fair:
         return None
     least = min(e for e, _ in fair)
     return next(p for e, p in fair if e <= 1.15 * least)
 
 
+def turns(scan: Scan, p: Primitive, vertices: np.ndarray) -> np.ndarray:
+    """Angles between a surface and the normals, radians: the better of the smoothed and the fine ones, which are good beside edges. [n]"""
+    x = scan.points[vertices]
+    return np.minimum(angle_to(p, x, scan.normals[vertices]), angle_to(p, x, scan.fine[vertices]))
+
+
+def mean_turn(scan: Scan, p: Primitive, vertices: np.ndarray) -> float:
+    """Root mean square of :func:`turns`."""
+    return float(np.sqrt(np.mean(turns(scan, p, vertices) ** 2)))
+
+
 def explains(scan: Scan, p: Primitive, vertices: np.ndarray, factor: float) -> np.ndarray:
     """Which vertices lie within ``factor`` standard deviations of a surface, in distance and angle."""
-    x = scan.points[vertices]
-    turn = np.minimum(angle_to(p, x, scan.normals[vertices]), angle_to(p, x, scan.fine[vertices]))
-    return (np.abs(distance(p, x)) < factor * scan.sigma) & (turn < factor * ANGLE_RAD)
+    near = np.abs(distance(p, scan.points[vertices])) < factor * scan.sigma
+    return near & (turns(scan, p, vertices) < factor * ANGLE_RAD)
 
 
 def owner_of(scan: Scan, vertices: np.ndarray) -> int | None:
@@ -301,7 +321,7 @@ def find_regions(scan: Scan, seed: int) -> None:
     for group in scan.groups((scan.label < 0) & ~scan.near):
         inside = np.zeros(len(scan.points), bool)
         inside[group] = True
-        inside = np.flatnonzero(scan.shrunk(inside, 1))
+        inside = np.flatnonzero(scan.shrunk(inside, ROUNDING))
         if len(inside) < 12:
             continue
         kinds = ("plane",) if len(inside) < 40 else ("plane", "cylinder")
@@ -324,7 +344,7 @@ def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:
 
 def _leftovers(scan: Scan, rng: np.random.Generator) -> None:
     """Regions in what is not explained yet and is wide enough to have an inside: fillets, whose normals turn like a crease's."""
-    free = scan.shrunk((scan.label < 0) & ~scan.near, 2)
+    free = scan.shrunk((scan.label < 0) & ~scan.near, ROUNDING)
     for group in scan.groups(free):
         if len(group) < 7:
             break

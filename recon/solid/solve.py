@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from recon.solid.model import Constraint, Primitive
-from recon.solid.relations import OFFSETS, Relation, offset_jacobian, shifted
+from recon.solid.relations import OFFSETS, Relation, offset_jacobian, shifted, tilt_jacobian, tilted
 
 CONVERGED = 1e-9
 """Largest residual of a constraint that counts as fulfilled, as a part of the diagonal; the iteration goes on to rounding."""
@@ -28,6 +28,7 @@ def solve(
     sigmas: Mapping[int, float],
     relations: Sequence[Relation],
     size: float,
+    tilting: frozenset[int] = frozenset(),
 ) -> tuple[dict[int, Primitive], list[Constraint]]:
     """Offsets and radii with directions as they are.
 
@@ -38,16 +39,17 @@ def solve(
         sigmas: Standard deviation of each region's points.
         relations: To be fulfilled.
         size: Diagonal of the part.
+        tilting: Planes whose direction is free too.
     Returns:
         The primitives, and every relation with whether it was kept and why not.
     """
     points = {k: x[np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int)] for k, x in points.items()}
-    free = _iterate(primitives, points, weights, [], size)
+    free = _iterate(primitives, points, weights, [], size, tilting)
     before = _rms(free, points)
     kept = list(relations)
     dropped: list[Constraint] = []
     while True:
-        current = _iterate(free, points, weights, kept, size)
+        current = _iterate(free, points, weights, kept, size, tilting)
         residuals = [float(np.abs(r.value(current)).max()) for r in kept]
         after = _rms(current, points)
         worse = {k: after[k] - WORSE * before[k] - WORSE_SIGMA * sigmas[k] for k in current}
@@ -76,22 +78,23 @@ def _rms(g: Mapping[int, Primitive], points: Mapping[int, np.ndarray]) -> dict[i
 
 
 def _iterate(start: Mapping[int, Primitive], points: Mapping[int, np.ndarray], weights: Mapping[int, float],
-             relations: Sequence[Relation], size: float, rounds: int = 25) -> dict[int, Primitive]:  # fmt: skip
+             relations: Sequence[Relation], size: float, tilting: frozenset[int], rounds: int = 25) -> dict[int, Primitive]:  # fmt: skip
     current = dict(start)
     order = list(current)
-    count = np.cumsum([0, *(OFFSETS[current[k].kind] for k in order)])
+    numbers = {k: 3 if k in tilting else OFFSETS[current[k].kind] for k in order}
+    count = np.cumsum([0, *(numbers[k] for k in order)])
     place = {k: slice(count[n], count[n + 1]) for n, k in enumerate(order)}
     for _ in range(rounds):
         hessian, gradient = np.zeros((count[-1], count[-1])), np.zeros(count[-1])
         for k, p in current.items():
-            d, jac = offset_jacobian(p, points[k], size)
+            d, jac = (tilt_jacobian if k in tilting else offset_jacobian)(p, points[k], size)
             w = weights[k] / len(d)
             block = w * jac.T @ jac
             # parameters that the points do not see stay where they are
             hessian[place[k], place[k]] = block + 1e-7 * max(np.trace(block), 1e-300) * np.eye(len(block))
             gradient[place[k]] = w * jac.T @ d
         if relations:
-            rows, values = _linearised(relations, current, place, count[-1], size)
+            rows, values = _linearised(relations, current, place, count[-1], size, tilting)
             u, s, vt = np.linalg.svd(rows, full_matrices=True)
             rank = int((s > 1e-8 * s[0]).sum())
             particular = -(vt[:rank].T / s[:rank]) @ (u[:, :rank].T @ values)
@@ -104,14 +107,18 @@ def _iterate(start: Mapping[int, Primitive], points: Mapping[int, np.ndarray], w
             step = np.linalg.solve(hessian, -gradient)
         longest = float(np.abs(step).max(initial=0.0))
         step = step * min(1.0, 0.05 * size / max(longest, 1e-300))
-        current = {k: shifted(p, step[place[k]], size) for k, p in current.items()}
+        current = {k: _changed(k, p, step[place[k]], size, tilting) for k, p in current.items()}
         if longest < 1e-14 * size:
             break
     return current
 
 
+def _changed(k: int, p: Primitive, x: np.ndarray, size: float, tilting: frozenset[int]) -> Primitive:
+    return (tilted if k in tilting else shifted)(p, x, size)
+
+
 def _linearised(relations: Sequence[Relation], g: Mapping[int, Primitive], place: Mapping[int, slice], count: int,
-                size: float) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+                size: float, tilting: frozenset[int]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Rows of derivatives (central differences) and values of all relations."""
     rows, values = [], []
     h = 1e-6 * size
@@ -119,10 +126,11 @@ def _linearised(relations: Sequence[Relation], g: Mapping[int, Primitive], place
         value = r.value(g)
         row = np.zeros((len(value), count))
         for k in r.regions:
-            for c in range(OFFSETS[g[k].kind]):
-                x = np.zeros(OFFSETS[g[k].kind])
+            number = place[k].stop - place[k].start
+            for c in range(number):
+                x = np.zeros(number)
                 x[c] = h
-                up, down = r.value({**g, k: shifted(g[k], x, size)}), r.value({**g, k: shifted(g[k], -x, size)})
+                up, down = (r.value({**g, k: _changed(k, g[k], sign * x, size, tilting)}) for sign in (1, -1))
                 row[:, place[k].start + c] = (up - down) / (2 * h)
         rows.append(row)
         values.append(value)
