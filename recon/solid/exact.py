@@ -25,6 +25,8 @@ FACET_RAD = 0.2
 """Largest angle between a facet and its surface at one of its corners: facets of a tessellation turn by less than twice this."""
 SAGITTA = 4e-4
 """Largest height of a curved face over its facets, as a part of the diagonal; two facets that bend more meet at an edge of planes."""
+WIDELY = 100.0
+"""Times the tolerance, within which a face may belong to the surface of another."""
 STRAGGLING = 0.2
 """What is left beside a region is part of it only if it has less than this part of its area."""
 SAME_CURVATURE = 1e-5
@@ -118,11 +120,11 @@ class _Grower:
         a, b, _ = self.mesh.pairs
         return not (self.runs_on & self.free[a] & self.free[b] & (member[a] != member[b])).any()
 
-    def belongs(self, p: Primitive, triangles: np.ndarray) -> np.ndarray:
+    def belongs(self, p: Primitive, triangles: np.ndarray, times: float = 1.0) -> np.ndarray:
         """Which triangles have their corners on the surface and face as it does there. [n] bool"""
         corners = self.mesh.vertices[self.mesh.faces[triangles]]
         d, n = implicit(p, corners.reshape(-1, 3))
-        on = (np.abs(d).reshape(-1, 3) < self.tolerance).all(1)
+        on = (np.abs(d).reshape(-1, 3) < times * self.tolerance).all(1)
         cosine = np.abs(np.einsum("tkj,tj->tk", n.reshape(-1, 3, 3), self.mesh.normals[triangles]))
         limit = np.cos(FACET_RAD if p.kind != "plane" else 0.01)
         return on & ((cosine > limit).all(1) | self.sliver[triangles])
@@ -239,14 +241,7 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
                 take(*curved)
             else:
                 tried[grower.patch(int(t), patches[len(patches) // 2][0])] += 1
-    for p in [p for p in found if p is not None and p.kind != "plane"]:
-        # faces of one surface that something cuts apart: the small ones may not prove it by themselves
-        free = np.flatnonzero(grower.free & ~grower.sliver)
-        on = np.zeros(len(mesh.faces), bool)
-        on[free[grower.belongs(p, free)]] = True
-        number = mesh.components(on, grower.smooth)
-        for k in range(number.max(initial=-1) + 1):
-            take(np.flatnonzero(number == k), p)
+    _cut_apart(grower, labels, found, take)
     _stragglers(mesh, grower, labels, found, runs_on)
     _dissolve(mesh, grower, labels, found, runs_on)
     _rest(mesh, grower, group, runs_on, take)
@@ -274,6 +269,27 @@ def _smooth_share(mesh: Mesh, group: np.ndarray, runs_on: np.ndarray) -> np.ndar
     whole = sum(np.bincount(group[x[outline]], weights=mesh.edge_lengths[outline], minlength=count) for x in (a, b))
     on = outline & runs_on
     return sum(np.bincount(group[x[on]], weights=mesh.edge_lengths[on], minlength=count) for x in (a, b)) / np.maximum(whole, 1e-300)
+
+
+def _cut_apart(grower: _Grower, labels: np.ndarray, found: list[Primitive | None], take: Callable) -> None:
+    """Faces of one surface that something cuts apart: what the small ones do not prove by themselves they prove with the others.
+
+    A surface is known less well far from its region, so candidates are looked for widely, and the common fit decides.
+    """
+    mesh = grower.mesh
+    for k, p in enumerate(list(found)):
+        if p is None or p.kind == "plane":
+            continue
+        free = np.flatnonzero(grower.free & ~grower.sliver)
+        on = np.zeros(len(mesh.faces), bool)
+        on[free[grower.belongs(p, free, WIDELY)]] = True
+        number = mesh.components(on, grower.smooth)
+        for n in range(number.max(initial=-1) + 1):
+            piece = np.flatnonzero(number == n)
+            _, points, normals = corner_points(mesh, np.concatenate([np.flatnonzero(labels == k), piece]))
+            common = fit(p.kind, points, normals, most=3000)
+            if common is not None and np.abs(implicit(common, points)[0]).max() < grower.tolerance:
+                take(piece, common)
 
 
 def _stragglers(mesh: Mesh, grower: _Grower, labels: np.ndarray, found: list[Primitive | None], runs_on: np.ndarray) -> None:

@@ -152,7 +152,7 @@ class SolidResult:
         constraints: All that were tried.
         holes: Of an open shell.
         reasons: Why it is no solid, one sentence each; empty for a solid.
-        mesh: The input.
+        mesh: The input, its mesh without vertices that no triangle uses and turned outward: regions count in it.
         sigma: Standard deviation of the surface that was used, world units.
         tolerance: Largest tolerance of the shape's edges and vertices, world units.
         volume_error: Volume of the shape / volume of the mesh - 1, or None.

@@ -40,6 +40,7 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult
         DataError: If the mesh is empty, not finite or not closed.
     """
     mesh = closed_mesh(surface.vertices, surface.faces)
+    surface = _as_used(surface, mesh)
     exact = is_tessellation(mesh)
     if exact:
         found, sigma, correlation = exact_segmentation(mesh, options.seed), TESSELLATION_SIGMA * mesh.diagonal, 0.0
@@ -51,6 +52,15 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult
     if options.freeform == "facets":
         found, points = as_facets(mesh, found, points)
     return _from_regions(mesh, found, points, sigma, correlation, exact, surface, options)
+
+
+def _as_used(surface: SolidInput, mesh: Mesh) -> SolidInput:
+    """The input with the mesh that regions count in: without vertices that no triangle uses, turned outward."""
+    views = surface.views
+    if views is not None and len(views) != len(mesh.vertices):
+        f = np.asarray(surface.faces)
+        views = views[np.unique(f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])])]
+    return replace(surface, vertices=mesh.vertices, faces=mesh.faces, views=views)
 
 
 def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sigma: float, correlation: float, exact: bool,

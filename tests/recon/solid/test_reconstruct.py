@@ -144,6 +144,21 @@ def test_an_open_mesh_is_refused():
         reconstruct_solid(SolidInput(given.vertices, given.faces[1:]), SolidOptions())
 
 
+def test_regions_count_in_the_mesh_that_is_returned():
+    """Vertices that nothing uses, and triangles without area, are not in it; what each vertex was seen by goes along."""
+    given = mesh_of(PARTS["block with a bore"][0]())
+    n = len(given.vertices)
+    spoiled = SolidInput(
+        np.vstack([np.zeros((2, 3)), given.vertices]),
+        np.vstack([[[2, 2, 3]], given.faces + 2]),
+        views=np.r_[[99, 99], np.full(n, 7)],
+    )
+    result = reconstruct_solid(spoiled, SolidOptions())
+    assert len(result.mesh.vertices) == n
+    assert sorted(np.concatenate([r.triangles for r in result.regions])) == list(range(len(given.faces)))
+    assert {r.views for r in result.regions} == {7.0}
+
+
 def test_an_inside_out_mesh_is_turned():
     given = mesh_of(PARTS["block with a bore"][0]())
     result = reconstruct_solid(SolidInput(given.vertices, given.faces[:, ::-1]), SolidOptions())
