@@ -165,6 +165,8 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
     if min(len(ci), len(cj)) < 3:
         return None
     p, q = scan.primitives[i], scan.primitives[j]
+    if "bspline" in (p.kind, q.kind):
+        return None
     big, small, of_small = (p, q, cj) if len(ci) >= len(cj) else (q, p, ci)
     x, n = scan.points, scan.normals
     slight = len(of_small) < 0.25 * max(len(ci), len(cj))

@@ -77,17 +77,20 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
     for p, x, area in zip(primitives, points, areas, strict=True):
         spread = robust_sigma(distance(p, x)) if p is not None and len(x) else 0.0
         evidence.append(Evidence(x, spread, independent_samples(float(area), max(len(x), 1), correlation)))
-    if not exact:
+    if not exact and not found.facets:
         graph = collapsed(graph, mesh, primitives, float(np.median(mesh.edge_lengths)), sigma)
     floor = PRECISION * mesh.diagonal if exact else 0.1 * sigma
     primitives, constraints = constrained(mesh, graph, primitives, evidence, floor, found.facets)
     regions = _regions(mesh, found.labels, primitives, evidence, forced, surface, areas)
+    if all(p is None for p in primitives):
+        reasons = ["no part of the surface is a plane, cylinder, cone, sphere or torus, and no patch follows it"]
+        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), reasons, surface, sigma)
     near = 1e-5 * mesh.diagonal if exact else 3 * sigma
     graph = _junctions(graph, primitives, near, mesh.diagonal)
     try:
         curves = _curves(mesh, graph, primitives, near)
         shell = make_shell(mesh, found.labels, primitives, graph, curves)
-    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+    except Exception as error:  # OpenCASCADE's errors have no base of their own
         reason = f"no shell can be made of the faces ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)

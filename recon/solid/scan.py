@@ -27,11 +27,24 @@ CREASE_RAD = np.radians(14.0)
 """Normals within two rings differ by less than this where there is no crease."""
 BARRIER, NEAR = 1.3, 1.8
 """Vertices within so many edge lengths of a curve are a barrier; no region starts within the second."""
+WIDE = 60
+"""Vertices inside what nothing explains, from which on it is a region without a primitive."""
 ROUNDING = 2
 """Rings that are taken off what is left over: a surface rounds the part's edges by about as much, and that is no face."""
 ON_NEIGHBOUR = 0.8
 """A group with a larger part of its vertices within three sigma of a neighbour's surface belongs to it."""
 KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """What stands for the surface of a region that nothing explains: it is a little off everywhere and faces nowhere, so it wins only
+    vertices that no neighbour explains."""
+
+    off: float
+
+    def implicit(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(len(points), self.off), np.zeros_like(points)
 
 
 @dataclass
@@ -189,6 +202,8 @@ def owner_of(scan: Scan, vertices: np.ndarray) -> int | None:
     around = scan.label[scan.mesh.neighbours[vertices].indices]
     best, share = None, ON_NEIGHBOUR
     for k in np.unique(around[around >= 0]).tolist():
+        if scan.primitives[k].kind == "bspline":
+            continue
         on = float((np.abs(distance(scan.primitives[k], scan.points[vertices])) < 3 * scan.sigma).mean())
         if on > share:
             best, share = k, on
@@ -326,10 +341,15 @@ def find_regions(scan: Scan, seed: int) -> None:
             continue
         kinds = ("plane",) if len(inside) < 40 else ("plane", "cylinder")
         fits = [p for p in (fit(k, scan.points[inside], scan.normals[inside]) for k in kinds) if p is not None]
-        if fits:
-            p = min(fits, key=lambda q: rms(q, scan.points[inside]))
-            if rms(p, scan.points[inside]) < 6 * scan.sigma:
-                start_region(scan, inside, p)
+        p = min(fits, key=lambda q: rms(q, scan.points[inside])) if fits else None
+        if p is not None and rms(p, scan.points[inside]) < 6 * scan.sigma:
+            start_region(scan, inside, p)
+        elif len(inside) >= WIDE and owner_of(scan, inside) is None:
+            # never let neighbours grow across what they do not explain
+            scan.take(group, Primitive("bspline", scan.points[inside].mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma)))
+    if not scan.primitives:
+        everything = Primitive("bspline", scan.points.mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma))
+        scan.take(np.arange(len(scan.points)), everything)
 
 
 def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:

@@ -53,7 +53,8 @@ def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segme
         vertices = _fitted_to(scan, found.labels, k)
         x = mesh.vertices[vertices]
         points.append(x)
-        primitives[k] = refined(p, x, scan.normals[vertices], sigma) if p is not None else None
+        known = p is not None and p.kind != "bspline"
+        primitives[k] = refined(p, x, scan.normals[vertices], sigma) if known else None
     return Segmentation(found.labels, primitives), points, sigma, CORRELATION * mesh.diagonal
 
 

@@ -92,6 +92,8 @@ def curve_of(g: EdgeCurve, ends: tuple[np.ndarray, np.ndarray] | None) -> tuple[
     if g.kind == "line":
         a, b = ends
         length = float(np.linalg.norm(b - a))
+        if length < LEAST:
+            raise ValueError("an edge has its two ends in one point")
         return geom.Geom_Line(point(a), direction(b - a)), 0.0, length
     normal, x = g.axis, g.x_axis if g.kind == "ellipse" else frame(g.axis)[0]
     radii = (g.radius, g.radius_2) if g.kind == "ellipse" else (g.radius, g.radius)
