@@ -36,26 +36,26 @@ def aligned(axes: np.ndarray, sigmas: Sequence[float], regions: Sequence[int], f
         regions: Number of the region of each, for the constraints.
         floor: Smallest tolerance, radians.
     """
-    sigmas = np.maximum(np.asarray(sigmas, float), floor / SIGMAS)
+    known = np.maximum(np.asarray(sigmas, float), floor / SIGMAS)
     groups = np.full(len(axes), -1)
     means: list[np.ndarray] = []
     weights: list[float] = []
     heads: list[int] = []
     constraints: list[Constraint] = []
-    for i in np.argsort(sigmas):
+    for i in np.argsort(known):
         angles = [_angle(axes[i], m) for m in means]
-        limits = [min(SIGMAS * np.hypot(sigmas[i], w**-0.5), WIDEST_RAD) for w in weights]
+        limits = [min(SIGMAS * np.hypot(known[i], w**-0.5), WIDEST_RAD) for w in weights]
         fitting = [k for k in range(len(means)) if angles[k] < max(limits[k], floor)]
         if not fitting:
             groups[i] = len(means)
-            means.append(axes[i] / sigmas[i] ** 2)
-            weights.append(sigmas[i] ** -2)
+            means.append(axes[i] / known[i] ** 2)
+            weights.append(known[i] ** -2)
             heads.append(int(i))
             continue
         k = min(fitting, key=lambda j: angles[j])
         sign = np.sign(means[k] @ axes[i])
-        means[k] = means[k] + sign * axes[i] / sigmas[i] ** 2
-        weights[k] += sigmas[i] ** -2
+        means[k] = means[k] + sign * axes[i] / known[i] ** 2
+        weights[k] += known[i] ** -2
         groups[i] = k
         constraints.append(Constraint("parallel", regions[heads[k]], regions[i], angles[k], True, f"within {SIGMAS:g} standard deviations"))
     mains = [unit(m) for m in means]
@@ -111,7 +111,7 @@ def _squared(mains: list[np.ndarray], deviations: list[float], counts: np.ndarra
             kind = "angle" if round_angle else "perpendicular"
             residual = abs(angle - near) if round_angle else abs(float(c[axis]))
             constraints.append(
-                Constraint(kind, heads[frame[min(p, len(frame) - 1)]], heads[k], residual, True, "within its own uncertainty")
+                Constraint(kind, heads[frame[min(p, len(frame) - 1)]], heads[k], float(residual), True, "within its own uncertainty")
             )
             angle = near if round_angle else angle
             mains[k] = unit(np.cos(angle) * base[p] + np.sin(angle) * base[q])

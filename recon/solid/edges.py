@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -37,9 +37,9 @@ class EdgeCurve:
     closed: bool
     tangent: bool
     gap: float
-    origin: np.ndarray | None = None
-    axis: np.ndarray | None = None
-    x_axis: np.ndarray | None = None
+    origin: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    axis: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    x_axis: np.ndarray = field(default_factory=lambda: np.zeros(3))
     radius: float = 0.0
     radius_2: float = 0.0
 

@@ -35,7 +35,8 @@ def as_facets(mesh: Mesh, found: Segmentation, points: list[np.ndarray]) -> tupl
     kept = int((~free).sum())
     labels[chosen] = kept + np.arange(len(chosen))
     planes = [Primitive("plane", mesh.vertices[mesh.faces[t]].mean(0), mesh.normals[t]) for t in chosen]
-    primitives = [p for p in found.primitives if p is not None] + planes
+    primitives: list[Primitive | None] = [p for p in found.primitives if p is not None]
+    primitives += planes
     corners = [mesh.vertices[mesh.faces[t]] for t in chosen]
     facets = frozenset(range(kept, len(primitives)))
     return Segmentation(labels, primitives, facets), [x for x, none in zip(points, free, strict=True) if not none] + corners

@@ -212,12 +212,12 @@ def _without_islands(scan: Scan, labels: np.ndarray) -> np.ndarray:
             break
         x, y = np.r_[a, b], np.r_[b, a]
         edge = (piece[x] != piece[y]) & small[piece[x]]
-        lengths: dict[int, Counter] = defaultdict(Counter)
+        lengths: dict[int, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
         for p, k, w, s in zip(
             piece[x[edge]], labels[y[edge]], np.r_[mesh.edge_lengths, mesh.edge_lengths][edge], small[piece[y[edge]]], strict=True
         ):
             lengths[int(p)][int(k)] += float(w) * (1 if s else 3)
         ordered = sorted(lengths, key=lambda p: size[p])
         for p in ordered[: max(1, len(ordered) // 2)]:
-            labels[piece == p] = lengths[p].most_common(1)[0][0]
+            labels[piece == p] = max(lengths[p], key=lambda k: lengths[p][k])
     return labels

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
@@ -102,7 +103,7 @@ class Mesh:
         return np.linalg.norm(self.vertices[self.ends[half]] - self.vertices[self.starts[half]], axis=1)
 
     @cached_property
-    def neighbours(self) -> csr_matrix:
+    def neighbours(self) -> Any:
         """Which vertices share an edge, as a symmetric matrix of ones. [V, V]"""
         i, j, n = self.starts, self.ends, len(self.vertices)
         both = coo_matrix((np.ones(2 * len(i), np.float32), (np.r_[i, j], np.r_[j, i])), shape=(n, n)).tocsr()

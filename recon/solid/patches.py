@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import BivariateSpline, BSpline, make_interp_spline, make_lsq_spline
-from scipy.sparse import coo_matrix, diags, kron, vstack
+from scipy.sparse import coo_matrix, diags_array, identity, kron, vstack
 from scipy.sparse.linalg import spsolve
 from scipy.spatial import KDTree
 
@@ -141,11 +141,11 @@ def height_patch(points: np.ndarray, normals: np.ndarray, sigma: float) -> Primi
         columns = (iu[:, :, None] * n + iv[:, None, :]).ravel()
         values = (bu.data.reshape(-1, 4)[:, :, None] * bv.data.reshape(-1, 4)[:, None, :]).ravel()
         basis = coo_matrix((values, (rows, columns)), shape=(len(local), n * n)).tocsr()
-        second = diags([1.0, -2.0, 1.0], [0, 1, 2], shape=(n - 2, n))
-        one = diags([1.0], [0], shape=(n, n))
+        second = diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(n - 2, n))  # pyright: ignore[reportArgumentType]
+        one = identity(n)
         rough = vstack([kron(second, one), kron(one, second)])
         weight = 1e-6 * len(local) / n**2
-        system = basis.T @ basis + weight * rough.T @ rough + 1e-12 * len(local) * diags([1.0], [0], shape=(n * n, n * n))
+        system = basis.T @ basis + weight * rough.T @ rough + 1e-12 * len(local) * identity(n * n)
         c = np.asarray(spsolve(system.tocsc(), basis.T @ local[:, 2]))
         rms = float(np.sqrt(np.mean((basis @ c - local[:, 2]) ** 2)))
         if best is None or rms < 0.8 * best[0]:

@@ -115,12 +115,11 @@ def _curves(mesh: Mesh, graph: Graph, primitives: Sequence[Primitive | None], ne
         if chain.ends is not None:
             line[0], line[-1] = (graph.positions[e] for e in chain.ends)
         p, q = primitives[chain.left], primitives[chain.right]
-        if p is None and q is None:
-            curves.append(None)
-        elif p is None or q is None:
-            curves.append(free_edge(line, q if p is None else p, chain.ends is None))
-        else:
+        if p is not None and q is not None:
             curves.append(edge_curve(line, p, q, chain.ends is None, mesh.diagonal, near))
+        else:
+            there = q if p is None else p
+            curves.append(None if there is None else free_edge(line, there, chain.ends is None))
     return curves
 
 

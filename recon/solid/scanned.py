@@ -53,8 +53,7 @@ def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segme
         vertices = _fitted_to(scan, found.labels, k)
         x = mesh.vertices[vertices]
         points.append(x)
-        known = p is not None and p.kind != "bspline"
-        primitives[k] = refined(p, x, scan.normals[vertices], sigma) if known else None
+        primitives[k] = None if p is None or p.kind == "bspline" else refined(p, x, scan.normals[vertices], sigma)
     return Segmentation(found.labels, primitives), points, sigma, CORRELATION * mesh.diagonal
 
 

@@ -90,6 +90,8 @@ def curve_of(g: EdgeCurve, ends: tuple[np.ndarray, np.ndarray] | None) -> tuple[
         curve = maker.Curve()
         return curve, curve.FirstParameter(), curve.LastParameter()
     if g.kind == "line":
+        if ends is None:
+            raise ValueError("a line has no ends")
         a, b = ends
         length = float(np.linalg.norm(b - a))
         if length < LEAST:
