@@ -169,15 +169,6 @@ class RenderPanel:
             self._mode.options = modes
             self._changed()
 
-    def solid_changed(self) -> None:
-        self.scene.refresh()
-        self.picked_face(None)
-
-    def picked_face(self, index: int | None) -> None:
-        view = self._viewer.layers.solid_view
-        if view is not None:
-            self.scene.picked_face(view, index)
-
     def drawn(self, frame: Frame, rays_per_second: float) -> None:
         caption = plain(frame.caption)
         if self._caption.content != caption:
@@ -243,6 +234,15 @@ class Panels:
         self.scene.refresh()
         self.measure.refresh()
         self.picked(None)
+
+    def solid_changed(self) -> None:
+        self.scene.refresh()
+        self.picked_face(None)
+
+    def picked_face(self, index: int | None) -> None:
+        view = self._viewer.layers.solid_view
+        if view is not None:
+            self.scene.picked_face(view, index)
 
     def mesh_changed(self) -> None:
         self.scene.refresh()

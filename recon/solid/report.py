@@ -200,10 +200,10 @@ def _angles(result: SolidResult, regions: Sequence[int], parts: Anatomy) -> list
         if len(edge.faces) != 2:
             continue
         a, b = sorted(regions[k] for k in edge.faces)
-        axes = [np.asarray(result.regions[k].primitive.axis, np.float64) for k in (a, b)]
+        first, second = (np.asarray(result.regions[k].primitive.axis, np.float64) for k in (a, b))
         if a == b or any(result.regions[k].primitive.kind in ("bspline", "sphere") for k in (a, b)):
             continue
-        angle = float(np.arctan2(np.linalg.norm(np.cross(*axes)), abs(axes[0] @ axes[1])))
+        angle = float(np.arctan2(np.linalg.norm(np.cross(first, second)), abs(first @ second)))
         if PARALLEL_RAD < angle < np.pi / 2 - PARALLEL_RAD:
             found[a, b] = float(np.degrees(angle))
     return [{"regions": list(pair), "measured": value} for pair, value in list(found.items())[:MOST_PAIRS]]
