@@ -11,9 +11,12 @@ from recon.cli.examples import EXAMPLES
 from recon.cli.main import ACTIONS, COMMAND_NAMES, main, parse
 from recon.cli.words import latest_run, prepared
 from recon.config.values import RunConfig
+from recon.data.record import SceneRecord
 from recon.errors import DataError, UsageError
+from recon.geometry import Similarity
 from recon.runs import create_run
 
+RECORD = SceneRecord("scene", "nowhere", "test", "alpha", None, Similarity(), ())
 COMMANDS = [COMMAND_NAMES.get(c, c.__name__.lower()) for c in ACTIONS]
 
 
@@ -108,12 +111,12 @@ def test_a_run_by_its_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "latest", "a\x00", "con\n", "end.", "-x", "x" * 101])
 def test_what_cannot_be_a_name(name, tmp_path):
     with pytest.raises(UsageError, match="--name"):
-        create_run(tmp_path, "scene", RunConfig(), {}, name=name)
+        create_run(tmp_path, RunConfig(), RECORD, name=name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_is_given_once(tmp_path):
-    run = create_run(tmp_path, "scene", RunConfig(), {}, name="Bügel 2+b")
+    run = create_run(tmp_path, RunConfig(), RECORD, name="Bügel 2+b")
     assert run.folder == tmp_path / "scene" / "volsdf-hashgrid" / "Bügel 2+b"
     with pytest.raises(UsageError, match="there is a run of this name"):
-        create_run(tmp_path, "scene", RunConfig(), {}, name="Bügel 2+b")
+        create_run(tmp_path, RunConfig(), RECORD, name="Bügel 2+b")
