@@ -51,7 +51,7 @@ def reconstruct(
     watcher: Watcher | None = None,
     most_views: int | None = None,
     team: Team = ALONE,
-) -> Results | None:
+) -> Results:
     """Train (or go on training) a run, then make everything from it.
 
     Args:
@@ -64,7 +64,7 @@ def reconstruct(
         most_views: Compare with at most so many held-out photographs, 0: with all; None: as configured.
         team: The processes that train together; what comes after training is the lead's alone.
     Returns:
-        The figures of ``eval/results.json``; of the others than the lead nothing.
+        The figures of ``eval/results.json``; of the others than the lead none.
     """
     with run.writing():
         return _reconstruct(run, scene, truth, reporter, pictures, watcher, most_views, team)
@@ -79,12 +79,12 @@ def _reconstruct(
     watcher: Watcher | None,
     most_views: int | None,
     team: Team,
-) -> Results | None:
+) -> Results:
     reporter.say(first_line(run.config.method, run.config.preset))
     reporter.after_share = after_share(run.config.method, run.config.preset)
     method = fit(run, scene, reporter, watcher, team)
     if not team.lead:
-        return None
+        return Results.of({})
     try:
         with stage(run.folder, "surface" if method.surface is not None else "curves"):
             method.finish(run, scene, reporter)

@@ -97,7 +97,9 @@ def write_ply(file: BinaryIO, columns: Sequence[Column], faces: np.ndarray | Non
         for c in columns:
             rows[c.name] = c.values[start : start + AT_ONCE]
         file.write(rows.tobytes())
-    for start in range(0, 0 if faces is None else len(faces), AT_ONCE):
+    if faces is None:
+        return
+    for start in range(0, len(faces), AT_ONCE):
         part = faces[start : start + AT_ONCE]
         rows = np.empty(len(part), [("count", "u1"), ("index", "<i4", 3)])
         rows["count"], rows["index"] = 3, part

@@ -128,7 +128,7 @@ def read_record(path: Path) -> SceneRecord:
     if problems:
         raise DataError(f"{path}: not {_WHAT}", problems, _HINT)
     with reading(path, f"{_WHAT}: background", _HINT):
-        background = data["background"] if isinstance(data["background"], str) else _color(data["background"])
+        background: Any = data["background"] if isinstance(data["background"], str) else _color(data["background"])
     return SceneRecord(
         name=data["name"],
         source=data["source"],

@@ -84,10 +84,10 @@ def bounded(
             faint=FAINT,
         )
     else:
-        beta = scale().detach().reshape(())
+        beta = now = scale().detach().reshape(())
         coarse = kernels.march_rays(rays.origins, rays.directions, *ends, grid, step=step, jitter=jitter)
         distance, rule = lambda p: in_chunks(sdf, p), {"epsilon": epsilon, "visible": VISIBLE, "faint": FAINT}
-        found = cut_samples(rays, coarse, distance, beta, rounds=cuts, **rule)
+        found = cut_samples(rays, coarse, distance, now, rounds=cuts, **rule)
     rate = 1.0 / max(len(rays), 1)
     met = found.met.float().mean()
     figures: dict[str, float | Tensor] = {"beta": beta, "bounded_rays": met, "sdf_queries_per_ray": found.queries * rate}

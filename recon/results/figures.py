@@ -82,10 +82,17 @@ class SurfaceFigures:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> SurfaceFigures:
-        plain = ("accuracy", "completeness", "chamfer_l1", "chamfer_percent_of_diagonal", "normal_consistency")
-        thresholds, fscore = (tuple(float(x) for x in data[k]) for k in ("thresholds", "fscore"))
-        around = number(data.get("around_share"))
-        return cls(*(float(data[k]) for k in plain), thresholds, fscore, float(data["truth_diagonal"]), around)
+        return cls(
+            accuracy=float(data["accuracy"]),
+            completeness=float(data["completeness"]),
+            chamfer_l1=float(data["chamfer_l1"]),
+            chamfer_percent=float(data["chamfer_percent_of_diagonal"]),
+            normal_consistency=float(data["normal_consistency"]),
+            thresholds=tuple(float(x) for x in data["thresholds"]),
+            fscore=tuple(float(x) for x in data["fscore"]),
+            truth_diagonal=float(data["truth_diagonal"]),
+            around_share=number(data.get("around_share")),
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,8 @@ class CurveFigures:
             agreement, junctions = number(exact["types"]["agreement"]), number(exact["junctions"]["recall"])
             exact = ExactCurveFigures(agreement, junctions, float(exact["count_ratio"]))
         truth = data["curves_truth"]
-        return cls(*(float(data[k]) for k in ("f5", "f10", "f20")), int(data["curves"]), None if truth is None else int(truth), exact)
+        f5, f10, f20 = (float(data[k]) for k in ("f5", "f10", "f20"))
+        return cls(f5, f10, f20, int(data["curves"]), None if truth is None else int(truth), exact)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def split_shots(run: Run, split: Literal["train", "test"], size: int | None, sce
         shown = None
         if scene is not None:
             if view.name not in pictures:
-                raise DataError(f"{scene.source}: the photograph {view['name']} of this run is no longer there")
+                raise DataError(f"{scene.source}: the photograph {view.name} of this run is no longer there")
             shown = _resized(photograph(pictures[view.name], scene), camera)
         shots.append(Shot(view_stem(view.name), camera, shown))
     return shots

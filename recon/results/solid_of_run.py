@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from recon.config.values import Unit
 from recon.console import Reporter
 from recon.data.scene import Scene, View
 from recon.errors import DataError, UsageError, recon_command
@@ -47,7 +48,7 @@ def run_source(folder: Path, curves: Path | None, device: str, views: Sequence[V
     seen = photograph_counts(mesh, cameras)
     distance = above_support(run_distance(load_run(folder, device)), run)
     given = SolidInput(mesh.vertices, mesh.faces, distance, curve_polylines(curves, mesh), views=seen)
-    return SolidSource(str(folder), scene.name, given, scene.unit, views or ())
+    return SolidSource(str(folder), scene.name, given, cast("Unit | None", scene.unit), views or ())
 
 
 def photographs(open_scene: Callable[[], Scene], reporter: Reporter) -> Sequence[View] | None:

@@ -13,6 +13,7 @@ from recon.data.scene import Scene
 from recon.errors import DataError, recon_command
 from recon.evaluation.truth.known import GroundTruth
 from recon.results.evaluation import evaluate
+from recon.results.figures import Results
 from recon.results.solid import make_solid
 from recon.results.solid_of_run import run_source
 from recon.runs import Run
@@ -30,7 +31,7 @@ def reconstruct_to_solid(
     reporter: Reporter,
     most_views: int | None,
     name: str | None = None,
-) -> tuple[Run, dict[str, Any], dict[str, Any]]:
+) -> tuple[Run, Results, dict[str, Any]]:
     """Train a surface and an edge field on it, and make the solid.
 
     Args:

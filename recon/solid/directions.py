@@ -48,14 +48,14 @@ def aligned(axes: np.ndarray, sigmas: Sequence[float], regions: Sequence[int], f
         fitting = [k for k in range(len(means)) if angles[k] < max(limits[k], floor)]
         if not fitting:
             groups[i] = len(means)
-            means.append(axes[i] / known[i] ** 2)
-            weights.append(known[i] ** -2)
+            means.append(np.asarray(axes[i] / known[i] ** 2))
+            weights.append(float(known[i] ** -2))
             heads.append(int(i))
             continue
         k = min(fitting, key=lambda j: angles[j])
         sign = np.sign(means[k] @ axes[i])
-        means[k] = means[k] + sign * axes[i] / known[i] ** 2
-        weights[k] += known[i] ** -2
+        means[k] = np.asarray(means[k] + sign * axes[i] / known[i] ** 2)
+        weights[k] += float(known[i] ** -2)
         groups[i] = k
         constraints.append(Constraint("parallel", regions[heads[k]], regions[i], angles[k], True, f"within {SIGMAS:g} standard deviations"))
     mains = [unit(m) for m in means]
@@ -88,7 +88,9 @@ def _squared(mains: list[np.ndarray], deviations: list[float], counts: np.ndarra
             for j in frame:
                 axis = axis - (axis @ mains[j]) * mains[j]
             mains[k] = unit(axis)
-            constraints += [Constraint("perpendicular", heads[j], heads[k], o, True, "frame") for j, o in zip(frame, off, strict=True)]
+            constraints += [
+                Constraint("perpendicular", heads[j], heads[k], float(o), True, "frame") for j, o in zip(frame, off, strict=True)
+            ]
             frame.append(k)
     settled = set(frame) if len(frame) > 1 else set()
     if len(frame) < 2:

@@ -50,7 +50,7 @@ def fill(scan: Scan) -> None:
     def offer(vertex: int, k: int, floor: float) -> None:
         for j in other[start[vertex] : start[vertex + 1]].tolist():
             if label[j] < 0:
-                heapq.heappush(heap, (max(off[where[j], k], 0.5 * floor), j, k))
+                heapq.heappush(heap, (float(max(off[where[j], k], 0.5 * floor)), j, k))
 
     border = np.unique(matrix[free].indices)
     for i in border[label[border] >= 0].tolist():

@@ -200,7 +200,8 @@ def _angles(result: SolidResult, regions: Sequence[int], parts: Anatomy) -> list
         if len(edge.faces) != 2:
             continue
         a, b = sorted(regions[k] for k in edge.faces)
-        first, second = (np.asarray(result.regions[k].primitive.axis, np.float64) for k in (a, b))
+        first = np.asarray(result.regions[a].primitive.axis, np.float64)
+        second = np.asarray(result.regions[b].primitive.axis, np.float64)
         if a == b or any(result.regions[k].primitive.kind in ("bspline", "sphere") for k in (a, b)):
             continue
         angle = float(np.arctan2(np.linalg.norm(np.cross(first, second)), abs(first @ second)))

@@ -65,7 +65,8 @@ def plain_table(summary: dict[str, Any], exact: bool) -> list[list[str]]:
 
 
 def _exact(value: dict[str, Any] | None) -> str:
-    return "" if value is None else repr(float(number(value["mean"])))
+    mean = None if value is None else number(value["mean"])
+    return "" if mean is None else repr(mean)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

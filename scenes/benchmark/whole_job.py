@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from recon.errors import ReconError, UsageError
+from recon.errors import DataError, ReconError, UsageError
 from recon.results.costs import cpu_seconds, read_costs
 from recon.system.files import read_records, write_text_atomically
 from scenes.benchmark.figures import job_figures
@@ -61,7 +61,7 @@ def measure(scene: str, tree: Path, threads: int, options: list[str]) -> Job:
     """Reconstruct a built-in scene with the program as it stands in ``tree``.
 
     Raises:
-        ReconError: It failed; its last lines are told.
+        DataError: It failed; its last lines are told.
     """
     with TemporaryDirectory() as out:
         command = [sys.executable, "-m", "recon", "reconstruct", f"scenes:{scene}", "--out", out, *options]
@@ -70,7 +70,7 @@ def measure(scene: str, tree: Path, threads: int, options: list[str]) -> Job:
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
         wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
         if done.returncode:
-            raise ReconError(f"{scene}: {' '.join(command[1:])} ended with {done.returncode}", done.stderr.splitlines()[-5:])
+            raise DataError(f"{scene}: {' '.join(command[1:])} ended with {done.returncode}", done.stderr.splitlines()[-5:])
         results = next(Path(out).glob("*/*/*/eval/results.json"))
         return read_job(scene, results.parents[1], cpu, wall)
 
