@@ -102,7 +102,7 @@ def _mesh_solid(path: Path, allow_open: bool) -> Solid:
     if turned:
         problems.append(f"{turned} edges have triangles that face opposite ways")
     if problems and not allow_open:
-        raise DataError(f"{path}: not a closed surface", problems, "Repair the mesh, or accept it as it is (allow_open).")
+        raise DataError(f"{path}: not a closed surface", problems, "Repair the mesh: two triangles must meet at every edge.")
     if not problems and signed_volume(vertices, faces) < 0:
         faces = faces[:, ::-1]
     return from_triangles(vertices, faces, CREASE_RAD)
