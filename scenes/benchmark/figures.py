@@ -265,17 +265,19 @@ def variant(row: dict[str, Any]) -> str:
 
 
 def differing(rows: Sequence[dict[str, Any]]) -> tuple[str, Callable[[dict[str, Any]], str]]:
-    """What all rows have in common of method, field and preset, as text; and a row's name by the rest, :func:`variant` if nothing is."""
+    """What all rows have in common of method, field, preset and settings, as text; and a row's name by the rest, else :func:`variant`."""
     alike = [k for k in ("method", "field", "preset") if len({row[k] for row in rows}) == 1]
+    labelled = any(row["label"] for row in rows)
+    shared = [s for s in rows[0]["settings"] if not labelled and all(s in row["settings"] for row in rows)] if rows else []
 
     def name(row: dict[str, Any]) -> str:
         parts = [row[k] for k in ("method", "field", "preset") if k not in alike]
-        more = row["label"] or " ".join(row["settings"])
+        more = row["label"] or " ".join(s for s in row["settings"] if s not in shared)
         return " ".join(parts) + (f" ({more})" if parts and more else more)
 
     if len({name(row) for row in rows}) <= 1:
         return "", variant
-    return " ".join(rows[0][k] for k in alike), name
+    return " ".join([*(rows[0][k] for k in alike), *([f"({' '.join(shared)})"] if shared else [])]), name
 
 
 def _name(group: dict[str, Any]) -> str:

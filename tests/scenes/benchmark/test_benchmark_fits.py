@@ -144,7 +144,7 @@ def test_from_the_suite_to_the_report(tmp_path: Path):
     page = (folder / "report.html").read_text()
     assert page.count("data:image/jpeg") == 6, "original, fitted and error of both"
     text = (folder / "summary.md").read_text()
-    assert "All rows: image fit." in text
+    assert "All rows: image fit (params=12k steps=20" in text
     assert "| p | rbfnet | 1/1 |" in text
     _, again = run_suite(str(own.path), [], BatchOptions(tmp_path / "out"), said.append)
     assert [r["reused"] for r in again["rows"]] == [True, True]
