@@ -73,6 +73,7 @@ def visit() -> Iterator[Callable[[], Visitor]]:
 
 @needs_browser
 def test_hostile_names_run_nothing(visit: Callable[[], Visitor], tmp_path: Path):
+    from recon.runs import open_run
     from tests.viewer.runs import tiny_run
     from viewer.app import Viewer
     from viewer.subject import run_subject
@@ -81,6 +82,7 @@ def test_hostile_names_run_nothing(visit: Callable[[], Visitor], tmp_path: Path)
     info = run.scene.to_json()
     info |= {"name": scene.name, "unit": scene.unit, "views": [{**v, "name": n} for v, n in zip(info["views"], HOSTILE, strict=True)]}
     (run.folder / "scene.json").write_text(json.dumps(info))
+    run = open_run(run.folder)  # a run reads its scene once
     status = {"state": HOSTILE[0], "step": 1, "pid": 1, "time": "", "message": HOSTILE[1]}
     (run.folder / "status.json").write_text(json.dumps(status))
     scores = [{"view": name, "psnr": 1.0, "ssim": 0.5} for name in HOSTILE]
@@ -124,7 +126,7 @@ def test_hostile_names_run_nothing(visit: Callable[[], Visitor], tmp_path: Path)
 
 
 @needs_browser
-@pytest.mark.parametrize("number", [0, 1, 3, 6])
+@pytest.mark.parametrize("number", [0, 1, 3])  # an svg that is put in this way does not load, and so asks for nothing
 def test_html_that_got_into_the_page_runs_nothing(visit: Callable[[], Visitor], number: int):
     """The second wall: the page's policy lets only its own scripts run."""
     from viewer.server import start_server

@@ -120,11 +120,11 @@ def test_pieces_of_one_surface_count_as_one():
 def test_a_shifted_solid_is_off_by_the_shift():
     shape = read_step(DATA / "link" / "part.step")
     truth = part_of(shape, "true")
-    figures = evaluate_solid(part_of(moved(shape, (0.3, 0, 0)), "found"), truth)
+    figures = evaluate_solid(part_of(moved(shape, (0.03, 0, 0)), "found"), truth)
     assert figures["faces"]["f1"] == 1.0
     assert figures["radii"]["largest"] < 1e-9
-    assert figures["axes"]["largest"] == pytest.approx(0.3, abs=1e-6)
-    assert 0 < figures["chamfer"] < 0.3
+    assert figures["axes"]["largest"] == pytest.approx(0.03, abs=1e-6)
+    assert 0 < figures["chamfer"] < 0.03
     far = evaluate_solid(part_of(moved(shape, (5.0, 5.0, 5.0)), "found"), truth)
     assert far["faces"]["f1"] < 0.5
     assert far["vertices"]["f1"] < 0.2
