@@ -43,7 +43,7 @@ def test_export_writes_what_is_asked_for(run, capsys):
 
 def test_export_refuses_what_makes_no_sense(run, capsys):
     assert failed("export", str(run.folder), "cameras", "--formats", "obj") == 2
-    assert "--formats are those of the curves" in capsys.readouterr().err
+    assert "the cameras cannot be written as obj" in capsys.readouterr().err
     (run.exports / "curves.json").unlink()
     assert failed("export", str(run.folder), "curves") == 3
     assert "has no curves" in capsys.readouterr().err

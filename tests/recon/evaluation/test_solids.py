@@ -123,7 +123,7 @@ def test_a_shifted_solid_is_off_by_the_shift():
     figures = evaluate_solid(part_of(moved(shape, (0.03, 0, 0)), "found"), truth)
     assert figures["faces"]["f1"] == 1.0
     assert figures["radii"]["largest"] < 1e-9
-    assert figures["axes"]["largest"] == pytest.approx(0.03, abs=1e-6)
+    assert 0.02 < figures["axes"]["largest"] < 0.03 + 1e-6  # across the axis, and none need stand square on the shift
     assert 0 < figures["chamfer"] < 0.03
     far = evaluate_solid(part_of(moved(shape, (5.0, 5.0, 5.0)), "found"), truth)
     assert far["faces"]["f1"] < 0.5
