@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import tyro
 
-from recon.cli.arguments import Command, Export, Reconstruct, Train, TrainOptions
+from recon.cli.arguments import Command, Export, Reconstruct, Train
+from recon.cli.flags import TrainOptions
 from recon.config.files import with_overrides
 from recon.config.presets import preset_config, with_edges
 from recon.config.values import DataConfig, ExportConfig, MethodName, RunConfig

@@ -1,9 +1,8 @@
-"""The command line: thin, and with :mod:`recon.cli.reports` the only place that prints results."""
+"""The command line: thin, and with what it imports from :mod:`recon.cli` the only place that prints results."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -29,66 +28,35 @@ from recon.cli.arguments import (
     Swap,
     Train,
     View,
-    flat,
 )
-from recon.cli.configuration import completed, parsed, run_config, wireframe_config
+from recon.cli.common import opened_data, placed, print_results, trainers
+from recon.cli.configuration import completed, parsed, run_config
+from recon.cli.data import inspect, make_scene, process
 from recon.cli.examples import told
 from recon.cli.exit_codes import errors_as_exit_codes
+from recon.cli.flags import flat
 from recon.cli.reports import benchmark, compare, doctor
+from recon.cli.solids import reconstruct_solid, solid
 from recon.cli.words import prepared
 from recon.config.values import CurveFormat, MeshFormat, RunConfig
 from recon.errors import UsageError
-from recon.opening import open_data, open_truth, with_cameras
-from recon.system.text import printable
+from recon.opening import open_data, open_truth
 
 if TYPE_CHECKING:
     from recon.console import Reporter
     from recon.data.scene import Scene
     from recon.evaluation.truth.known import GroundTruth
-    from recon.results.figures import Results
     from recon.runs import Run
-    from recon.team import Team
 
 # Torch and everything that needs it is imported inside the functions, so that --help answers at once.
 
 
-def process(command: Process) -> None:
-    from recon.console import Reporter
-    from recon.photos.process import process as find_cameras
-    from recon.photos.report import next_command, summary_lines
-
-    with Reporter(quiet=command.json) as reporter:
-        report = find_cameras(
-            command.photographs,
-            command.out,
-            command.photos,
-            reporter,
-            unit=command.unit,
-            factor=command.scale,
-            masks=command.masks,
-            seed=command.seed,
-        )
-    print(json.dumps(report, indent=1) if command.json else "\n".join([*summary_lines(report), next_command(report)]))
-
-
-def placed(name: str, reporter: Reporter) -> str:
-    """The device that ``--device`` stands for, which is said, with the reason."""
-    from recon.device import choose
-
-    choice = choose(name)
-    reporter.say(f"device: {choice.line}")
-    return str(choice.device)
-
-
 def reconstruct(command: Reconstruct) -> None:
     from recon import pipeline
-    from recon.console import Reporter
     from recon.errors import require_extra
-    from recon.team import gathered, here
+    from recon.team import here
 
     if command.train.method == "solid":
-        if here().size > 1:
-            raise UsageError("torchrun trains one model, and a solid is made of two", "recon reconstruct DATA --method solid")
         reconstruct_solid(command)
         return
     if command.view:
@@ -100,11 +68,7 @@ def reconstruct(command: Reconstruct) -> None:
         make_access(command.page.host, command.page.port or 0, command.page.token)  # refused before the data are read
     config = run_config(command.train, command.images, command.mesh)
     truth = open_truth(command.data, command.truth)
-    with (
-        Reporter(quiet=not here().lead) as reporter,
-        gathered(device := placed(command.train.device, reporter)) as team,
-        team.own_folder(command.train.out) as out,
-    ):
+    with trainers(command) as (reporter, team, device, out):
         data, scene = opened_data(command, config, reporter, team)
         run = pipeline.start(scene, data, config, out, device, command.train.name)
         if command.view:
@@ -113,17 +77,6 @@ def reconstruct(command: Reconstruct) -> None:
         results = pipeline.reconstruct(run, scene, truth, reporter, most_views=command.eval_views, team=team)
     if team.lead:
         print_results(run.folder, results)
-
-
-def opened_data(command: Reconstruct | Train, config: RunConfig, reporter: Reporter, team: Team) -> tuple[str, Scene]:
-    """The dataset, made of photographs where it has no cameras yet, and what is in it. The lead, which may write on the way, is first."""
-    from recon.data.inspect import describe_briefly
-
-    with team.lead_first():
-        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-    return data, scene
 
 
 def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: GroundTruth, reporter: Reporter) -> None:
@@ -139,87 +92,13 @@ def reconstruct_watched(command: Reconstruct, run: Run, scene: Scene, truth: Gro
         wait(reporter)
 
 
-def reconstruct_solid(command: Reconstruct) -> None:
-    """Surface, wireframe and solid, one after the other; what is done stays, and can be gone on from with the commands that are said."""
-    from recon.console import Reporter
-    from recon.curves.files.occ import require_cad
-    from recon.data.inspect import describe_briefly
-    from recon.results.solid import solid_result_lines
-    from recon.results.solid_run import reconstruct_to_solid
-
-    if command.view:
-        raise UsageError("--view watches one training, and a solid has two", "recon view RUN shows the solid when it is there")
-    require_cad()  # before an hour of training
-    config = run_config(command.train, command.images, command.mesh)
-    truth = open_truth(command.data, command.truth)
-    with Reporter() as reporter:
-        device = placed(command.train.device, reporter)
-        data = with_cameras(command.data, command.photos, config.data, command.train.out, reporter, command.train.seed)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-        run, results, report = reconstruct_to_solid(
-            scene,
-            data,
-            config,
-            lambda surface: wireframe_config(command.train, command.images, surface),
-            command.train.out,
-            device,
-            truth,
-            reporter,
-            command.eval_views,
-            command.train.name,
-        )
-    print_results(run.folder, results)
-    print(printable("\n".join(solid_result_lines(report))))
-
-
-def solid(command: Solid) -> None:
-    from recon.console import Reporter
-    from recon.curves.files.occ import require_cad
-    from recon.results.solid import make_solid, solid_result_lines
-    from recon.solid.model import SolidOptions
-
-    require_cad()
-    options = SolidOptions(command.freeform, command.seed)
-    with Reporter(quiet=command.json) as reporter:
-        if command.what.is_dir():
-            from recon.results.solid_of_run import photographs, run_source
-            from recon.runs import open_run
-
-            if command.unit is not None:
-                raise UsageError(f"--unit is for mesh files; {command.what} is a run, whose data have their unit", "drop --unit")
-            run = open_run(command.what)
-            views = photographs(lambda: open_data(run.scene.source, run.config), reporter)
-            source, usual = run_source(command.what, command.curves, placed(command.device, reporter), views, reporter), run.solid
-        else:
-            from recon.results.solid_sources import mesh_source
-
-            source, usual = mesh_source(command.what, command.unit, command.curves), Path(f"{command.what.stem}-solid")
-        folder = command.out or usual
-        report = make_solid(source, options, command.snap, folder, reporter)
-    print(
-        json.dumps(report, indent=1) if command.json else printable("\n".join([*solid_result_lines(report), *solid_files(folder, report)]))
-    )
-
-
-def solid_files(folder: Path, report: dict) -> list[str]:
-    """The files of a solid that a person opens."""
-    return [f"  {folder / name}" for name in (report["step"], "report.html", "solid.png", "deviation.ply")]
-
-
 def train(command: Train) -> None:
     from recon import pipeline
-    from recon.console import Reporter
-    from recon.team import gathered, here
 
     if command.train.method == "solid":
         raise UsageError("a solid is made of two models, and train trains one", "recon reconstruct DATA --method solid")
     config = run_config(command.train, command.images)
-    with (
-        Reporter(quiet=not here().lead) as reporter,
-        gathered(device := placed(command.train.device, reporter)) as team,
-        team.own_folder(command.train.out) as out,
-    ):
+    with trainers(command) as (reporter, team, device, out):
         data, scene = opened_data(command, config, reporter, team)
         run = pipeline.start(scene, data, config, out, device, command.train.name)
         pipeline.fit(run, scene, reporter, team=team)
@@ -398,28 +277,6 @@ def swap(command: Swap) -> None:
         print(path)
 
 
-def inspect(command: Inspect) -> None:
-    from recon.console import Reporter
-    from recon.data.inspect import describe_briefly
-    from recon.results.inspection import inspect_scene
-
-    config = RunConfig(data=command.images)
-    with Reporter(quiet=command.json) as reporter:
-        data = with_cameras(command.data, command.photos, config.data, command.out or Path("runs"), reporter)
-        scene = open_data(data, config, lambda share, text: reporter.progress("read", share, text))
-        describe_briefly(scene, reporter)
-        depth = config.stereo if command.depth else None
-        facts, pictures = inspect_scene(scene, command.edges, command.out or Path("."), reporter, depth)
-    if command.json:
-        print(json.dumps({**facts, "picture": str(pictures[0]), "pictures": [str(p) for p in pictures]}, indent=1))
-        return
-    for key, value in facts.items():
-        if key not in ("notes", "warnings"):
-            print(f"{key}: {json.dumps(value)}")
-    for path in pictures:
-        print(f"picture: {path}")
-
-
 def view(command: View) -> None:
     from recon.console import Reporter
     from recon.errors import require_extra
@@ -450,27 +307,6 @@ def view(command: View) -> None:
         page = command.page
         with opened(subject, page.host, page.port, page.token, reporter):
             wait(reporter)
-
-
-def make_scene(command: MakeScene) -> None:
-    import scenes
-
-    how = (command.size, command.views, command.arc, command.exposure, command.noise)
-    if any(isinstance(v, float) and not math.isfinite(v) for v in how):
-        raise UsageError("--arc, --exposure and --noise are finite numbers")
-    path = Path(command.name)
-    if path.suffix:
-        print(scenes.write_file(path, command.out, scenes.photographed(scenes.SceneOptions(), *how)))
-    else:
-        print(scenes.write(command.name, command.out, scenes.photographed(scenes.usual(command.name), *how)))
-
-
-def print_results(folder: Path, results: Results) -> None:
-    """The figures that matter, a line each, then the files that matter, and what can be done next."""
-    from recon.results.evaluation import summary_lines
-    from recon.results.summary import file_lines, next_lines
-
-    print(printable("\n".join([*summary_lines(results), *file_lines(folder, results.unit), f"run: {folder}", *next_lines(folder)])))
 
 
 def parse(args: Sequence[str] | None = None) -> Command:

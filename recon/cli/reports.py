@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from recon.cli.arguments import Benchmark, Compare, Doctor, flat
+from recon.cli.arguments import Benchmark, Compare, Doctor
+from recon.cli.flags import flat
 from recon.errors import ReconError, UsageError
 
 

@@ -128,10 +128,6 @@ def _pipe(a: Primitive, b: Primitive, tolerance: float) -> Primitive | None:
     return _plane(a.point, b.axis)
 
 
-def _sphere_cylinder(a: Primitive, b: Primitive, tolerance: float) -> Primitive | None:
-    return _round_on_profile(a, b, tolerance)
-
-
 _CONTACTS = {
     ("plane", "cylinder"): _plane_cylinder,
     ("plane", "cone"): _plane_cone,
@@ -141,7 +137,7 @@ _CONTACTS = {
     ("torus", "cone"): _round_on_profile,
     ("torus", "torus"): _round_on_profile,
     ("torus", "sphere"): _round_on_profile,
-    ("sphere", "cylinder"): _sphere_cylinder,
+    ("sphere", "cylinder"): _round_on_profile,
     ("sphere", "cone"): _round_on_profile,
 }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.cli.arguments import PageOptions
+from recon.cli.flags import PageOptions
 from tests.tiny import TINY_SETTINGS, write_blender
 
 pytest.importorskip("viser", reason="the live viewer's extra [viewer] is not installed")

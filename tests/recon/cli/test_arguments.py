@@ -8,8 +8,9 @@ from typing import get_args
 
 import pytest
 
-from recon.cli.arguments import Benchmark, Command, Export, Fit, Reconstruct, Render, Train, flat
+from recon.cli.arguments import Benchmark, Command, Export, Fit, Reconstruct, Render, Train
 from recon.cli.configuration import completed, run_config
+from recon.cli.flags import flat
 from recon.cli.main import parse
 from recon.config.files import save_config
 from recon.config.presets import preset_config
