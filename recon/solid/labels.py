@@ -193,9 +193,12 @@ def _triangles(scan: Scan) -> np.ndarray:
     corner = scan.label[scan.mesh.faces]
     labels = np.where(corner[:, 1] == corner[:, 2], corner[:, 1], corner[:, 0])
     split = np.flatnonzero((corner[:, 0] != corner[:, 1]) & (corner[:, 1] != corner[:, 2]) & (corner[:, 0] != corner[:, 2]))
-    middle = scan.points[scan.mesh.faces[split]].mean(1)
-    for t, x in zip(split, middle, strict=True):
-        labels[t] = min(corner[t], key=lambda k: abs(distance(scan.primitives[k], x[None])[0]))
+    middle, three = scan.points[scan.mesh.faces[split]].mean(1), corner[split]
+    off = np.empty(three.shape)
+    for k in np.unique(three):
+        rows, columns = np.nonzero(three == k)
+        off[rows, columns] = np.abs(distance(scan.primitives[k], middle[rows]))
+    labels[split] = three[np.arange(len(split)), off.argmin(1)]
     return labels
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from recon.curves.files.occ import from_opencascade
 from recon.solid.certainty import independent_samples
 from recon.solid.collapse import collapsed
 from recon.solid.constraints import Evidence, constrained
@@ -90,7 +91,9 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
     try:
         curves = _curves(mesh, graph, primitives, near)
         shell = make_shell(mesh, found.labels, primitives, graph, curves)
-    except Exception as error:  # OpenCASCADE's errors have no base of their own
+    except Exception as error:
+        if not (from_opencascade(error) or isinstance(error, ValueError | ArithmeticError)):  # what degenerate shapes raise, and no more
+            raise
         reason = f"no shell can be made of the faces ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)

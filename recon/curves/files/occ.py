@@ -33,6 +33,11 @@ def quiet() -> None:
     messenger.RemovePrinters(static(messages.Message_PrinterOStream, "get_type_descriptor")())
 
 
+def from_opencascade(error: BaseException) -> bool:
+    """Whether an exception is one of OpenCASCADE's own, which have no common base."""
+    return type(error).__module__.partition(".")[0] == "OCP"
+
+
 def static(owner: Any, name: str) -> Any:
     """A static method, under the name that this release of the binding gives it (``Name`` or ``Name_s``)."""
     return getattr(owner, name + "_s", None) or getattr(owner, name)
