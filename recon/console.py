@@ -47,9 +47,9 @@ def describe_training(p: TrainProgress, after_share: float = 0.0) -> str:
 
 
 def _left(p: TrainProgress, after_share: float) -> str:
-    if after_share <= 0.0:
-        return duration(p.seconds_left)
-    after = after_share * p.seconds_left * p.steps / max(p.steps - p.step, 1) if p.step < p.steps else 0.0
+    if after_share <= 0.0 or p.step == p.steps:  # then nothing is left to tell the pace by
+        return f"{duration(p.seconds_left)}{' of training' if after_share > 0.0 else ''}"
+    after = after_share * p.seconds_left * p.steps / (p.steps - p.step)
     return f"{duration(p.seconds_left)} of training, {duration(p.seconds_left + after)} in all"
 
 

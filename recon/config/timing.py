@@ -64,7 +64,7 @@ def preset_help() -> str:
 def first_line(method: MethodName, preset: PresetName) -> str:
     """What a run says before it begins."""
     t = TIMES[method, preset]
-    return f"preset {preset}: {GIVES[preset]}; {about(t.total)} on two cores, of which {about(t.after)} after training"
+    return f"preset {preset}: {GIVES[preset]}; {about(t.total)} on two cores, {100 * t.after / t.total:.0f} % of it after training"
 
 
 def readme_rows() -> list[str]:

@@ -25,6 +25,8 @@ STILL_PX = 2.0
 """A match that moves less than this between two photographs has not moved."""
 SELF_CALIBRATION_PHOTOGRAPHS = 20
 """Photographs of one camera from which its principal point can be told."""
+REPRODUCIBLE = 100
+"""Up to so many photographs cameras are placed by one thread, so that they come out alike each time; of more it would take too long."""
 SECOND_COEFFICIENT_OBSERVATIONS = 20000
 """Observations of one camera from which a second coefficient of distortion can be told."""
 
@@ -58,6 +60,11 @@ def extract(job: dict[str, Any]) -> None:
             reader.existing_camera_id = camera_id
         if job["masks"] is not None:
             reader.mask_path = job["masks"]
+        # Entered beforehand, in their order: else a photograph's number is the order in which threads end, and the model depends on it.
+        with pycolmap.Database.open(job["database"]) as database:
+            new = [name for name in todo if database.read_image_with_name(name) is None]
+        if new:
+            pycolmap.import_images(job["database"], job["images"], pycolmap.CameraMode.SINGLE, new, reader)
         pycolmap.extract_features(
             job["database"],
             job["images"],
@@ -156,7 +163,8 @@ def map_cameras(job: dict[str, Any]) -> None:
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size = 3
     options.random_seed = job["seed"]
-    options.num_threads = job["threads"]
+    # Sums of several threads differ in their last bits, and which points are outliers may follow from that.
+    options.num_threads = 1 if len(job["names"]) <= REPRODUCIBLE else job["threads"]
     options.image_names = job["names"]
     options.ba_refine_focal_length = options.ba_refine_extra_params = not job["fixed_lens"]
     for name, value in job["mapper"].items():

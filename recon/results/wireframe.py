@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -80,7 +81,9 @@ def make_wireframe(
         edges = mark_silhouettes(edges, scene)
     elif not run.config.curves.keep_silhouettes:
         edges = without_contours(edges)
-    wireframe = build_wireframe(edges, edge, scene.world_from_scene, run.config.curves, reporter)
+    may_stand = edges.mesh is None and scene.background == "unknown"
+    wireframe = build_wireframe(edges, edge, scene.world_from_scene, run.config.curves, reporter, may_stand)
+    wireframe = replace(wireframe, unit=scene.unit)
     if not wireframe.curves:
         reporter.warn("no curve was found: the edge field is empty; look at edges/ and preview.png, and at recon inspect DATA --edges auto")
     mesh = None if edges.mesh is None else read_mesh(edges.mesh)

@@ -36,7 +36,7 @@ SETTINGS = (
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("finished")
     write_box(folder / "data", count=16, size=96)
-    result = recon("reconstruct", "data", "--method", "nef", "--out", "runs", "--set", *SETTINGS, cwd=folder)
+    result = recon("reconstruct", "data", "--method", "nef", "--unit", "cm", "--out", "runs", "--set", *SETTINGS, cwd=folder)
     assert result.returncode == 0, result.stderr
     return only_run(folder / "runs"), result
 
@@ -57,6 +57,7 @@ def test_reconstruct_leaves_everything(finished):
 def test_reconstruct_finds_the_box_in_world_units(finished):
     """Twelve straight edges, give or take; most samples of the true ones have a curve near by, and most corners a shared vertex."""
     wireframe = load(finished[0] / "exports" / "curves.json")
+    assert wireframe.unit == "cm"
     assert 10 <= len(wireframe.curves) <= 16
     points = wireframe.samples(0.02)[0]
     t = np.linspace(0.05, 0.95, 30)[:, None]

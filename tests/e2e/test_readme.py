@@ -24,7 +24,7 @@ FIT = ["--set", "steps=3"]
 QUICK = ["--size", "24"]
 LESS: dict[str, list[str]] = {
     "reconstruct": TINY, "fit": FIT, "inspect": [], "export": [], "resume": [], "evaluate": [], "view": [],
-    "swap": [*QUICK, "--views", "1"], "render": [*QUICK, "--frames", "2"], "scene": ["--views", "3", "--size", "32"],
+    "swap": [*QUICK, "--views", "1"], "render": [*QUICK, "--frames", "2"], "scene": ["--views", "3", "--size", "32"], "solid": [],
 }  # fmt: skip
 """What is added to a command so that it takes a moment."""
 ELSEWHERE = {
@@ -37,6 +37,7 @@ ELSEWHERE = {
     "recon reconstruct DATA --method nef --edges surface:RUN": "tests/e2e/test_nef.py",
     "recon export RUN points": "tests/recon/stereo/test_depth.py",
     "recon inspect DATA --depth": "tests/recon/stereo/test_depth.py",
+    "recon reconstruct DATA --method solid": "tests/e2e/test_solid.py",
 }
 
 
@@ -65,6 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8).repeat(2, 0)).save(folder / "picture.png")
     trimesh.creation.icosphere(2).export(folder / "shape.obj")
+    trimesh.creation.box((30.0, 20.0, 10.0)).subdivide().subdivide().subdivide().export(folder / "scan.stl")
     return folder
 
 
@@ -136,6 +138,9 @@ def test_a_part_for_cad(here: Path, capsys: pytest.CaptureFixture[str]):
     capsys.readouterr()
     main(["export", str(run), "curves", "--formats", "json", "obj", "--out", "CAD"])
     assert sorted(p.name for p in (here / "CAD").iterdir()) == ["curves.json", "curves.obj"]
+    said = tried("recon solid scan.stl --unit mm", capsys)
+    assert "a valid closed solid of 6 faces" in said
+    assert (here / "scan-solid" / "solid.step").is_file()
 
 
 def test_the_rest(here: Path, capsys: pytest.CaptureFixture[str]):

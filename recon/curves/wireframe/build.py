@@ -24,6 +24,7 @@ from recon.curves.wireframe.points import ridge_points
 from recon.curves.wireframe.prune import Support, support_of
 from recon.curves.wireframe.refine import Visibility, refine
 from recon.curves.wireframe.shapes import to_curve
+from recon.curves.wireframe.standing import beside_object
 from recon.curves.wireframe.trace import TraceSettings, trace
 from recon.curves.wireframe.visibility import visibility
 from recon.geometry import Similarity
@@ -33,6 +34,8 @@ MIN_EDGE = 0.3
 """Least edge probability (smoothed) of a point that is followed. The field is below it where nothing is."""
 SEEDS = 5000
 """Points that are polished on the pictures; strongest first."""
+STANDING_SEEDS = 12000
+"""The same where the object may stand on something: a printed cloth has more of them than the object."""
 CALIBRATION_POINTS = 800
 SUPPORT_SHARE = 0.16
 LEAST_SUPPORT, MOST_SUPPORT = 3, 12
@@ -57,7 +60,12 @@ edge, which looks round too; but a chamfered edge is seen from all around and in
 
 
 def build_wireframe(
-    edges: Edges, edge: EdgeFunction, world_from_scene: Similarity, settings: CurvesConfig, reporter: Reporter
+    edges: Edges,
+    edge: EdgeFunction,
+    world_from_scene: Similarity,
+    settings: CurvesConfig,
+    reporter: Reporter,
+    may_stand: bool = False,
 ) -> Wireframe:
     """Parametric curves of an object.
 
@@ -67,6 +75,7 @@ def build_wireframe(
         world_from_scene: The scene's frame.
         settings: What to keep.
         reporter: Where progress goes.
+        may_stand: Nothing tells the object from what it stands on: edges on a flat support beside it are left out.
     Returns:
         The wireframe in world units; empty when nothing is found.
     """
@@ -78,10 +87,14 @@ def build_wireframe(
     min_support = int(np.clip(round(SUPPORT_SHARE * evidence.views), LEAST_SUPPORT, MOST_SUPPORT))
 
     reporter.progress("curves", 0.0, "edge field")
-    seeds = _seeds(edge, pixel, evidence)
+    cameras = scene_from_world.apply(np.stack([v.camera.center for v in edges.views])) if may_stand else None
+    seeds = _seeds(edge, pixel, evidence, SEEDS if cameras is None else STANDING_SEEDS)
     if len(seeds) == 0:
         return Wireframe(np.zeros((0, 3)), (), None)
     good = (seeds.support >= min_support) & (seeds.spread > LEAST_SPREAD)
+    if cameras is not None:
+        seeds = _of_object(seeds[good], pixel, cameras, reporter)
+        good = np.ones(len(seeds), bool)
     if evidence.calibration_free and good.sum() >= LEAST_CALIBRATION:
         reporter.progress("curves", 0.2, "calibration of the given maps")
         some = np.random.default_rng(0).permutation(np.nonzero(good)[0])[:CALIBRATION_POINTS]
@@ -101,7 +114,7 @@ def build_wireframe(
     return _wireframe(model, support).transformed(frame_from_world.inverse())
 
 
-def _seeds(edge: EdgeFunction, pixel: float, evidence: Evidence) -> EdgePoints:
+def _seeds(edge: EdgeFunction, pixel: float, evidence: Evidence, most: int) -> EdgePoints:
     """Points on the ridges of the field, moved to where the pictures show them; frame of the evidence."""
     coarse = edge_grid(edge, COARSE_GRID, (np.full(3, -1.0), np.full(3, 1.0)))
     box = _box(coarse)
@@ -109,10 +122,19 @@ def _seeds(edge: EdgeFunction, pixel: float, evidence: Evidence) -> EdgePoints:
         empty = np.zeros((0, 3))
         return EdgePoints(empty, empty, np.zeros(0, int), np.zeros(0), np.zeros(0))
     points, tangents, _ = ridge_points(edge_grid(edge, FINE_GRID, box), MIN_EDGE)
-    if len(points) > SEEDS:
-        chosen = np.sort(np.random.default_rng(0).permutation(len(points))[:SEEDS])
+    if len(points) > most:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(points))[:most])
         points, tangents = points[chosen], tangents[chosen]
     return polish(evidence, points / pixel, tangents)
+
+
+def _of_object(seeds: EdgePoints, pixel: float, cameras: np.ndarray, reporter: Reporter) -> EdgePoints:
+    """Those that are not on a flat support beside the object; cameras in scene units. [V, 3]"""
+    beside = beside_object(seeds.points * pixel, cameras)
+    if beside is None:
+        return seeds
+    reporter.say(f"the object stands on something flat: {beside.sum()} of {len(seeds)} points on edges are beside it and left out")
+    return seeds[~beside]
 
 
 def _box(grid: EdgeGrid) -> tuple[np.ndarray, np.ndarray] | None:
