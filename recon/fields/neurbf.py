@@ -228,7 +228,7 @@ class _AddSine(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         angle, m = ctx.saved_tensors
         return torch.cos(angle).mul_(m).add_(1.0).mul_(grads[0]), None
 
@@ -246,6 +246,6 @@ class _AddSineWithSlope(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         sine, slope, m = ctx.saved_tensors
         return torch.mul(grads[0], slope).sub_(torch.mul(grads[1], sine).mul_(m * m)), None

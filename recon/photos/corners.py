@@ -55,7 +55,8 @@ def _fit_side(values: np.ndarray, start: np.ndarray, along: np.ndarray, outward:
     """The line of one side as point and unit direction, or None."""
     reach = float(np.clip(REACH * length, LEAST_REACH_PX, LARGEST_REACH_PX))
     s = np.linspace(ENDS, 1 - ENDS, SAMPLES) * length
-    offset = np.zeros(SAMPLES)
+    offset, good = np.zeros(SAMPLES), np.ones(SAMPLES, bool)
+    slope_of_line = height = 0.0
     t = np.linspace(-reach, reach, STEPS)
     for _ in range(4):
         places = start + s[:, None, None] * along + (offset[:, None] + t)[..., None] * outward

@@ -83,6 +83,7 @@ def up_of_cameras(world_from_camera: np.ndarray) -> np.ndarray:
     if np.linalg.norm(mean_up) < 1e-6:
         mean_up = -world_from_camera[0, :, 1]
     weights = np.ones(len(sides))
+    values, vectors = np.ones(3), np.eye(3)
     for _ in range(10):
         values, vectors = np.linalg.eigh(np.einsum("n,ni,nj->ij", weights, sides, sides) / weights.sum())
         weights = 1.0 / np.maximum(np.abs(sides @ vectors[:, 0]), 0.02)

@@ -52,12 +52,8 @@ def cut_samples(
     """
     distance = sdf(sample_positions(rays, samples))
     queries = len(samples)
-    for done in range(rounds + 1):
-        error = samples.dt**2 / (8.0 * beta * beta) * torch.exp(-(distance.abs() - 0.5 * samples.dt).clamp_min(0.0) / beta)
-        thickness = kernels.laplace_density(distance, beta) * samples.dt
-        transmittance = torch.exp(-before(thickness, samples.offsets))
-        if done == rounds:
-            break
+    error, transmittance = _error(samples, distance, beta), _transmittance(samples, distance, beta)
+    for _ in range(rounds):
         # A ray has a handful of intervals with an error worth the name, so each may have its share of epsilon.
         cut = (transmittance * torch.expm1(error.clamp_max(LOG_CAP)) > 0.25 * epsilon) & (transmittance > visible)
         which = cut.nonzero().squeeze(1)
@@ -66,12 +62,23 @@ def cut_samples(
         samples, distance, fresh = _cut_in_three(samples, distance, cut, which)
         distance[fresh] = sdf(sample_positions(rays, samples, fresh))
         queries += len(fresh)
+        error, transmittance = _error(samples, distance, beta), _transmittance(samples, distance, beta)
     bound = transmittance * torch.expm1((before(error, samples.offsets) + error).clamp_max(LOG_CAP))
     over = torch.zeros(samples.rays, dtype=torch.int32, device=rays.device)
     over = over.scatter_reduce(0, samples.ray_indices.long(), (bound > epsilon).int(), "amax")
     brightest = 0.5 / beta * torch.exp(-(distance - 0.5 * samples.dt).clamp_min(0.0) / beta) * samples.dt
     kept, _ = select_samples(samples, (transmittance > visible) & (brightest > faint))
     return kernels.BoundedSamples(kept, over == 0, queries)
+
+
+def _error(samples: kernels.RaySamples, distance: Tensor, beta: Tensor) -> Tensor:
+    """Bound of what each interval adds to the optical depth's error. [N]"""
+    return samples.dt**2 / (8.0 * beta * beta) * torch.exp(-(distance.abs() - 0.5 * samples.dt).clamp_min(0.0) / beta)
+
+
+def _transmittance(samples: kernels.RaySamples, distance: Tensor, beta: Tensor) -> Tensor:
+    """Before each interval, by the midpoint rule. [N]"""
+    return torch.exp(-before(kernels.laplace_density(distance, beta) * samples.dt, samples.offsets))
 
 
 def _cut_in_three(samples: kernels.RaySamples, distance: Tensor, cut: Tensor, which: Tensor) -> tuple[kernels.RaySamples, Tensor, Tensor]:

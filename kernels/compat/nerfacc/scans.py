@@ -32,7 +32,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         starts, counts, x = ctx.saved_tensors
         return None, None, segments.product_backward(starts, counts, x, grads[0], ctx.exclusive), None
 

@@ -88,7 +88,7 @@ def write_parametric_edges(wireframe: Wireframe, path: Path) -> None:
 def polynomial_cubics(curve: Curve, tolerance: float) -> np.ndarray:
     """Polynomial Bézier cubics along a curve. Pieces of equal weights are copied; others are halved until the cubics with their end points
     and derivatives are within ``tolerance`` (at equal parameters, 15 places each). [n, 4, 3]"""
-    found = []
+    found: list[np.ndarray] = []
     inner = np.linspace(0, 1, 17)[1:-1, None]
     basis = np.concatenate([(1 - inner) ** 3, 3 * inner * (1 - inner) ** 2, 3 * inner**2 * (1 - inner), inner**3], 1)
     for piece in range(curve.pieces):
@@ -96,6 +96,7 @@ def polynomial_cubics(curve: Curve, tolerance: float) -> np.ndarray:
         if np.ptp(curve.weights[rows]) <= 1e-12 * curve.weights[rows].max():
             found.append(curve.control_points[rows][None])
             continue
+        cubics = np.zeros((0, 4, 3))
         for parts in 2 ** np.arange(11):
             t = piece + np.linspace(0, 1, parts + 1)
             # a joint belongs to the piece on either side; asked from inside, so that each has its own derivative

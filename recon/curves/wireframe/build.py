@@ -15,9 +15,10 @@ from recon.curves.edges2d.edges import Edges
 from recon.curves.files.wireframe import Wireframe
 from recon.curves.wireframe.calibration import calibrate
 from recon.curves.wireframe.contours import surface_radius
+from recon.curves.wireframe.crossings import split_at_crossings
 from recon.curves.wireframe.edge_grid import EdgeFunction, EdgeGrid, edge_grid
 from recon.curves.wireframe.evidence import EdgePoints, Evidence, gather_evidence, polish
-from recon.curves.wireframe.graph import drop_short, drop_stubs, merge, model_of_tracks, snap, split_at_crossings
+from recon.curves.wireframe.graph import drop_short, drop_stubs, merge, model_of_tracks, snap
 from recon.curves.wireframe.grow import grow_ends
 from recon.curves.wireframe.model import Model
 from recon.curves.wireframe.points import ridge_points

@@ -65,6 +65,7 @@ def _radius(phi: np.ndarray, outside: np.ndarray) -> float:
     """Robust least squares of ``outside = a + b phi + radius (1 - cos phi)``; 0 if the radius is not three standard errors above 0."""
     basis = np.stack([np.ones_like(phi), phi, 1 - np.cos(phi)], axis=1)
     w = np.ones_like(phi)
+    normal, x, r = np.eye(3), np.zeros(3), outside
     for _ in range(10):
         normal = (basis * w[:, None]).T @ basis + 1e-9 * np.eye(3)
         x = np.linalg.solve(normal, (basis * w[:, None]).T @ outside)

@@ -11,21 +11,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from recon.curves.wireframe.fitting import PRICE_LINE, closed_shape, distances, polished, shapes_of_chain
+from recon.curves.wireframe.crossings import CROSSING_RAD, MISS_PX, REACH_PX
+from recon.curves.wireframe.fitting import PRICE_LINE, closed_shape, distances, shapes_of_chain
 from recon.curves.wireframe.model import Model, compacted, joined
-from recon.curves.wireframe.shapes import Shape, evaluate, length, tangents
+from recon.curves.wireframe.shapes import Shape, evaluate, length
 from recon.curves.wireframe.trace import STEP_PX, Track
 
 TAIL_PX = 7.0
 """A piece at the end of a track that is shorter than this ran on past a corner."""
-REACH_PX = 8.0
-"""Farthest that an end is moved along its curve to meet others."""
-MISS_PX = 1.6
-"""Farthest that the meeting point may lie beside an end's tangent."""
 PAIR_REACH = 1.6
 """Two ends are looked at together within this many reaches: each may move one, at up to a right angle. By hand."""
-CROSSING_RAD = np.radians(20.0)
-"""Curves that meet flatter than this run along each other: they neither cross, nor is there a corner between them. By hand."""
 PULL = 0.05
 """Weight of the ends' own places where their tangents meet: makes parallel ends meet half way, and moves others by a twentieth."""
 MIN_LENGTH_PX = 3.0
@@ -172,68 +167,6 @@ def drop_stubs(model: Model) -> Model:
         return bool(degrees[list(shape.ends)].min() == 1)
 
     return model.keep([not is_stub(s, size) for s, size in zip(model.shapes, lengths, strict=True)])
-
-
-def split_at_crossings(model: Model) -> Model:
-    """Where a free end runs into the inside of another curve, that curve is cut in two and the three share a vertex."""
-    changed = True
-    while changed:
-        changed = False
-        degrees, incident = model.degrees(), model.incident()
-        for vertex in np.nonzero(degrees == 1)[0]:
-            k, side = incident[int(vertex)][0]
-            hit = _crossing(model, k, model.vertices[vertex], model.outward(k, side))
-            if hit is not None:
-                model = _split(model, hit[0], hit[1], int(vertex))
-                changed = True
-                break
-    return model
-
-
-def _crossing(model: Model, own: int, position: np.ndarray, direction: np.ndarray) -> tuple[int, float] | None:
-    """The open curve and its parameter that an end would run into."""
-    best, found = np.inf, None
-    t = np.linspace(0, 1, 201)
-    for k, shape in enumerate(model.shapes):
-        if k == own or shape.ends is None:
-            continue
-        p = evaluate(shape, model.vertices, t)
-        gap = p - position
-        along = gap @ direction
-        miss = np.linalg.norm(gap - along[:, None] * direction, axis=1)
-        step = np.linalg.norm(np.diff(p, axis=0), axis=1).mean()
-        inner = (np.linalg.norm(p - p[0], axis=1) > REACH_PX / 2) & (np.linalg.norm(p - p[-1], axis=1) > REACH_PX / 2)
-        sharp = np.abs(tangents(shape, model.vertices, t) @ direction) < np.cos(CROSSING_RAD)
-        score = np.where(inner & sharp & (np.abs(along) < REACH_PX) & (miss < MISS_PX + 0.5 * step), np.abs(along) + 3 * miss, np.inf)
-        i = int(score.argmin())
-        if score[i] < best:
-            best, found = score[i], (k, float(t[i]))
-    return found
-
-
-def _split(model: Model, k: int, t: float, vertex: int) -> Model:
-    """Cut a curve at a parameter; the cut is moved to an existing vertex, which goes to the cut."""
-    shape = model.shapes[k]
-    assert shape.ends is not None
-    at = evaluate(shape, model.vertices, np.array([t]))[0]
-    first = part_of(shape, model.vertices, 0.0, t)
-    second = part_of(shape, model.vertices, t, 1.0)
-    vertices = model.vertices.copy()
-    vertices[vertex] = at
-    shapes = list(model.shapes)
-    shapes[k] = replace(first, ends=(shape.ends[0], vertex))
-    shapes.append(replace(second, ends=(vertex, shape.ends[1])))
-    return Model(vertices, tuple(shapes))
-
-
-def part_of(shape: Shape, vertices: np.ndarray, start: float, end: float) -> Shape:
-    """The same curve between two parameters; exact for lines and arcs, fitted to 80 points otherwise."""
-    if shape.kind == "line":
-        return shape
-    points = evaluate(shape, vertices, np.linspace(start, end, 80))
-    if shape.kind == "arc":
-        return Shape("arc", shape.ends, points[40].copy())
-    return polished(Shape(shape.kind, (0, 1), shape.parameters), points[[0, -1]], points, 15)[0]
 
 
 def merge(model: Model) -> Model:

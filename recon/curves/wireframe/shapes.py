@@ -14,16 +14,13 @@ Open shapes begin and end in vertices that they share with their neighbours, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.func import jacfwd
 
 from recon.curves.files.curve import Curve, ellipse, line
+from recon.curves.wireframe.bent import Frame, arc_frame, circle_frame, conic, frame_jacobian, on_frame
 
 ShapeKind = Literal["line", "arc", "conic", "circle", "ellipse", "spline"]
 LINEAR = ("line", "ellipse", "spline")
@@ -57,7 +54,8 @@ def evaluate(shape: Shape, vertices: np.ndarray, t: np.ndarray) -> np.ndarray:
     x = local_parameters(shape, vertices)
     if shape.kind in LINEAR:
         return _basis(shape, np.asarray(t, np.float64)) @ x.reshape(-1, 3)
-    return _points(shape, t)(torch.from_numpy(x)).numpy()
+    t = np.asarray(t, np.float64)
+    return conic(x, t)[0] if shape.kind == "conic" else on_frame(_frame(shape, x), t)
 
 
 def local_parameters(shape: Shape, vertices: np.ndarray) -> np.ndarray:
@@ -72,9 +70,11 @@ def evaluate_with_jacobian(shape: Shape, vertices: np.ndarray, t: np.ndarray) ->
         basis = _basis(shape, np.asarray(t, np.float64))
         jacobian = np.einsum("sk,ij->sikj", basis, np.eye(3)).reshape(len(t), 3, -1)
         return evaluate(shape, vertices, t), jacobian
-    x = torch.from_numpy(local_parameters(shape, vertices))
-    function = _points(shape, t)
-    return function(x).numpy(), jacfwd(function)(x).numpy()
+    x, t = local_parameters(shape, vertices), np.asarray(t, np.float64)
+    if shape.kind == "conic":
+        return conic(x, t)
+    frame = _frame(shape, x)
+    return on_frame(frame, t), frame_jacobian(frame, t)
 
 
 def tangents(shape: Shape, vertices: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -153,50 +153,9 @@ def _cox_de_boor(knots: np.ndarray, count: int, t: np.ndarray) -> np.ndarray:
     return basis[:, :count]
 
 
-def _points(shape: Shape, t: np.ndarray) -> Callable[[Tensor], Tensor]:
-    s = torch.from_numpy(np.ascontiguousarray(t, np.float64))
-    if shape.kind == "arc":
-        return lambda x: _arc(x, s)
-    if shape.kind == "conic":
-        return lambda x: _conic(x, s)
-    assert shape.kind == "circle"
-    return lambda x: _circle(x, s)
-
-
-def _arc(x: Tensor, t: Tensor) -> Tensor:
-    center, e1, e2, radius, angle = arc_frame(x)
-    a = t * angle
-    return center + radius * (torch.cos(a)[:, None] * e1 + torch.sin(a)[:, None] * e2)
-
-
-def arc_frame(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Centre, in-plane axes (the first towards A), radius and angle of the arc A, B, M. [9] -> [3], [3], [3], [], []"""
-    a, b, m = x[:3], x[3:6], x[6:9]
-    u, v = m - a, b - a
-    w = torch.linalg.cross(u, v)
-    center = a + (v.dot(v) * torch.linalg.cross(w, u) + u.dot(u) * torch.linalg.cross(v, w)) / (2 * w.dot(w))
-    radius = torch.linalg.norm(a - center)
-    e1 = (a - center) / radius
-    e2 = torch.linalg.cross(w / torch.linalg.norm(w), e1)
-    angle = torch.remainder(torch.atan2((b - center).dot(e2), (b - center).dot(e1)), 2 * torch.pi)
-    return center, e1, e2, radius, angle
-
-
-def _conic(x: Tensor, t: Tensor) -> Tensor:
-    a, b, p, w = x[:3], x[3:6], x[6:9], torch.exp(x[9])
-    b0, b1, b2 = ((1 - t) ** 2)[:, None], (2 * t * (1 - t) * w)[:, None], (t**2)[:, None]
-    return (b0 * a + b1 * p + b2 * b) / (b0 + b1 + b2)
-
-
-def _circle(x: Tensor, t: Tensor) -> Tensor:
-    center, normal, radius = x[:3], x[3:6], x[6]
-    n = normal / torch.linalg.norm(normal)
-    reference = torch.eye(3, dtype=x.dtype)[int(torch.argmin(n.detach().abs()))]
-    e1 = torch.linalg.cross(n, reference)
-    e1 = e1 / torch.linalg.norm(e1)
-    e2 = torch.linalg.cross(n, e1)
-    a = 2 * torch.pi * t
-    return center + radius * (torch.cos(a)[:, None] * e1 + torch.sin(a)[:, None] * e2)
+def _frame(shape: Shape, x: np.ndarray) -> Frame:
+    """Of an arc or a circle."""
+    return arc_frame(x) if shape.kind == "arc" else circle_frame(x)
 
 
 def to_curve(shape: Shape, vertices: np.ndarray, **common) -> Curve:
@@ -206,9 +165,8 @@ def to_curve(shape: Shape, vertices: np.ndarray, **common) -> Curve:
     if shape.kind == "line":
         return _with_ends(line(x[:3], x[3:6], vertices=shape.ends, **common), x)
     if shape.kind == "arc":
-        center, e1, e2, radius, angle = (v.numpy() for v in arc_frame(torch.from_numpy(x)))
-        r = float(radius)
-        return _with_ends(ellipse(center, e1, e2, (r, r), (0.0, float(angle)), True, vertices=shape.ends, **common), x)
+        f = arc_frame(x)
+        return _with_ends(ellipse(f.center, f.e1, f.e2, (f.radius, f.radius), (0.0, f.angle), True, vertices=shape.ends, **common), x)
     if shape.kind == "circle":
         points = evaluate(shape, vertices, np.array([0.0, 0.25]))
         r = float(abs(p[6]))

@@ -14,8 +14,9 @@ from recon.curves.edges2d.edges import Edges
 from recon.curves.files.curve import ellipse, line
 from recon.curves.wireframe import build
 from recon.curves.wireframe.build import build_wireframe
+from recon.curves.wireframe.crossings import split_at_crossings
 from recon.curves.wireframe.fitting import shapes_of_chain
-from recon.curves.wireframe.graph import drop_short, drop_stubs, merge, snap, split_at_crossings
+from recon.curves.wireframe.graph import drop_short, drop_stubs, merge, snap
 from recon.curves.wireframe.grow import grow_ends
 from recon.curves.wireframe.model import Model, joined
 from recon.curves.wireframe.prune import support_of
