@@ -6,12 +6,16 @@ number of independent samples, area / (2 pi L^2) for errors correlated over a le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recon.solid.model import Primitive
 from recon.solid.primitives import jacobian
+
+PRIOR = 5.0
+"""Independent samples that what is known of the whole surface is worth for one region."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,19 @@ class Certainty:
 def independent_samples(area: float, count: int, correlation: float) -> float:
     """Number of independent samples on an area, at least 1 and at most the number of points; 0 correlation: every point is one."""
     return float(count) if correlation <= 0 else float(np.clip(area / (2 * np.pi * correlation**2), 1.0, count))
+
+
+def pooled_sigmas(own: Sequence[float], areas: Sequence[float], n_eff: Sequence[float]) -> np.ndarray:
+    """Standard deviation of each region's points, from its own residuals as far as it has independent samples. [n]
+
+    A small region's errors are alike all over it: its fit follows them, and its residuals say nothing of them. The median over the area of
+    all regions counts as :data:`PRIOR` samples beside the region's own.
+    """
+    sigma, weight, n = (np.asarray(x, float) for x in (own, areas, n_eff))
+    order = np.argsort(sigma)
+    total = np.cumsum(weight[order])
+    typical = sigma[order][np.searchsorted(total, 0.5 * total[-1])]
+    return np.sqrt((n * sigma**2 + PRIOR * typical**2) / (n + PRIOR))
 
 
 def certainty(p: Primitive, points: np.ndarray, sigma: float, n_eff: float) -> Certainty:

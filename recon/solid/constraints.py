@@ -20,6 +20,9 @@ from recon.solid.solve import solve
 TANGENT_RAD = np.radians(20.0)
 """Neighbours whose normals differ by less along their common outline may be tangent."""
 
+ALIKE = 0.1
+"""Radii that differ by a larger part are not the same, however little is known of them."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -59,7 +62,8 @@ def constrained(mesh: Mesh, graph: Graph, given: Sequence[Primitive | None], evi
     weights = {k: evidence[k].n_eff / sigmas[k] ** 2 for k in moving}
     # a plane that is in no relation with another direction may turn until its corners fit
     tilting = alone - {k for r in relations if r.kind != "concurrent" for k in r.regions}
-    solved, tried = solve(moving, points, weights, sigmas, relations, mesh.diagonal, frozenset(tilting))
+    samples = {k: evidence[k].n_eff for k in moving}
+    solved, tried = solve(moving, points, weights, sigmas, samples, relations, mesh.diagonal, frozenset(tilting))
     primitives = list(given)
     for k, p in solved.items():
         known = sure[k]
@@ -113,7 +117,7 @@ def _pairs(g: Mapping[int, Primitive], sure: Mapping[int, Certainty], floor: flo
                     found.append(Relation("coaxial", (j, i), coaxial(j, i, g), limit))
                     done.add("coaxial")
             if "equal_radius" not in done and p.kind == q.kind and p.kind in ("cylinder", "sphere"):
-                limit_r = max(SIGMAS * float(np.hypot(sure[i].radius, sure[j].radius)), floor)
+                limit_r = max(min(SIGMAS * float(np.hypot(sure[i].radius, sure[j].radius)), ALIKE * min(p.radius, q.radius)), floor)
                 if abs(p.radius - q.radius) < limit_r:
                     found.append(Relation("equal_radius", (j, i), equal(j, i), limit_r))
                     done.add("equal_radius")

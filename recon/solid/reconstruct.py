@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from recon.curves.files.occ import from_opencascade
-from recon.solid.certainty import independent_samples
+from recon.solid.certainty import independent_samples, pooled_sigmas
 from recon.solid.collapse import collapsed
 from recon.solid.constraints import Evidence, constrained
 from recon.solid.contacts import meeting_point, with_contacts
@@ -74,10 +74,10 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
             primitives[k] = patch_for(mesh, graph, found.labels, k, sigma, exact)
     missing = {k: "no primitive and no patch explains this part of the surface" for k, p in enumerate(primitives) if p is None}
     areas = np.bincount(found.labels, weights=mesh.areas, minlength=len(primitives))
-    evidence = []
-    for p, x, area in zip(primitives, points, areas, strict=True):
-        spread = robust_sigma(distance(p, x)) if p is not None and len(x) else 0.0
-        evidence.append(Evidence(x, spread, independent_samples(float(area), max(len(x), 1), correlation)))
+    spreads = [robust_sigma(distance(p, x)) if p is not None and len(x) else 0.0 for p, x in zip(primitives, points, strict=True)]
+    samples = [independent_samples(float(a), max(len(x), 1), correlation) for a, x in zip(areas, points, strict=True)]
+    sigmas = spreads if exact else pooled_sigmas(spreads, areas, samples)
+    evidence = [Evidence(x, float(s), n) for x, s, n in zip(points, sigmas, samples, strict=True)]
     if not exact and not found.facets:
         graph = collapsed(graph, mesh, primitives, float(np.median(mesh.edge_lengths)), sigma)
     floor = PRECISION * mesh.diagonal if exact else 0.1 * sigma

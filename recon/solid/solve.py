@@ -18,6 +18,10 @@ CONVERGED = 1e-9
 """Largest residual of a constraint that counts as fulfilled, as a part of the diagonal; the iteration goes on to rounding."""
 WORSE, WORSE_SIGMA = 1.25, 0.3
 """A surface may fit this many times worse, plus this part of sigma, before one of its constraints is dropped."""
+CHANCE = 3.0
+"""Or as badly as independent samples about the true surface do, up to so many standard deviations of their mean square (chi squared)."""
+DROPPED_FIRST = {"equal_radius": 8.0, "coplanar": 2.0}
+"""Relations that a valid shell can do without go sooner than their residuals say."""
 MOST_POINTS = 1500
 
 
@@ -26,6 +30,7 @@ def solve(
     points: Mapping[int, np.ndarray],
     weights: Mapping[int, float],
     sigmas: Mapping[int, float],
+    samples: Mapping[int, float],
     relations: Sequence[Relation],
     size: float,
     tilting: frozenset[int] = frozenset(),
@@ -37,6 +42,7 @@ def solve(
         points: What each was fitted to [N, 3].
         weights: Of each region's mean squared distance: N_eff / sigma^2.
         sigmas: Standard deviation of each region's points.
+        samples: Number of independent ones among them.
         relations: To be fulfilled.
         size: Diagonal of the part.
         tilting: Planes whose direction is free too.
@@ -46,13 +52,16 @@ def solve(
     points = {k: x[np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int)] for k, x in points.items()}
     free = _iterate(primitives, points, weights, [], size, tilting)
     before = _rms(free, points)
+    # few independent samples err together: the true surface may be that far off, though a free fit is not
+    chance = {k: sigmas[k] * np.sqrt(1 + CHANCE * np.sqrt(2 / samples[k])) for k in free}
+    allowed = {k: max(WORSE * before[k] + WORSE_SIGMA * sigmas[k], chance[k]) for k in free}
     kept = list(relations)
     dropped: list[Constraint] = []
     while True:
         current = _iterate(free, points, weights, kept, size, tilting)
         residuals = [float(np.abs(r.value(current)).max()) for r in kept]
         after = _rms(current, points)
-        worse = {k: after[k] - WORSE * before[k] - WORSE_SIGMA * sigmas[k] for k in current}
+        worse = {k: after[k] - allowed[k] for k in current}
         out = None
         if kept and max(residuals) > CONVERGED * size:
             out, why = int(np.argmax(residuals)), "it contradicts the other constraints"
@@ -60,7 +69,7 @@ def solve(
             worst = max(worse, key=lambda k: worse[k])
             of_worst = [k for k, r in enumerate(kept) if worst in r.regions]
             if of_worst:
-                out = max(of_worst, key=lambda k: np.abs(kept[k].value(free)).max() / kept[k].size)
+                out = max(of_worst, key=lambda k: DROPPED_FIRST.get(kept[k].kind, 1.0) * np.abs(kept[k].value(free)).max() / kept[k].size)
                 why = f"region {worst} would fit worse than its points allow"
         if out is None:
             break
