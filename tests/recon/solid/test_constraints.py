@@ -106,11 +106,22 @@ def test_a_relation_that_the_points_contradict_is_dropped_with_its_reason():
     g = {k: Primitive("plane", np.array([0, 0, z]), up) for k, z in enumerate((0.0, 0.001, 1.0))}
     points = {k: flat + p.point + 0.005 * rng.normal(size=(400, 1)) * up for k, p in g.items()}
     relations = [Relation("coplanar", (0, 1), coplanar(0, 1), 0.01), Relation("coplanar", (0, 2), coplanar(0, 2), 0.01)]
-    solved, tried = solve(g, points, dict.fromkeys(g, 1.0), dict.fromkeys(g, 0.005), relations, 30.0)
+    solved, tried = solve(g, points, dict.fromkeys(g, 1.0), dict.fromkeys(g, 0.005), dict.fromkeys(g, 400.0), relations, 30.0)
     assert [(c.b, c.kept) for c in tried] == [(1, True), (2, False)]
     assert "fit worse" in tried[1].reason
     assert abs(solved[0].point[2] - solved[1].point[2]) < 1e-12
     assert solved[2].point[2] == pytest.approx(1, abs=0.002)
+
+
+@pytest.mark.parametrize(("samples", "kept"), [(1.0, True), (400.0, False)])
+def test_few_independent_samples_may_err_together(samples: float, kept: bool):
+    """Two planes two standard deviations apart, without scatter: one plane if each has a single sample, two if each has 400."""
+    flat = np.random.default_rng(1).uniform(-10, 10, (400, 3)) * [1, 1, 0]
+    g = {k: Primitive("plane", np.array([0, 0, z]), np.array([0, 0, 1.0])) for k, z in enumerate((0.0, 0.02))}
+    points = {k: flat + p.point for k, p in g.items()}
+    tried = solve(g, points, dict.fromkeys(g, 1.0), dict.fromkeys(g, 0.01), dict.fromkeys(g, samples),
+                  [Relation("coplanar", (0, 1), coplanar(0, 1), 0.05)], 30.0)[1]  # fmt: skip
+    assert [c.kept for c in tried] == [kept]
 
 
 def test_redundant_relations_cost_nothing():
@@ -120,7 +131,7 @@ def test_redundant_relations_cost_nothing():
     g = {k: Primitive("cylinder", np.zeros(3), np.array([0, 0, 1.0]), radius=r) for k, r in enumerate((1.0, 1.01, 0.99))}
     points = {k: ring * [p.radius, p.radius, 1] for k, p in g.items()}
     relations = [Relation("equal_radius", pair, equal(*pair), 0.1) for pair in ((0, 1), (1, 2), (0, 2))]
-    solved, tried = solve(g, points, dict.fromkeys(g, 1.0), dict.fromkeys(g, 0.05), relations, 3.0)
+    solved, tried = solve(g, points, dict.fromkeys(g, 1.0), dict.fromkeys(g, 0.05), dict.fromkeys(g, 300.0), relations, 3.0)
     assert all(c.kept for c in tried)
     assert np.ptp([p.radius for p in solved.values()]) < 1e-12
     assert solved[0].radius == pytest.approx(1.0, abs=1e-4)
