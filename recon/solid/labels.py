@@ -8,15 +8,17 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from recon.solid.exact import Segmentation, connected_regions
-from recon.solid.fitting import fit, rms
+from recon.solid.fitting import fit, least_squares
 from recon.solid.model import Primitive
-from recon.solid.primitives import COST, angle_to, distance
-from recon.solid.scan import ANGLE_RAD, KINDS, Scan, mean_turn
+from recon.solid.primitives import COST, distance
+from recon.solid.scan import INSIDE, KINDS, Scan, explains, misfit, turns
 
 SMOOTH = 7.0
 """Weight of the part of a vertex's neighbours that have another label, beside |d| / (2 sigma)."""
+ACROSS_RIDGE = 0.3
+"""How much a neighbour beyond a ridge counts."""
 WEAK = 0.6
-"""A small region with less of its border on curves than this is absorbed by neighbours."""
+"""A small region with less of its border on ridges than this is absorbed by neighbours."""
 MERGE = 1.35
 ISLAND = 30
 
@@ -25,10 +27,12 @@ def settle(scan: Scan) -> Segmentation:
     """A region for every triangle; all regions connected."""
     fill(scan)
     _absorb_weak(scan)
-    for _ in range(2):
+    for _ in range(3):
         _smooth(scan)
+        _refit(scan)
         if not _merge(scan):
             break
+    _smooth(scan)
     labels = _triangles(scan)
     labels = _without_islands(scan, labels)
     return connected_regions(scan.mesh, labels, list(scan.primitives))
@@ -71,66 +75,91 @@ def _borders(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _absorb_weak(scan: Scan) -> None:
-    """Small regions that no curve bounds were invented by noise: their vertices go to the neighbours."""
-    if not scan.near.any():
-        return
+    """Small regions that no ridge bounds were invented by noise: their vertices go to the neighbours that explain them."""
     a, b = _borders(scan)
     count = len(scan.primitives)
     whole = np.bincount(scan.label[a], minlength=count)
-    on_curve = np.bincount(scan.label[a], weights=scan.near[a] | scan.near[b], minlength=count)
+    on_ridge = np.bincount(scan.label[a], weights=(scan.rings[a] == 0) | (scan.rings[b] == 0), minlength=count)
     size = np.bincount(scan.label, minlength=count)
-    weak = (size > 0) & (size < 0.004 * len(scan.label)) & (on_curve < WEAK * whole)
-    # a weak neighbour of good ones only if they explain it nearly
+    weak = (size > 0) & (size < 0.004 * len(scan.label)) & (on_ridge < WEAK * whole)
     for k in np.flatnonzero(weak):
         mine = np.flatnonzero(scan.label == k)
-        others = [j for j in np.unique(scan.label[b[scan.label[a] == k]]) if not weak[j]]
-        off = [np.abs(distance(scan.primitives[j], scan.points[mine])) for j in others]
-        if not off or np.median(np.min(off, axis=0)) > 3 * scan.sigma:
+        others = [j for j in np.unique(scan.label[b[scan.label[a] == k]]) if not weak[j] and scan.primitives[j].kind != "bspline"]
+        explained = [explains(scan, scan.primitives[j], mine, 3.0) for j in others]
+        if not explained or np.any(explained, axis=0).mean() < 0.8:
             weak[k] = False
     if weak.any():
         scan.label[weak[scan.label]] = -1
         fill(scan)
 
 
-def _smooth(scan: Scan, rounds: int = 8) -> None:
-    """Iterated conditional modes (Besag 1986) on the vertices at borders: distance, angle, and a Potts term."""
+def _smooth(scan: Scan, rounds: int = 16) -> None:
+    """Iterated conditional modes (Besag 1986) on the vertices at borders: distance, angle, and a Potts term that is less across ridges.
+
+    All even vertices change at once, then all odd ones: neighbours of one parity may swap labels, so rounds are limited.
+    """
     matrix = scan.mesh.neighbours
-    start, other = matrix.indptr, matrix.indices
-    cost: dict[int, dict[int, float]] = defaultdict(dict)
-
-    def need(vertices: np.ndarray, k: int) -> None:
-        x = scan.points[vertices]
-        d = np.minimum(np.abs(distance(scan.primitives[k], x)) / (2 * scan.sigma), 6)
-        turn = 0.5 * np.minimum(angle_to(scan.primitives[k], x, scan.normals[vertices]) / (3 * ANGLE_RAD), 3)
-        for i, value in zip(vertices.tolist(), (d + turn).tolist(), strict=True):
-            cost[i][k] = value
-
-    for _ in range(rounds):
-        a, b = _borders(scan)
-        pairs = np.unique(np.concatenate([np.stack([a, scan.label[b]], 1), np.stack([a, scan.label[a]], 1)]), axis=0)
-        for k in np.unique(pairs[:, 1]):
-            wanted = pairs[pairs[:, 1] == k, 0]
-            wanted = np.array([i for i in wanted.tolist() if k not in cost[i]], int)
-            if len(wanted):
-                need(wanted, int(k))
-        changed = 0
-        for i in np.unique(a).tolist():
-            around = scan.label[other[start[i] : start[i + 1]]]
-            best, least = int(scan.label[i]), np.inf
-            for k in {*around.tolist(), best}:
-                value = cost[i].get(k, 9.0) + SMOOTH * float(np.mean(around != k))
-                if value < least - 1e-12:
-                    best, least = k, value
-            if best != scan.label[i]:
-                scan.label[i] = best
-                changed += 1
-        if not changed:
+    count = len(scan.primitives)
+    rows = np.repeat(np.arange(len(scan.label)), np.diff(matrix.indptr))
+    weight = np.where((scan.rings[rows] == 0) | (scan.rings[matrix.indices] == 0), ACROSS_RIDGE, 1.0)
+    total = np.bincount(rows, weights=weight)
+    known = np.zeros(0, np.int64)
+    price = np.zeros(0)
+    still = 0
+    for n in range(rounds):
+        at_border = np.zeros(len(scan.label), bool)
+        at_border[_borders(scan)[0]] = True
+        at_border &= np.arange(len(scan.label)) % 2 == n % 2
+        chosen = at_border[rows]
+        i, k, w = rows[chosen], scan.label[matrix.indices[chosen]], weight[chosen]
+        own = np.flatnonzero(at_border)
+        keys, place = np.unique(np.r_[i * count + k, own * count + scan.label[own]], return_inverse=True)
+        same = np.bincount(place, weights=np.r_[w, np.zeros(len(own))])
+        new = np.setdiff1d(keys, known, assume_unique=True)
+        known, price = np.r_[known, new], np.r_[price, _need(scan, new // count, new % count)]
+        order = np.argsort(known)
+        known, price = known[order], price[order]
+        vertex, label = keys // count, keys % count
+        value = price[np.searchsorted(known, keys)] + SMOOTH * (1 - same / total[vertex])
+        # of equal ones the label that it has
+        best = np.lexsort((label != scan.label[vertex], value, vertex))
+        first = best[np.r_[True, np.diff(vertex[best]) > 0]] if len(best) else best
+        changed = int((scan.label[vertex[first]] != label[first]).sum())
+        scan.label[vertex[first]] = label[first]
+        still = still + 1 if not changed else 0
+        if still == 2:
             break
+
+
+def _need(scan: Scan, vertices: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What it costs each of some vertices to have a label. [n]"""
+    cost = np.empty(len(vertices))
+    order = np.argsort(labels, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else ():
+        mine, p = vertices[group], scan.primitives[labels[group[0]]]
+        d = np.minimum(np.abs(distance(p, scan.points[mine])) / (2 * scan.off[mine]), 6)
+        cost[group] = d + 0.5 * np.minimum(turns(scan, p, mine) / 3, 3)
+    return cost
+
+
+def _refit(scan: Scan) -> None:
+    """Every primitive again through the vertices that it has now."""
+    for k, p in enumerate(scan.primitives):
+        mine = _core(scan, k)
+        if p.kind == "bspline" or len(mine) < 12:
+            continue
+        mine = _few(mine, 1500)
+        w = (scan.sigma / scan.off[mine]) ** 2 * (np.abs(distance(p, scan.points[mine])) < 4 * scan.off[mine])
+        if (w > 0).sum() < 12:
+            continue
+        better = least_squares(p, scan.points[mine], w, rounds=12)
+        if better is not None and misfit(scan, better, mine)[1] <= 1.1 * misfit(scan, p, mine)[1]:
+            scan.primitives[k] = better
 
 
 def _core(scan: Scan, k: int) -> np.ndarray:
     mine = np.flatnonzero(scan.label == k)
-    inner = mine[~scan.crease[mine]]
+    inner = mine[scan.rings[mine] >= INSIDE]
     return inner if len(inner) >= 10 else mine
 
 
@@ -170,7 +199,8 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
     big, small, of_small = (p, q, cj) if len(ci) >= len(cj) else (q, p, ci)
     x, n = scan.points, scan.normals
     slight = len(of_small) < 0.25 * max(len(ci), len(cj))
-    if slight and rms(big, x[of_small]) < 2 * scan.sigma and mean_turn(scan, big, of_small) < 2 * ANGLE_RAD:
+    off, turn, _ = misfit(scan, big, of_small)
+    if slight and off < 2 and turn < 2:
         return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:
@@ -179,7 +209,7 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
         found = fit(kind, x[both], n[both], goal=4 * scan.sigma)
         if found is None:
             continue
-        if all(rms(found, x[c]) < MERGE * scan.sigma and mean_turn(scan, found, c) < 1.3 * ANGLE_RAD for c in (_few(ci), _few(cj))):
+        if all(off < MERGE and turn < 1.3 for off, turn, _ in (misfit(scan, found, _few(c)) for c in (ci, cj))):
             return found
     return None
 

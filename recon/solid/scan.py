@@ -13,24 +13,23 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from recon.solid.edges import resampled
+from recon.solid.basins import FEWEST, basins, distance_to_curves, rings_inside, turning
 from recon.solid.fitting import fit, least_squares, rms
 from recon.solid.mesh import Mesh
 from recon.solid.model import Kind, Primitive
 from recon.solid.primitives import COST, angle_to, cylindrical, distance, unit
 
-ANGLE_RAD = np.radians(6.0)
-"""Standard deviation of smoothed normals that is allowed for."""
+LEAST_ANGLE_RAD, MOST_ANGLE_RAD = np.radians(2.0), np.radians(6.0)
+"""Between these the standard deviation of smoothed normals is taken from the surface."""
+OFF_BESIDE = np.array([2.6, 1.6, 1.2, 1.0])
+ANGLE_BESIDE = np.array([12.0, 7.0, 3.0, 1.4, 1.0])
+"""How many times larger errors of position and normal are 0, 1, 2 ... rings from an edge, which every surface rounds."""
 PASSES, PASSES_ANGLE = 1.2, 1.15
 """A primitive explains a patch when its rms distance and angle are below so many standard deviations."""
-CREASE_RAD = np.radians(14.0)
-"""Normals within two rings differ by less than this where there is no crease."""
-BARRIER, NEAR = 1.3, 1.8
-"""Vertices within so many edge lengths of a curve are a barrier; no region starts within the second."""
+INSIDE = 3
+"""Vertices so many rings from every edge are not touched by its rounding."""
 WIDE = 60
 """Vertices inside what nothing explains, from which on it is a region without a primitive."""
-ROUNDING = 2
-"""Rings that are taken off what is left over: a surface rounds the part's edges by about as much, and that is no face."""
 ON_NEIGHBOUR = 0.8
 """A group with a larger part of its vertices within three sigma of a neighbour's surface belongs to it."""
 KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
@@ -55,11 +54,12 @@ class Scan:
         mesh: The surface.
         sigma: Its standard deviation, world units.
         step: Median edge length.
-        normals: Smoothed over three rings; good in the middle of faces, the neighbour's too beside an edge. [V, 3]
-        fine: Smoothed over one ring. [V, 3]
-        crease: Near where normals change quickly, or near a curve. [V] bool
-        near: Near a curve. [V] bool
-        on_curve: Nearer to one than an edge of the mesh is long. [V] bool
+        normals: Smoothed over as many rings as there are to the nearest edge, at most three. [V, 3]
+        off: Standard deviation of the position of each vertex, world units. [V]
+        angle: That of its normal, radians. [V]
+        rings: Number of rings to the nearest edge. [V]
+        basin: Smooth piece of the surface that a vertex is in, -1 for none. [V]
+        on_curve: Nearer to a curve than an edge of the mesh is long. [V] bool
         label: Region of each vertex, -1 for none. [V]
         primitives: Of the regions.
     """
@@ -68,9 +68,10 @@ class Scan:
     sigma: float
     step: float
     normals: np.ndarray
-    fine: np.ndarray
-    crease: np.ndarray
-    near: np.ndarray
+    off: np.ndarray
+    angle: np.ndarray
+    rings: np.ndarray
+    basin: np.ndarray
     on_curve: np.ndarray
     label: np.ndarray
     primitives: list[Primitive] = field(default_factory=list)
@@ -102,31 +103,21 @@ class Scan:
 
 
 def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
-    """Smoothed normals, creases and barriers.
-
-    A crease is where normals differ over a few rings by more than elsewhere: the length of their mean says by how much.
-    """
+    """Basins, smoothed normals, and how well positions and normals are known."""
     step = float(np.median(mesh.edge_lengths))
+    turn, away = turning(mesh), distance_to_curves(mesh, curves, step)
+    basin = basins(mesh, turn, away, step)
+    rings = rings_inside(mesh, basin, away, step)
     matrix = mesh.neighbours
     degree = np.asarray(matrix.sum(1)).ravel()[:, None]
-
-    def smoothed(x: np.ndarray, times: int) -> np.ndarray:
-        for _ in range(times):
-            x = (matrix @ x + x) / (degree + 1)
-        return x
-
-    normals = unit(smoothed(mesh.vertex_normals, 3))
-    spread = 2 * np.arccos(np.minimum(np.linalg.norm(smoothed(mesh.vertex_normals, 2), axis=1), 1.0))
-    crease = spread > max(CREASE_RAD, 3 * float(np.median(spread)))
-    near, on_curve = np.zeros((2, len(mesh.vertices)), bool)
-    if curves:
-        lengths = [float(np.linalg.norm(np.diff(c, axis=0), axis=1).sum()) for c in curves]
-        samples = np.concatenate([resampled(c, max(2, int(n / (0.5 * step)) + 1)) for c, n in zip(curves, lengths, strict=True)])
-        away = KDTree(samples).query(mesh.vertices, distance_upper_bound=4 * step)[0]
-        crease |= away < BARRIER * step
-        near, on_curve = away < NEAR * step, away < step
-    fine = unit(smoothed(mesh.vertex_normals, 1))
-    return Scan(mesh, sigma, step, normals, fine, crease, near, on_curve, np.full(len(mesh.vertices), -1))
+    normals = sums = mesh.vertex_normals.copy()
+    for times in (1, 2, 3):
+        sums = (matrix @ sums + sums) / (degree + 1)
+        normals = np.where((rings > times)[:, None], unit(sums), normals)
+    angle = float(np.clip(np.median(turn), LEAST_ANGLE_RAD, MOST_ANGLE_RAD))
+    off = sigma * OFF_BESIDE[np.minimum(rings, len(OFF_BESIDE) - 1)]
+    angles = angle * ANGLE_BESIDE[np.minimum(rings, len(ANGLE_BESIDE) - 1)]
+    return Scan(mesh, sigma, step, normals, off, angles, rings, basin, away < step, np.full(len(rings), -1))
 
 
 def observable(p: Primitive, points: np.ndarray, normals: np.ndarray) -> bool:
@@ -147,26 +138,23 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
 
     The first kind within :data:`PASSES` is taken; else the best of those within 1.6 sigma, where a simpler one may be 15 % worse.
     """
-    chosen = vertices if len(vertices) <= 900 else vertices[np.linspace(0, len(vertices) - 1, 900).astype(int)]
+    chosen = _some(vertices, 900)
     x, n = scan.points[chosen], scan.normals[chosen]
-    sigma, angle = scan.sigma * slack, ANGLE_RAD * slack
     fair: list[tuple[float, Primitive]] = []
     passing: list[tuple[float, Primitive]] = []
     for kind in kinds:
         if (len(vertices) < 25 and kind != "plane") or (passing and kind == "torus"):
             break
-        p = fit(kind, x, n, most=350, goal=6 * sigma)
+        p = fit(kind, x, n, (scan.sigma / scan.off[chosen]) ** 2, most=350, goal=6 * scan.sigma * slack)
         if p is None or not observable(p, x, n):
             continue
-        d = np.abs(distance(p, x))
-        error, turn = float(np.sqrt(np.mean(d**2))), mean_turn(scan, p, chosen)
-        far = float(np.quantile(d, 0.97)) < 4.2 * sigma
-        if far and error < PASSES * sigma and turn < PASSES_ANGLE * angle:
-            passing.append((error / sigma + turn / angle, p))
+        error, turn, far = (value / slack for value in misfit(scan, p, chosen))
+        if far < 4.2 and error < PASSES and turn < PASSES_ANGLE:
+            passing.append((error + turn, p))
             # a narrow ring lies on a sphere as well as on a cone: of these two the better one
             if kind != "sphere":
                 break
-        if far and error < 1.6 * sigma and turn < 1.8 * angle:
+        if far < 4.2 and error < 1.6 and turn < 1.8:
             fair.append((error, p))
     if passing:
         return min(passing, key=lambda t: t[0])[1]
@@ -176,21 +164,21 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
     return next(p for e, p in fair if e <= 1.15 * least)
 
 
+def misfit(scan: Scan, p: Primitive, vertices: np.ndarray) -> tuple[float, float, float]:
+    """Root mean square of distances and of angles, and the 97 % quantile of distances, in standard deviations."""
+    d = np.abs(distance(p, scan.points[vertices])) / scan.off[vertices]
+    return float(np.sqrt(np.mean(d**2))), float(np.sqrt(np.mean(turns(scan, p, vertices) ** 2))), float(np.quantile(d, 0.97))
+
+
 def turns(scan: Scan, p: Primitive, vertices: np.ndarray) -> np.ndarray:
-    """Angles between a surface and the normals, radians: the better of the smoothed and the fine ones, which are good beside edges. [n]"""
-    x = scan.points[vertices]
-    return np.minimum(angle_to(p, x, scan.normals[vertices]), angle_to(p, x, scan.fine[vertices]))
-
-
-def mean_turn(scan: Scan, p: Primitive, vertices: np.ndarray) -> float:
-    """Root mean square of :func:`turns`."""
-    return float(np.sqrt(np.mean(turns(scan, p, vertices) ** 2)))
+    """Angles between a surface and the normals, in standard deviations. [n]"""
+    return angle_to(p, scan.points[vertices], scan.normals[vertices]) / scan.angle[vertices]
 
 
 def explains(scan: Scan, p: Primitive, vertices: np.ndarray, factor: float) -> np.ndarray:
     """Which vertices lie within ``factor`` standard deviations of a surface, in distance and angle."""
-    near = np.abs(distance(p, scan.points[vertices])) < factor * scan.sigma
-    return near & (turns(scan, p, vertices) < factor * ANGLE_RAD)
+    near = np.abs(distance(p, scan.points[vertices])) < factor * scan.off[vertices]
+    return near & (turns(scan, p, vertices) < factor)
 
 
 def owner_of(scan: Scan, vertices: np.ndarray) -> int | None:
@@ -220,21 +208,23 @@ def start_region(scan: Scan, vertices: np.ndarray, p: Primitive | None) -> None:
 
 
 def grow(scan: Scan, factor: float) -> None:
-    """Every region takes the vertices beside it that it explains, ring by ring."""
+    """Every region takes the vertices beside it that it explains, ring by ring, as far as the ridges."""
     matrix = scan.mesh.neighbours
+    open_to = (scan.rings > 0) & (scan.label < 0)
     front = np.flatnonzero(scan.label >= 0)
     while len(front):
         rows = matrix[front]
         source = np.repeat(front, np.diff(rows.indptr))
         target = rows.indices
-        free = scan.label[target] < 0
+        free = open_to[target] & (scan.basin[target] == scan.basin[source])
         source, target = source[free], target[free]
         new = []
         for k in np.unique(scan.label[source]):
             reached = np.unique(target[scan.label[source] == k])
-            reached = reached[scan.label[reached] < 0]
+            reached = reached[open_to[reached]]
             reached = reached[explains(scan, scan.primitives[k], reached, factor)]
             scan.label[reached] = k
+            open_to[reached] = False
             new.append(reached)
         front = np.concatenate(new) if new else np.zeros(0, int)
 
@@ -312,41 +302,50 @@ def _connected(scan: Scan, left: np.ndarray, p: Primitive, seed: int) -> np.ndar
 def find_regions(scan: Scan, seed: int) -> None:
     """Fill ``label`` and ``primitives`` of a prepared scan; vertices that nothing explains keep -1."""
     rng = np.random.default_rng(seed)
-    components = scan.groups(~scan.crease)
+    order = np.argsort(scan.basin, kind="stable")
+    pieces = np.split(order, np.flatnonzero(np.diff(scan.basin[order])) + 1)
+    cores = []
+    for piece in pieces:
+        if scan.basin[piece[0]] < 0:
+            continue
+        deep = scan.rings[piece]
+        core = piece[deep >= min(INSIDE, max(1, int(deep.max()) // 2))]
+        if len(core) >= FEWEST:
+            cores.append(core)
+    cores.sort(key=len, reverse=True)
     large = max(60, int(1.2e-3 * len(scan.points)))
     open_ones = []
-    for group in components:
-        if len(group) < large:
+    for core in cores:
+        p = simplest(scan, core) or (_small_plane(scan, core) if len(core) < large else None)
+        if len(core) < large:
+            start_region(scan, core, p)
+        elif p is not None:
+            scan.take(core, p)
+        else:
+            open_ones.append(core)
+    for core in open_ones:
+        take_apart(scan, core, max(40, len(core) // 100), rng)
+    grow(scan, 3.0)
+    for group in scan.groups((scan.label < 0) & (scan.rings > 0)):
+        if len(group) < 12:
             break
         p = simplest(scan, group)
-        if p is None:
-            open_ones.append(group)
-        else:
-            scan.take(group, p)
-    for group in open_ones:
-        take_apart(scan, group, max(40, len(group) // 100), rng)
-    grow(scan, 3.0)
-    for group in components:
-        group = group[scan.label[group] < 0]
-        if 5 <= len(group) < large:
-            start_region(scan, group, simplest(scan, group) or _small_plane(scan, group))
+        if p is not None or owner_of(scan, group) is not None:
+            start_region(scan, group, p)
+        elif len(group) > 40:
+            take_apart(scan, group, 20, rng, (30, 90), 6, 8)
     grow(scan, 2.5)
-    _leftovers(scan, rng)
-    grow(scan, 2.5)
-    for group in scan.groups((scan.label < 0) & ~scan.near):
-        inside = np.zeros(len(scan.points), bool)
-        inside[group] = True
-        inside = np.flatnonzero(scan.shrunk(inside, ROUNDING))
-        if len(inside) < 12:
-            continue
-        kinds = ("plane",) if len(inside) < 40 else ("plane", "cylinder")
-        fits = [p for p in (fit(k, scan.points[inside], scan.normals[inside]) for k in kinds) if p is not None]
-        p = min(fits, key=lambda q: rms(q, scan.points[inside])) if fits else None
-        if p is not None and rms(p, scan.points[inside]) < 6 * scan.sigma:
-            start_region(scan, inside, p)
-        elif len(inside) >= WIDE and owner_of(scan, inside) is None:
+    for group in scan.groups((scan.label < 0) & (scan.rings > 1)):
+        if len(group) < 12:
+            break
+        kinds = ("plane",) if len(group) < 40 else ("plane", "cylinder")
+        fits = [p for p in (fit(k, scan.points[group], scan.normals[group]) for k in kinds) if p is not None]
+        p = min(fits, key=lambda q: rms(q, scan.points[group])) if fits else None
+        if p is not None and rms(p, scan.points[group]) < 6 * scan.sigma:
+            start_region(scan, group, p)
+        elif len(group) >= WIDE and owner_of(scan, group) is None:
             # never let neighbours grow across what they do not explain
-            scan.take(group, Primitive("bspline", scan.points[inside].mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma)))
+            scan.take(group, Primitive("bspline", scan.points[group].mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma)))
     if not scan.primitives:
         everything = Primitive("bspline", scan.points.mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma))
         scan.take(np.arange(len(scan.points)), everything)
@@ -356,20 +355,9 @@ def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:
     """A plane through what a small face has inside its edges: smoothed normals there are the neighbours' too, so the mesh's own decide."""
     x = scan.points[vertices]
     p = fit("plane", x, scan.mesh.vertex_normals[vertices])
-    if p is None or rms(p, x) > PASSES * scan.sigma:
+    if p is None or misfit(scan, p, vertices)[0] > PASSES:
         return None
     mean = unit(scan.mesh.vertex_normals[vertices].mean(0))
-    return p if abs(mean @ p.axis) > np.cos(2 * ANGLE_RAD) else Primitive("plane", p.point, mean) if len(vertices) < 12 else None
-
-
-def _leftovers(scan: Scan, rng: np.random.Generator) -> None:
-    """Regions in what is not explained yet and is wide enough to have an inside: fillets, whose normals turn like a crease's."""
-    free = scan.shrunk((scan.label < 0) & ~scan.near, ROUNDING)
-    for group in scan.groups(free):
-        if len(group) < 7:
-            break
-        p = simplest(scan, group)
-        if p is not None or owner_of(scan, group) is not None:
-            start_region(scan, group, p)
-        elif len(group) > 40:
-            take_apart(scan, group, 20, rng, (30, 90), 6, 8)
+    if abs(mean @ p.axis) > np.cos(np.radians(12.0)):
+        return p
+    return Primitive("plane", p.point, mean) if len(vertices) < 12 else None

@@ -12,7 +12,7 @@ from recon.solid.labels import settle
 from recon.solid.mesh import Mesh
 from recon.solid.model import Distance, Primitive, SolidInput
 from recon.solid.primitives import distance
-from recon.solid.scan import Scan, find_regions, prepare
+from recon.solid.scan import INSIDE, Scan, find_regions, prepare
 
 SIGMA = 5e-4
 """Standard deviation of a surface of which nothing is known, as a part of the diagonal."""
@@ -64,7 +64,7 @@ def _fitted_to(scan: Scan, labels: np.ndarray, region: int) -> np.ndarray:
     outside = np.zeros(len(mesh.vertices), bool)
     outside[mesh.faces[labels != region].ravel()] = True
     inner = mine[~outside[mine]]
-    clear = inner[~scan.crease[inner]]
+    clear = inner[scan.rings[inner] >= INSIDE]
     return clear if len(clear) >= 30 else inner if len(inner) >= 12 else mine
 
 
