@@ -13,12 +13,12 @@ from scipy.spatial import KDTree
 from recon.solid.edges import resampled
 from recon.solid.mesh import Mesh
 
-DEPTH_RAD = np.radians(6.0)
+DEPTH_RAD = np.radians(8.0)
 """Basins less deep than this below the pass between them are one; so are those less deep than three times the median turn."""
-ON_CURVE = 1.0
+ON_CURVE = 0.6
 """Within so many edge lengths of a curve the surface counts as turning."""
-CURVE_RAD = np.radians(60.0)
-"""How much it counts as turning on the curve."""
+CURVE_RAD = np.radians(25.0)
+"""How much it counts as turning on the curve: enough to part faces that meet at a small angle, not so much as to part a narrow face."""
 FEWEST = 5
 """Basins of fewer vertices are noise on a ridge."""
 

@@ -204,7 +204,7 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
         return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:
-        if COST[kind] > max(COST[big.kind], COST[small.kind]):
+        if COST[kind] > max(COST[big.kind], COST[small.kind]) and (big.kind != small.kind or slight or big.kind == "plane"):
             break
         found = fit(kind, x[both], n[both], goal=4 * scan.sigma)
         if found is None:

@@ -22,7 +22,7 @@ from recon.solid.primitives import COST, angle_to, cylindrical, distance, unit
 LEAST_ANGLE_RAD, MOST_ANGLE_RAD = np.radians(2.0), np.radians(6.0)
 """Between these the standard deviation of smoothed normals is taken from the surface."""
 OFF_BESIDE = np.array([2.6, 1.6, 1.2, 1.0])
-ANGLE_BESIDE = np.array([12.0, 7.0, 3.0, 1.4, 1.0])
+ANGLE_BESIDE = np.array([12.0, 8.0, 4.0, 1.5, 1.0])
 """How many times larger errors of position and normal are 0, 1, 2 ... rings from an edge, which every surface rounds."""
 PASSES, PASSES_ANGLE = 1.2, 1.15
 """A primitive explains a patch when its rms distance and angle are below so many standard deviations."""
@@ -30,6 +30,8 @@ INSIDE = 3
 """Vertices so many rings from every edge are not touched by its rounding."""
 WIDE = 60
 """Vertices inside what nothing explains, from which on it is a region without a primitive."""
+WIDER = 1.3
+"""A less simple kind is taken for a group if it explains so many times more."""
 ON_NEIGHBOUR = 0.8
 """A group with a larger part of its vertices within three sigma of a neighbour's surface belongs to it."""
 KINDS: tuple[Kind, ...] = ("plane", "cylinder", "sphere", "cone", "torus")
@@ -272,7 +274,7 @@ def _best_patch(
                 share = float(explains(scan, p, sample, 2.5).mean())
                 found.append((share * (1 - 0.05 * COST[p.kind]), int(seed), p))
     found.sort(key=lambda t: -t[0])
-    best: tuple[np.ndarray, Primitive] | None = None
+    best: tuple[np.ndarray, Primitive, int] | None = None
     for _, seed, p in found[:3]:
         group = _connected(scan, left, p, seed)
         if group is None:
@@ -283,7 +285,26 @@ def _best_patch(
             if wider is not None and len(wider) >= 0.9 * len(group):
                 group, p = wider, again
         if best is None or len(group) * (1 - 0.04 * COST[p.kind]) > len(best[0]) * (1 - 0.04 * COST[best[1].kind]):
-            best = (group, p)
+            best = (group, p, seed)
+    return None if best is None else _wider(scan, left, *best)
+
+
+def _wider(scan: Scan, left: np.ndarray, group: np.ndarray, p: Primitive, seed: int) -> tuple[np.ndarray, Primitive]:
+    """The same group, or the larger one of a less simple kind: a strip of a cone lies on a cylinder as far as the noise lets it."""
+    best = (group, p)
+    for kind in KINDS:
+        if COST[kind] <= COST[p.kind] or len(group) < 40:
+            continue
+        reached, found = group, None
+        for _ in range(4):
+            chosen = _some(reached, 600)
+            q = fit(kind, scan.points[chosen], scan.normals[chosen], (scan.sigma / scan.off[chosen]) ** 2)
+            wider = None if q is None else _connected(scan, left, q, seed)
+            if wider is None or len(wider) < 1.02 * len(reached):
+                break
+            reached, found = wider, q
+        if found is not None and len(reached) > WIDER * len(best[0]):
+            best = (reached, found)
     return best
 
 
@@ -315,16 +336,15 @@ def find_regions(scan: Scan, seed: int) -> None:
     cores.sort(key=len, reverse=True)
     large = max(60, int(1.2e-3 * len(scan.points)))
     open_ones = []
-    for core in cores:
-        p = simplest(scan, core) or (_small_plane(scan, core) if len(core) < large else None)
-        if len(core) < large:
-            start_region(scan, core, p)
-        elif p is not None:
+    for core in (c for c in cores if len(c) >= large):
+        p = simplest(scan, core)
+        if p is not None:
             scan.take(core, p)
         else:
             open_ones.append(core)
     for core in open_ones:
         take_apart(scan, core, max(40, len(core) // 100), rng)
+    _small_faces(scan, [c for c in cores if len(c) < large])
     grow(scan, 3.0)
     for group in scan.groups((scan.label < 0) & (scan.rings > 0)):
         if len(group) < 12:
@@ -349,6 +369,34 @@ def find_regions(scan: Scan, seed: int) -> None:
     if not scan.primitives:
         everything = Primitive("bspline", scan.points.mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma))
         scan.take(np.arange(len(scan.points)), everything)
+
+
+def _small_faces(scan: Scan, cores: list[np.ndarray]) -> None:
+    """Regions of small basins, largest first. A narrow face may be in pieces: what several of them have in common comes first."""
+    middles = np.array([scan.points[c].mean(0) for c in cores])
+    pending = [True] * len(cores)
+    for k, core in enumerate(cores):
+        if not pending[k]:
+            continue
+        pending[k] = False
+        owner = owner_of(scan, core)
+        if owner is not None:
+            scan.label[core] = owner
+            continue
+        others = np.flatnonzero(pending)
+        near = others[np.argsort(np.linalg.norm(middles[others] - middles[k], axis=1))]
+        for count in (6, 3, 2):
+            several = [core, *(cores[j] for j in near[:count])]
+            p = simplest(scan, np.concatenate(several), kinds=KINDS[:4]) if len(near) >= count else None
+            members = [] if p is None else [int(j) for j in near if explains(scan, p, cores[j], 2.5).mean() > ON_NEIGHBOUR]
+            if p is not None and len(members) > 1 and explains(scan, p, core, 2.5).mean() > ON_NEIGHBOUR:
+                together = np.concatenate([core, *(cores[j] for j in members)])
+                scan.take(together, simplest(scan, together) or p)
+                for j in members:
+                    pending[j] = False
+                break
+        else:
+            start_region(scan, core, simplest(scan, core) or _small_plane(scan, core))
 
 
 def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:
