@@ -13,8 +13,11 @@ import numpy as np
 import trimesh
 
 from recon.curves.files.occ import occ, read_step, write_step
+from recon.evaluation.solids import evaluate_solid, part_of, read_part
+from recon.evaluation.surfaces import surface_metrics
 from recon.solid.model import SolidInput, SolidOptions, SolidResult
 from recon.solid.reconstruct import reconstruct_solid
+from recon.surface.mesh import Mesh
 from scenes.library import Truth, truth
 from scenes.parts import PARTS
 
@@ -56,6 +59,20 @@ def matched(result: SolidResult, known: Truth) -> tuple[int, int, int]:
     return good, len(result.regions), int(solid.patches.max() + 1)
 
 
+def against_step(result: SolidResult, known: Truth) -> str:
+    """F1 of faces of the right kind, median radius error (% of the diagonal), Chamfer of the solid and as a part of its mesh's."""
+    if result.status != "solid" or known.step is None:
+        return ""
+    parts = part_of(result.shape, "solid"), read_part(known.step)
+    figures = evaluate_solid(*parts)
+    mesh = Mesh(np.asarray(result.mesh.vertices), np.asarray(result.mesh.faces, np.int32))
+    before = surface_metrics(mesh, parts[1].facets.mesh, samples=40_000).chamfer_l1
+    radius = figures["radii"]["median"]
+    radii = "-" if radius is None else f"{100 * radius / parts[1].diagonal:.4f}"
+    ratio = f"{figures['chamfer_percent_of_diagonal']:.4f} ({figures['chamfer'] / before:.2f})"
+    return f"STEP F1 {figures['faces']['f1']:.3f} radii % {radii} Chamfer % {ratio} "
+
+
 def line(name: str, result: SolidResult, known: Truth, seconds: float) -> str:
     good, count, true = matched(result, known)
     again = reread_valid(result) if result.status == "solid" else "-"
@@ -64,7 +81,7 @@ def line(name: str, result: SolidResult, known: Truth, seconds: float) -> str:
     dropped = Counter(c.kind for c in result.constraints if not c.kept)
     volume = "-" if result.volume_error is None else f"{100 * result.volume_error:+.4f}"
     return (f"{name:13s} {result.status:10s} reread {again!s:5s} faces {good}/{count}/{true} F1 {2 * good / (count + true):.3f} "
-            f"tol {result.tolerance:.1e} vol % {volume} cpu {seconds:.1f} {dict(kinds)} kept {dict(kept)} dropped {dict(dropped)} "
+            f"{against_step(result, known)}tol {result.tolerance:.1e} vol % {volume} cpu {seconds:.1f} {dict(kinds)} kept {dict(kept)} dropped {dict(dropped)} "
             f"{'; '.join(result.reasons)}")  # fmt: skip
 
 

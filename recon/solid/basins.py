@@ -14,10 +14,11 @@ from recon.solid.edges import resampled
 from recon.solid.mesh import Mesh
 
 DEPTH_RAD = np.radians(8.0)
-"""Basins less deep than this below the pass between them are one; so are those less deep than three times the median turn."""
+"""Basins less deep than this below the pass between them are one; so are those less deep than five times what the flattest
+tenth of the surface turns."""
 ON_CURVE = 0.6
 """Within so many edge lengths of a curve the surface counts as turning."""
-CURVE_RAD = np.radians(25.0)
+CURVE_RAD = np.radians(60.0)
 """How much it counts as turning on the curve: enough to part faces that meet at a small angle, not so much as to part a narrow face."""
 FEWEST = 5
 """Basins of fewer vertices are noise on a ridge."""
@@ -50,7 +51,7 @@ def basins(mesh: Mesh, turn: np.ndarray, away: np.ndarray, step: float) -> np.nd
         step: Median edge length.
     """
     height = turn + CURVE_RAD * np.maximum(0.0, 1 - away / (ON_CURVE * step))
-    depth = max(DEPTH_RAD, 3 * float(np.median(turn)))
+    depth = max(DEPTH_RAD, 5 * float(np.quantile(turn, 0.1)))
     half = mesh.pairs[2]
     i, j = mesh.starts[half], mesh.ends[half]
     level = np.maximum(height[i], height[j])

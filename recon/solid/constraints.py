@@ -56,13 +56,15 @@ def constrained(mesh: Mesh, graph: Graph, given: Sequence[Primitive | None], evi
         alone = {k for k, free in zip(directed, alike.alone, strict=True) if free and moving[k].kind == "plane"}
         for k, axis in zip(directed, alike.axes, strict=True):
             moving[k] = replace(centred(moving[k], evidence[k].points), axis=axis)
-    relations = _relations(mesh, graph, moving, sure, evidence, floor)
     points = {k: evidence[k].points for k in moving}
     sigmas = {k: max(evidence[k].sigma, 0.1 * floor) for k in moving}
     weights = {k: evidence[k].n_eff / sigmas[k] ** 2 for k in moving}
+    samples = {k: evidence[k].n_eff for k in moving}
+    # a surface that was turned lies elsewhere now
+    moving = solve(moving, points, weights, sigmas, samples, [], mesh.diagonal)[0]
+    relations = _relations(mesh, graph, moving, sure, evidence, floor)
     # a plane that is in no relation with another direction may turn until its corners fit
     tilting = alone - {k for r in relations if r.kind != "concurrent" for k in r.regions}
-    samples = {k: evidence[k].n_eff for k in moving}
     solved, tried = solve(moving, points, weights, sigmas, samples, relations, mesh.diagonal, frozenset(tilting))
     primitives = list(given)
     for k, p in solved.items():

@@ -9,9 +9,9 @@ import numpy as np
 
 from recon.solid.exact import Segmentation, connected_regions
 from recon.solid.fitting import fit, least_squares
-from recon.solid.model import Primitive
+from recon.solid.model import Kind, Primitive
 from recon.solid.primitives import COST, distance
-from recon.solid.scan import INSIDE, KINDS, Scan, explains, misfit, turns
+from recon.solid.scan import INSIDE, KINDS, Scan, explains, misfit, simplest, turns
 
 SMOOTH = 7.0
 """Weight of the part of a vertex's neighbours that have another label, beside |d| / (2 sigma)."""
@@ -19,6 +19,22 @@ ACROSS_RIDGE = 0.3
 """How much a neighbour beyond a ridge counts."""
 WEAK = 0.6
 """A small region with less of its border on ridges than this is absorbed by neighbours."""
+TINY = 40
+"""Regions of fewer vertices are absorbed by neighbours whatever bounds them."""
+ROUNDS, SETTLED = 8, 5e-4
+"""Labels and primitives are settled when so few labels change."""
+DOUBTFUL, MOST_DOUBT = 2.0, 0.3
+"""Vertices that a neighbour explains within so many sigma may be its; if less than this part is left, all count."""
+SIMPLER: dict[Kind, tuple[Kind, ...]] = {
+    "plane": (),
+    "cylinder": ("plane",),
+    "sphere": ("plane", "cylinder", "cone"),
+    "cone": ("plane", "cylinder"),
+    "torus": ("plane", "cylinder", "cone"),
+}
+"""Kinds that are taken instead if they explain a region too."""
+BUMP = 4.5
+"""A small region may be off its neighbour by so many sigma and still be a part of it."""
 MERGE = 1.35
 ISLAND = 30
 
@@ -27,10 +43,11 @@ def settle(scan: Scan) -> Segmentation:
     """A region for every triangle; all regions connected."""
     fill(scan)
     _absorb_weak(scan)
-    for _ in range(3):
+    for _ in range(ROUNDS):
+        before = scan.label.copy()
         _smooth(scan)
         _refit(scan)
-        if not _merge(scan):
+        if not _merge(scan) and (scan.label != before).mean() < SETTLED:
             break
     _smooth(scan)
     labels = _triangles(scan)
@@ -81,16 +98,23 @@ def _absorb_weak(scan: Scan) -> None:
     whole = np.bincount(scan.label[a], minlength=count)
     on_ridge = np.bincount(scan.label[a], weights=(scan.rings[a] == 0) | (scan.rings[b] == 0), minlength=count)
     size = np.bincount(scan.label, minlength=count)
-    weak = (size > 0) & (size < 0.004 * len(scan.label)) & (on_ridge < WEAK * whole)
+    weak = (size > 0) & (size < 0.004 * len(scan.label)) & ((on_ridge < WEAK * whole) | (size < TINY))
     for k in np.flatnonzero(weak):
         mine = np.flatnonzero(scan.label == k)
         others = [j for j in np.unique(scan.label[b[scan.label[a] == k]]) if not weak[j] and scan.primitives[j].kind != "bspline"]
-        explained = [explains(scan, scan.primitives[j], mine, 3.0) for j in others]
+        explained = [_within(scan, j, mine, size[k]) for j in others]
         if not explained or np.any(explained, axis=0).mean() < 0.8:
             weak[k] = False
     if weak.any():
         scan.label[weak[scan.label]] = -1
         fill(scan)
+
+
+def _within(scan: Scan, k: int, vertices: np.ndarray, size: int) -> np.ndarray:
+    """Which vertices a region explains; a few of them have no normals to speak of. [n] bool"""
+    if size >= TINY:
+        return explains(scan, scan.primitives[k], vertices, 3.0)
+    return np.abs(distance(scan.primitives[k], scan.points[vertices])) < 3 * scan.off[vertices]
 
 
 def _smooth(scan: Scan, rounds: int = 16) -> None:
@@ -142,19 +166,40 @@ def _need(scan: Scan, vertices: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return cost
 
 
+def certain(scan: Scan, vertices: np.ndarray, neighbours: list[Primitive]) -> np.ndarray:
+    """Those vertices of a region that no neighbour explains too; all of them where few would be left.
+
+    Where two faces are tangent the border between them is not known, and what lies beyond it bends the fit.
+    """
+    other = np.zeros(len(vertices), bool)
+    for p in neighbours:
+        if p.kind != "bspline":
+            other |= explains(scan, p, vertices, DOUBTFUL)
+    left = vertices[~other]
+    return left if len(left) >= max(30, MOST_DOUBT * len(vertices)) else vertices
+
+
 def _refit(scan: Scan) -> None:
-    """Every primitive again through the vertices that it has now."""
-    for k, p in enumerate(scan.primitives):
+    """Every primitive again through the vertices that it has now, without those that may be a tangent neighbour's."""
+    a, b = _borders(scan)
+    beside = np.unique(np.stack([scan.label[a], scan.label[b]], 1), axis=0)
+    before = list(scan.primitives)
+    for k, p in enumerate(before):
         mine = _core(scan, k)
         if p.kind == "bspline" or len(mine) < 12:
             continue
-        mine = _few(mine, 1500)
+        mine = _few(certain(scan, mine, [before[j] for j in beside[beside[:, 0] == k, 1]]), 1500)
         w = (scan.sigma / scan.off[mine]) ** 2 * (np.abs(distance(p, scan.points[mine])) < 4 * scan.off[mine])
         if (w > 0).sum() < 12:
             continue
         better = least_squares(p, scan.points[mine], w, rounds=12)
         if better is not None and misfit(scan, better, mine)[1] <= 1.1 * misfit(scan, p, mine)[1]:
             scan.primitives[k] = better
+        # found in pieces, or on a part of its vertices: all of them may be explained by something simpler
+        kinds = SIMPLER[p.kind]
+        simpler = simplest(scan, mine, kinds=kinds) if kinds else None
+        if simpler is not None:
+            scan.primitives[k] = simpler
 
 
 def _core(scan: Scan, k: int) -> np.ndarray:
@@ -168,6 +213,8 @@ def _merge(scan: Scan) -> bool:
     a, b = _borders(scan)
     counts = Counter(zip(scan.label[a].tolist(), scan.label[b].tolist(), strict=True))
     on_curve = Counter(zip(scan.label[a[scan.on_curve[a]]].tolist(), scan.label[b[scan.on_curve[a]]].tolist(), strict=True))
+    low = scan.rings[a] == 0
+    on_ridge = Counter(zip(scan.label[a[low]].tolist(), scan.label[b[low]].tolist(), strict=True))
     joined = False
     parent = list(range(len(scan.primitives)))
 
@@ -180,7 +227,7 @@ def _merge(scan: Scan) -> bool:
         i, j = root(i), root(j)
         if i >= j or n < 4 or on_curve[(i, j)] > 0.7 * n:
             continue
-        p = _common(scan, i, j)
+        p = _common(scan, i, j, on_ridge[(i, j)] > 0.5 * n)
         if p is not None:
             scan.label[scan.label == j] = i
             scan.primitives[i] = p
@@ -189,7 +236,7 @@ def _merge(scan: Scan) -> bool:
     return joined
 
 
-def _common(scan: Scan, i: int, j: int) -> Primitive | None:
+def _common(scan: Scan, i: int, j: int, ridge: bool) -> Primitive | None:
     ci, cj = _core(scan, i), _core(scan, j)
     if min(len(ci), len(cj)) < 3:
         return None
@@ -200,7 +247,8 @@ def _common(scan: Scan, i: int, j: int) -> Primitive | None:
     x, n = scan.points, scan.normals
     slight = len(of_small) < 0.25 * max(len(ci), len(cj))
     off, turn, _ = misfit(scan, big, of_small)
-    if slight and off < 2 and turn < 2:
+    # errors are alike over more than a small region: without a ridge between them a bump makes no face
+    if slight and (off < 2 or (off < BUMP and not ridge)) and turn < 2:
         return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:

@@ -13,12 +13,13 @@ from recon.solid.collapse import collapsed
 from recon.solid.constraints import Evidence, constrained
 from recon.solid.contacts import meeting_point, with_contacts
 from recon.solid.edges import EdgeCurve, edge_curve, free_edge
-from recon.solid.exact import Segmentation, corner_points, exact_segmentation
+from recon.solid.exact import Segmentation, connected_regions, corner_points, exact_segmentation
 from recon.solid.fitting import robust_sigma
 from recon.solid.freeform import as_facets, patch_for
 from recon.solid.graph import Graph, outlines
 from recon.solid.mesh import Mesh, closed_mesh
 from recon.solid.model import Constraint, Primitive, Region, SolidInput, SolidOptions, SolidResult
+from recon.solid.pinches import without_pinches
 from recon.solid.primitives import distance
 from recon.solid.repair import Checked, repaired
 from recon.solid.scanned import is_tessellation, on_zero_set, scan_segmentation
@@ -87,6 +88,8 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
         reasons = ["no part of the surface is a plane, cylinder, cone, sphere or torus, and no patch follows it"]
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), reasons, surface, sigma)
     near = 1e-5 * mesh.diagonal if exact else 3 * sigma
+    if not exact and not found.facets:
+        found, graph = _without_pinches(mesh, found, graph, primitives, near, sigma)
     graph = _junctions(graph, primitives, near, mesh.diagonal)
     try:
         curves = _curves(mesh, graph, primitives, near)
@@ -98,6 +101,22 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)
     return _judged(shape, known, mesh, found.labels, primitives, graph, regions, constraints, missing, sigma, surface)
+
+
+def _without_pinches(mesh: Mesh, found: Segmentation, graph: Graph, primitives: Sequence[Primitive | None], near: float,
+                     sigma: float) -> tuple[Segmentation, Graph]:  # fmt: skip
+    """The regions and their graph after what meets only in the mesh is parted; as they were if that would take a region apart."""
+    step = float(np.median(mesh.edge_lengths))
+    for _ in range(3):
+        labels = without_pinches(mesh, found.labels, graph, primitives, near, step)
+        if labels is None:
+            break
+        again = connected_regions(mesh, labels, list(primitives))
+        if len(again.primitives) != len(primitives):
+            break
+        found = replace(found, labels=labels)
+        graph = collapsed(outlines(mesh, labels), mesh, primitives, step, sigma)
+    return found, graph
 
 
 def _junctions(graph: Graph, primitives: Sequence[Primitive | None], near: float, diagonal: float) -> Graph:

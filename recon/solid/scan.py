@@ -30,6 +30,8 @@ INSIDE = 3
 """Vertices so many rings from every edge are not touched by its rounding."""
 WIDE = 60
 """Vertices inside what nothing explains, from which on it is a region without a primitive."""
+FEWER_SPHERES = 0.5
+"""A sphere has to fit better than a cone by this, in standard deviations of distance and angle together."""
 WIDER = 1.3
 """A less simple kind is taken for a group if it explains so many times more."""
 ON_NEIGHBOUR = 0.8
@@ -116,7 +118,7 @@ def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
     for times in (1, 2, 3):
         sums = (matrix @ sums + sums) / (degree + 1)
         normals = np.where((rings > times)[:, None], unit(sums), normals)
-    angle = float(np.clip(np.median(turn), LEAST_ANGLE_RAD, MOST_ANGLE_RAD))
+    angle = float(np.clip(1.5 * np.quantile(turn, 0.25), LEAST_ANGLE_RAD, MOST_ANGLE_RAD))
     off = sigma * OFF_BESIDE[np.minimum(rings, len(OFF_BESIDE) - 1)]
     angles = angle * ANGLE_BESIDE[np.minimum(rings, len(ANGLE_BESIDE) - 1)]
     return Scan(mesh, sigma, step, normals, off, angles, rings, basin, away < step, np.full(len(rings), -1))
@@ -152,8 +154,8 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
             continue
         error, turn, far = (value / slack for value in misfit(scan, p, chosen))
         if far < 4.2 and error < PASSES and turn < PASSES_ANGLE:
-            passing.append((error + turn, p))
-            # a narrow ring lies on a sphere as well as on a cone: of these two the better one
+            # a narrow ring lies on a sphere as well as on a cone, and parts have more cones
+            passing.append((error + turn + (FEWER_SPHERES if kind == "sphere" else 0.0), p))
             if kind != "sphere":
                 break
         if far < 4.2 and error < 1.6 and turn < 1.8:

@@ -8,7 +8,7 @@ import numpy as np
 
 from recon.solid.exact import TOLERANCE, Segmentation, facets
 from recon.solid.fitting import fit, least_squares
-from recon.solid.labels import settle
+from recon.solid.labels import certain, settle
 from recon.solid.mesh import Mesh
 from recon.solid.model import Distance, Primitive, SolidInput
 from recon.solid.primitives import distance
@@ -49,8 +49,11 @@ def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segme
     find_regions(scan, seed)
     found = settle(scan)
     points, primitives = [], list(found.primitives)
-    for k, p in enumerate(primitives):
-        vertices = _fitted_to(scan, found.labels, k)
+    a, b, _ = mesh.pairs
+    beside = np.unique(np.stack([np.r_[found.labels[a], found.labels[b]], np.r_[found.labels[b], found.labels[a]]], 1), axis=0)
+    for k, p in enumerate(found.primitives):
+        near = [found.primitives[j] for j in beside[beside[:, 0] == k, 1] if j != k]
+        vertices = certain(scan, _fitted_to(scan, found.labels, k), [q for q in near if q is not None])
         x = mesh.vertices[vertices]
         points.append(x)
         primitives[k] = None if p is None or p.kind == "bspline" else refined(p, x, scan.normals[vertices], sigma)
