@@ -14,6 +14,8 @@ from recon.solid.primitives import AXIAL, distance, implicit, unit
 CURVE_TOLERANCE = 1e-7
 """A closed form is taken when all points of the intersection agree with it within this part of the diagonal."""
 FEWEST, MOST = 9, 65
+FAR, FAR_TANGENT = 0.05, 0.15
+"""Points that move by a larger part of the diagonal are not those of this edge; between tangent faces the outline is hardly known."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def edge_curve(line: np.ndarray, p: Primitive, q: Primitive, closed: bool, diago
     for count in (FEWEST, 2 * FEWEST - 1, 33, MOST):
         rough = resampled(line, count)
         points = onto_both(rough, first, second)
-        far = np.linalg.norm(points - rough, axis=1) > 0.05 * diagonal
+        far = np.linalg.norm(points - rough, axis=1) > (FAR if touching is None else FAR_TANGENT) * diagonal
         points[far] = rough[far]
         if not closed:
             points[0], points[-1] = line[0], line[-1]

@@ -22,6 +22,8 @@ CHANCE = 3.0
 """Or as badly as independent samples about the true surface do, up to so many standard deviations of their mean square (chi squared)."""
 DROPPED_FIRST = {"equal_radius": 8.0, "coplanar": 2.0}
 """Relations that a valid shell can do without go sooner than their residuals say."""
+FEW = 6
+"""Steps after which it is looked at what does not fit; the last solution is iterated to rounding."""
 MOST_POINTS = 1500
 
 
@@ -57,9 +59,13 @@ def solve(
     allowed = {k: max(WORSE * before[k] + WORSE_SIGMA * sigmas[k], chance[k]) for k in free}
     kept = list(relations)
     dropped: list[Constraint] = []
+    current = free
     while True:
-        current = _iterate(free, points, weights, kept, size, tilting)
+        current = _iterate(current, points, weights, kept, size, tilting, FEW)
         residuals = [float(np.abs(r.value(current)).max()) for r in kept]
+        if max(residuals, default=0.0) > CONVERGED * size:
+            current = _iterate(current, points, weights, kept, size, tilting)
+            residuals = [float(np.abs(r.value(current)).max()) for r in kept]
         after = _rms(current, points)
         worse = {k: after[k] - allowed[k] for k in current}
         out = None
@@ -75,6 +81,8 @@ def solve(
             break
         r = kept.pop(out)
         dropped.append(_report(r, free, False, why))
+    if kept:
+        current = _iterate(current, points, weights, kept, size, tilting)
     return current, [_report(r, free, True, "fulfilled exactly") for r in kept] + dropped
 
 
