@@ -10,6 +10,7 @@ import numpy as np
 from recon.solid.certainty import Certainty, certainty
 from recon.solid.contacts import across, parallel
 from recon.solid.directions import SIGMAS, aligned
+from recon.solid.fitting import sensible
 from recon.solid.graph import Graph
 from recon.solid.mesh import Mesh
 from recon.solid.model import Constraint, Primitive
@@ -69,6 +70,8 @@ def constrained(mesh: Mesh, graph: Graph, given: Sequence[Primitive | None], evi
     primitives = list(given)
     for k, p in solved.items():
         known = sure[k]
+        if not sensible(p):  # hardly determined: as it was found
+            continue
         primitives[k] = replace(p, sigma_radius=known.radius or None, sigma_axis_rad=known.axis if np.isfinite(known.axis) else None)
     return primitives, found + tried
 

@@ -19,6 +19,8 @@ ACROSS_RIDGE = 0.3
 """How much a neighbour beyond a ridge counts."""
 WEAK = 0.6
 """A small region with less of its border on ridges than this is absorbed by neighbours."""
+SMALL = 0.01
+"""Of all vertices: larger regions are not absorbed."""
 TINY = 40
 """Regions of fewer vertices are absorbed by neighbours whatever bounds them."""
 ROUNDS, SETTLED = 8, 5e-4
@@ -35,7 +37,7 @@ SIMPLER: dict[Kind, tuple[Kind, ...]] = {
 """Kinds that are taken instead if they explain a region too."""
 BUMP = 4.5
 """A small region may be off its neighbour by so many sigma and still be a part of it."""
-MERGE = 1.35
+MERGE, MERGE_ANGLE = 1.35, 1.6
 ISLAND = 30
 
 
@@ -98,7 +100,7 @@ def _absorb_weak(scan: Scan) -> None:
     whole = np.bincount(scan.label[a], minlength=count)
     on_ridge = np.bincount(scan.label[a], weights=(scan.rings[a] == 0) | (scan.rings[b] == 0), minlength=count)
     size = np.bincount(scan.label, minlength=count)
-    weak = (size > 0) & (size < 0.004 * len(scan.label)) & ((on_ridge < WEAK * whole) | (size < TINY))
+    weak = (size > 0) & (size < SMALL * len(scan.label)) & ((on_ridge < WEAK * whole) | (size < TINY))
     for k in np.flatnonzero(weak):
         mine = np.flatnonzero(scan.label == k)
         others = [j for j in np.unique(scan.label[b[scan.label[a] == k]]) if not weak[j] and scan.primitives[j].kind != "bspline"]
@@ -112,9 +114,9 @@ def _absorb_weak(scan: Scan) -> None:
 
 def _within(scan: Scan, k: int, vertices: np.ndarray, size: int) -> np.ndarray:
     """Which vertices a region explains; a few of them have no normals to speak of. [n] bool"""
-    if size >= TINY:
-        return explains(scan, scan.primitives[k], vertices, 3.0)
-    return np.abs(distance(scan.primitives[k], scan.points[vertices])) < 3 * scan.off[vertices]
+    near = np.abs(distance(scan.primitives[k], scan.points[vertices])) < 3 * scan.off[vertices]
+    # where faces meet at a small angle the surface is round without a ridge
+    return near if size < TINY else near & (turns(scan, scan.primitives[k], vertices) < 6)
 
 
 def _smooth(scan: Scan, rounds: int = 16) -> None:
@@ -257,7 +259,7 @@ def _common(scan: Scan, i: int, j: int, ridge: bool) -> Primitive | None:
         found = fit(kind, x[both], n[both], goal=4 * scan.sigma)
         if found is None:
             continue
-        if all(off < MERGE and turn < 1.3 for off, turn, _ in (misfit(scan, found, _few(c)) for c in (ci, cj))):
+        if all(off < MERGE and turn < MERGE_ANGLE for off, turn, _ in (misfit(scan, found, _few(c)) for c in (ci, cj))):
             return found
     return None
 

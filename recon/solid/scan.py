@@ -17,7 +17,7 @@ from recon.solid.basins import FEWEST, basins, distance_to_curves, rings_inside,
 from recon.solid.fitting import fit, least_squares, rms
 from recon.solid.mesh import Mesh
 from recon.solid.model import Kind, Primitive
-from recon.solid.primitives import COST, angle_to, cylindrical, distance, unit
+from recon.solid.primitives import COST, angle_to, cylindrical, distance, implicit, unit
 
 LEAST_ANGLE_RAD, MOST_ANGLE_RAD = np.radians(2.0), np.radians(6.0)
 """Between these the standard deviation of smoothed normals is taken from the surface."""
@@ -32,6 +32,10 @@ WIDE = 60
 """Vertices inside what nothing explains, from which on it is a region without a primitive."""
 FEWER_SPHERES = 0.5
 """A sphere has to fit better than a cone by this, in standard deviations of distance and angle together."""
+BENDS_RAD = np.radians(20.0)
+"""A profile that bends less is no torus."""
+MEDIUM = 0.006
+"""Faces with a smaller part of all vertices may have their surface in common with others: tips of teeth, bevels between flats."""
 WIDER = 1.3
 """A less simple kind is taken for a group if it explains so many times more."""
 ON_NEIGHBOUR = 0.8
@@ -134,7 +138,11 @@ def observable(p: Primitive, points: np.ndarray, normals: np.ndarray) -> bool:
     values = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(normals.T)), 0))
     if p.kind == "cone":
         return len(points) > 50 and values[2] > 0.15
-    return len(points) > 80 and values[1] > (0.2 if p.kind == "sphere" else 0.1)
+    if p.kind == "sphere":
+        return len(points) > 80 and values[0] > 0.08
+    # a torus is a cone or a cylinder as long as its profile does not bend
+    profile = np.arcsin(np.clip(implicit(p, points)[1] @ p.axis, -1, 1))
+    return len(points) > 80 and values[1] > 0.1 and bool(np.ptp(np.quantile(profile, (0.05, 0.95))) > BENDS_RAD)
 
 
 def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[Kind, ...] = KINDS) -> Primitive | None:
@@ -336,9 +344,9 @@ def find_regions(scan: Scan, seed: int) -> None:
         if len(core) >= FEWEST:
             cores.append(core)
     cores.sort(key=len, reverse=True)
-    large = max(60, int(1.2e-3 * len(scan.points)))
+    medium = max(60, int(MEDIUM * len(scan.points)))
     open_ones = []
-    for core in (c for c in cores if len(c) >= large):
+    for core in (c for c in cores if len(c) >= medium):
         p = simplest(scan, core)
         if p is not None:
             scan.take(core, p)
@@ -346,7 +354,7 @@ def find_regions(scan: Scan, seed: int) -> None:
             open_ones.append(core)
     for core in open_ones:
         take_apart(scan, core, max(40, len(core) // 100), rng)
-    _small_faces(scan, [c for c in cores if len(c) < large])
+    _small_faces(scan, [c for c in cores if len(c) < medium])
     grow(scan, 3.0)
     for group in scan.groups((scan.label < 0) & (scan.rings > 0)):
         if len(group) < 12:
@@ -374,7 +382,11 @@ def find_regions(scan: Scan, seed: int) -> None:
 
 
 def _small_faces(scan: Scan, cores: list[np.ndarray]) -> None:
-    """Regions of small basins, largest first. A narrow face may be in pieces: what several of them have in common comes first."""
+    """Regions of small basins, largest first.
+
+    A narrow face may be in pieces, and one curved surface may be cut into small faces that are as good as plane: what several of them have
+    in common comes first.
+    """
     middles = np.array([scan.points[c].mean(0) for c in cores])
     pending = [True] * len(cores)
     for k, core in enumerate(cores):
@@ -385,20 +397,33 @@ def _small_faces(scan: Scan, cores: list[np.ndarray]) -> None:
         if owner is not None:
             scan.label[core] = owner
             continue
+        alone = simplest(scan, core) or _small_plane(scan, core)
         others = np.flatnonzero(pending)
         near = others[np.argsort(np.linalg.norm(middles[others] - middles[k], axis=1))]
-        for count in (6, 3, 2):
-            several = [core, *(cores[j] for j in near[:count])]
-            p = simplest(scan, np.concatenate(several), kinds=KINDS[:4]) if len(near) >= count else None
-            members = [] if p is None else [int(j) for j in near if explains(scan, p, cores[j], 2.5).mean() > ON_NEIGHBOUR]
-            if p is not None and len(members) > 1 and explains(scan, p, core, 2.5).mean() > ON_NEIGHBOUR:
-                together = np.concatenate([core, *(cores[j] for j in members)])
-                scan.take(together, simplest(scan, together) or p)
-                for j in members:
-                    pending[j] = False
-                break
-        else:
-            start_region(scan, core, simplest(scan, core) or _small_plane(scan, core))
+        members, p = _in_common(scan, cores, k, near, alone)
+        if p is None:
+            start_region(scan, core, alone)
+            continue
+        together = np.concatenate([core, *(cores[j] for j in members)])
+        scan.take(together, simplest(scan, together) or p)
+        for j in members:
+            pending[j] = False
+
+
+def _in_common(
+    scan: Scan, cores: list[np.ndarray], k: int, near: np.ndarray, alone: Primitive | None
+) -> tuple[list[int], Primitive | None]:
+    """Other small basins on one surface with the k-th, and that surface; a kind that it is not alone needs two others."""
+    for count in (6, 3, 2):
+        if len(near) < count:
+            continue
+        p = simplest(scan, np.concatenate([cores[k], *(cores[j] for j in near[:count])]), kinds=KINDS[:4])
+        if p is None or explains(scan, p, cores[k], 2.5).mean() <= ON_NEIGHBOUR:
+            continue
+        members = [int(j) for j in near if explains(scan, p, cores[j], 2.5).mean() > ON_NEIGHBOUR]
+        if len(members) >= (1 if alone is not None and p.kind == alone.kind else 2):
+            return members, p
+    return [], None
 
 
 def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:

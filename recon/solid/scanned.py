@@ -48,15 +48,27 @@ def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segme
     scan = prepare(mesh, surface.curves, sigma)
     find_regions(scan, seed)
     found = settle(scan)
-    points, primitives = [], list(found.primitives)
+    fitted: list[np.ndarray] = []
     a, b, _ = mesh.pairs
     beside = np.unique(np.stack([np.r_[found.labels[a], found.labels[b]], np.r_[found.labels[b], found.labels[a]]], 1), axis=0)
-    for k, p in enumerate(found.primitives):
+    for k in range(len(found.primitives)):
         near = [found.primitives[j] for j in beside[beside[:, 0] == k, 1] if j != k]
-        vertices = certain(scan, _fitted_to(scan, found.labels, k), [q for q in near if q is not None])
-        x = mesh.vertices[vertices]
-        points.append(x)
-        primitives[k] = None if p is None or p.kind == "bspline" else refined(p, x, scan.normals[vertices], sigma)
+        fitted.append(certain(scan, _fitted_to(scan, found.labels, k), [q for q in near if q is not None]))
+    # pieces of one surface say together where it is
+    pieces: dict[int, list[int]] = {}
+    for k, p in enumerate(found.primitives):
+        pieces.setdefault(id(p) if p is not None else -k, []).append(k)
+    points, primitives = [mesh.vertices[v] for v in fitted], list(found.primitives)
+    for group in pieces.values():
+        p = found.primitives[group[0]]
+        if p is None or p.kind == "bspline":
+            for k in group:
+                primitives[k] = None
+            continue
+        vertices = np.concatenate([fitted[k] for k in group])
+        better = refined(p, mesh.vertices[vertices], scan.normals[vertices], sigma)
+        for k in group:
+            points[k], primitives[k] = mesh.vertices[vertices], better
     return Segmentation(found.labels, primitives), points, sigma, CORRELATION * mesh.diagonal
 
 
