@@ -21,8 +21,6 @@ WEAK = 0.6
 """A small region with less of its border on ridges than this is absorbed by neighbours."""
 SMALL = 0.01
 """Of all vertices: larger regions are not absorbed."""
-TINY = 40
-"""Regions of fewer vertices are absorbed by neighbours whatever bounds them."""
 ROUNDS, SETTLED = 8, 5e-4
 """Labels and primitives are settled when so few labels change."""
 DOUBTFUL, MOST_DOUBT = 2.0, 0.3
@@ -34,7 +32,8 @@ SIMPLER: dict[Kind, tuple[Kind, ...]] = {
     "cone": ("plane", "cylinder"),
     "torus": ("plane", "cylinder", "cone"),
 }
-"""Kinds that are taken instead if they explain a region too."""
+LITTLE = 0.3
+"""Kinds that are taken instead if they explain a region too, at most so much worse (sigma of distance and angle together)."""
 BUMP = 4.5
 """A small region may be off its neighbour by so many sigma and still be a part of it."""
 MERGE, MERGE_ANGLE = 1.35, 1.6
@@ -100,11 +99,12 @@ def _absorb_weak(scan: Scan) -> None:
     whole = np.bincount(scan.label[a], minlength=count)
     on_ridge = np.bincount(scan.label[a], weights=(scan.rings[a] == 0) | (scan.rings[b] == 0), minlength=count)
     size = np.bincount(scan.label, minlength=count)
-    weak = (size > 0) & (size < SMALL * len(scan.label)) & ((on_ridge < WEAK * whole) | (size < TINY))
+    weak = (size > 0) & (size < SMALL * len(scan.label))
+    bounded = on_ridge >= WEAK * whole
     for k in np.flatnonzero(weak):
         mine = np.flatnonzero(scan.label == k)
         others = [j for j in np.unique(scan.label[b[scan.label[a] == k]]) if not weak[j] and scan.primitives[j].kind != "bspline"]
-        explained = [_within(scan, j, mine, size[k]) for j in others]
+        explained = [_within(scan, j, mine, bool(bounded[k])) for j in others]
         if not explained or np.any(explained, axis=0).mean() < 0.8:
             weak[k] = False
     if weak.any():
@@ -112,11 +112,13 @@ def _absorb_weak(scan: Scan) -> None:
         fill(scan)
 
 
-def _within(scan: Scan, k: int, vertices: np.ndarray, size: int) -> np.ndarray:
-    """Which vertices a region explains; a few of them have no normals to speak of. [n] bool"""
-    near = np.abs(distance(scan.primitives[k], scan.points[vertices])) < 3 * scan.off[vertices]
-    # where faces meet at a small angle the surface is round without a ridge
-    return near if size < TINY else near & (turns(scan, scan.primitives[k], vertices) < 6)
+def _within(scan: Scan, k: int, vertices: np.ndarray, bounded: bool) -> np.ndarray:
+    """Which vertices a region explains. Beside a ridge, and where faces meet at a small angle, the surface is round: normals say little.
+
+    What ridges bound may be a narrow face, so it has to lie on the neighbour as if there were none.
+    """
+    d = np.abs(distance(scan.primitives[k], scan.points[vertices]))
+    return (d < 2.5 * scan.sigma if bounded else d < 3 * scan.off[vertices]) & (turns(scan, scan.primitives[k], vertices) < 6)
 
 
 def _smooth(scan: Scan, rounds: int = 16) -> None:
@@ -200,7 +202,7 @@ def _refit(scan: Scan) -> None:
         # found in pieces, or on a part of its vertices: all of them may be explained by something simpler
         kinds = SIMPLER[p.kind]
         simpler = simplest(scan, mine, kinds=kinds) if kinds else None
-        if simpler is not None:
+        if simpler is not None and sum(misfit(scan, simpler, mine)[:2]) < sum(misfit(scan, scan.primitives[k], mine)[:2]) + LITTLE:
             scan.primitives[k] = simpler
 
 

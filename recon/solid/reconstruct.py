@@ -124,8 +124,15 @@ def _junctions(graph: Graph, primitives: Sequence[Primitive | None], near: float
     positions = {}
     for node, around in graph.nodes.items():
         there = [p for p in (primitives[k] for k in sorted(around)) if p is not None]
-        x = meeting_point(graph.positions[node], with_contacts(there, near))[0] if there else graph.positions[node]
-        positions[node] = x if np.linalg.norm(x - graph.positions[node]) < 0.05 * diagonal else graph.positions[node]
+        start = graph.positions[node]
+        positions[node] = start
+        # surfaces that cross at a small angle say little of where along it they meet: only asked if they must be
+        for cut in (0.1, 0.02) if there else ():
+            x, off = meeting_point(start, with_contacts(there, near), cut)
+            if np.linalg.norm(x - start) < 0.05 * diagonal:
+                positions[node] = x
+                if off < 0.05 * near:
+                    break
     return replace(graph, positions=positions)
 
 

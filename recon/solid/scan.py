@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from recon.solid.basins import FEWEST, basins, distance_to_curves, rings_inside, turning
-from recon.solid.fitting import fit, least_squares, rms
+from recon.solid.basins import basins, distance_to_curves, rings_inside, turning
+from recon.solid.fitting import fit, least_squares
 from recon.solid.mesh import Mesh
 from recon.solid.model import Kind, Primitive
 from recon.solid.primitives import COST, angle_to, cylindrical, distance, implicit, unit
@@ -34,6 +34,8 @@ FEWER_SPHERES = 0.5
 """A sphere has to fit better than a cone by this, in standard deviations of distance and angle together."""
 BENDS_RAD = np.radians(20.0)
 """A profile that bends less is no torus."""
+MOSTLY = 0.5
+"""What explains a larger part of some vertices than this is what they are."""
 MEDIUM = 0.006
 """Faces with a smaller part of all vertices may have their surface in common with others: tips of teeth, bevels between flats."""
 WIDER = 1.3
@@ -158,7 +160,7 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
         if (len(vertices) < 25 and kind != "plane") or (passing and kind == "torus"):
             break
         p = fit(kind, x, n, (scan.sigma / scan.off[chosen]) ** 2, most=350, goal=6 * scan.sigma * slack)
-        if p is None or not observable(p, x, n):
+        if p is None or not observable(p, x, n) or (kind == "torus" and mostly_simpler(scan, p, chosen) is not None):
             continue
         error, turn, far = (value / slack for value in misfit(scan, p, chosen))
         if far < 4.2 and error < PASSES and turn < PASSES_ANGLE:
@@ -174,6 +176,23 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
         return None
     least = min(e for e, _ in fair)
     return next(p for e, p in fair if e <= 1.15 * least)
+
+
+def mostly_simpler(scan: Scan, p: Primitive, vertices: np.ndarray) -> Primitive | None:
+    """A cylinder or a cone that explains most of a torus's vertices: with the rounded edge beside it, it looks like one."""
+    profile = np.argsort(scan.normals[vertices] @ p.axis)
+    third = len(vertices) // 3
+    for kind in ("cylinder", "cone"):
+        for part in (profile[: 2 * third], profile[third:], profile):
+            mine = vertices[part]
+            for _ in range(3):
+                q = fit(kind, scan.points[mine], scan.normals[mine], (scan.sigma / scan.off[mine]) ** 2)
+                mine = vertices[explains(scan, q, vertices, 2.5)] if q is not None else mine[:0]
+                if len(mine) < 0.25 * len(vertices):
+                    break
+                if len(mine) > MOSTLY * len(vertices):
+                    return q
+    return None
 
 
 def misfit(scan: Scan, p: Primitive, vertices: np.ndarray) -> tuple[float, float, float]:
@@ -263,6 +282,9 @@ def take_apart(
             failures += 1
             continue
         taken, p = best
+        simpler = mostly_simpler(scan, p, taken) if p.kind == "torus" else None
+        if simpler is not None:
+            taken, p = taken[explains(scan, simpler, taken, 2.5)], simpler
         scan.take(taken, simplest(scan, taken) or p)
         rest[taken] = False
 
@@ -313,7 +335,7 @@ def _wider(scan: Scan, left: np.ndarray, group: np.ndarray, p: Primitive, seed: 
             if wider is None or len(wider) < 1.02 * len(reached):
                 break
             reached, found = wider, q
-        if found is not None and len(reached) > WIDER * len(best[0]):
+        if found is not None and len(reached) > WIDER * len(best[0]) and (kind != "torus" or mostly_simpler(scan, found, reached) is None):
             best = (reached, found)
     return best
 
@@ -328,111 +350,3 @@ def _connected(scan: Scan, left: np.ndarray, p: Primitive, seed: int) -> np.ndar
     if not mask[seed]:
         return None
     return next(g for g in scan.groups(mask) if (g == seed).any())
-
-
-def find_regions(scan: Scan, seed: int) -> None:
-    """Fill ``label`` and ``primitives`` of a prepared scan; vertices that nothing explains keep -1."""
-    rng = np.random.default_rng(seed)
-    order = np.argsort(scan.basin, kind="stable")
-    pieces = np.split(order, np.flatnonzero(np.diff(scan.basin[order])) + 1)
-    cores = []
-    for piece in pieces:
-        if scan.basin[piece[0]] < 0:
-            continue
-        deep = scan.rings[piece]
-        core = piece[deep >= min(INSIDE, max(1, int(deep.max()) // 2))]
-        if len(core) >= FEWEST:
-            cores.append(core)
-    cores.sort(key=len, reverse=True)
-    medium = max(60, int(MEDIUM * len(scan.points)))
-    open_ones = []
-    for core in (c for c in cores if len(c) >= medium):
-        p = simplest(scan, core)
-        if p is not None:
-            scan.take(core, p)
-        else:
-            open_ones.append(core)
-    for core in open_ones:
-        take_apart(scan, core, max(40, len(core) // 100), rng)
-    _small_faces(scan, [c for c in cores if len(c) < medium])
-    grow(scan, 3.0)
-    for group in scan.groups((scan.label < 0) & (scan.rings > 0)):
-        if len(group) < 12:
-            break
-        p = simplest(scan, group)
-        if p is not None or owner_of(scan, group) is not None:
-            start_region(scan, group, p)
-        elif len(group) > 40:
-            take_apart(scan, group, 20, rng, (30, 90), 6, 8)
-    grow(scan, 2.5)
-    for group in scan.groups((scan.label < 0) & (scan.rings > 1)):
-        if len(group) < 12:
-            break
-        kinds = ("plane",) if len(group) < 40 else ("plane", "cylinder")
-        fits = [p for p in (fit(k, scan.points[group], scan.normals[group]) for k in kinds) if p is not None]
-        p = min(fits, key=lambda q: rms(q, scan.points[group])) if fits else None
-        if p is not None and rms(p, scan.points[group]) < 6 * scan.sigma:
-            start_region(scan, group, p)
-        elif len(group) >= WIDE and owner_of(scan, group) is None:
-            # never let neighbours grow across what they do not explain
-            scan.take(group, Primitive("bspline", scan.points[group].mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma)))
-    if not scan.primitives:
-        everything = Primitive("bspline", scan.points.mean(0), np.zeros(3), patch=Unexplained(1.5 * scan.sigma))
-        scan.take(np.arange(len(scan.points)), everything)
-
-
-def _small_faces(scan: Scan, cores: list[np.ndarray]) -> None:
-    """Regions of small basins, largest first.
-
-    A narrow face may be in pieces, and one curved surface may be cut into small faces that are as good as plane: what several of them have
-    in common comes first.
-    """
-    middles = np.array([scan.points[c].mean(0) for c in cores])
-    pending = [True] * len(cores)
-    for k, core in enumerate(cores):
-        if not pending[k]:
-            continue
-        pending[k] = False
-        owner = owner_of(scan, core)
-        if owner is not None:
-            scan.label[core] = owner
-            continue
-        alone = simplest(scan, core) or _small_plane(scan, core)
-        others = np.flatnonzero(pending)
-        near = others[np.argsort(np.linalg.norm(middles[others] - middles[k], axis=1))]
-        members, p = _in_common(scan, cores, k, near, alone)
-        if p is None:
-            start_region(scan, core, alone)
-            continue
-        together = np.concatenate([core, *(cores[j] for j in members)])
-        scan.take(together, simplest(scan, together) or p)
-        for j in members:
-            pending[j] = False
-
-
-def _in_common(
-    scan: Scan, cores: list[np.ndarray], k: int, near: np.ndarray, alone: Primitive | None
-) -> tuple[list[int], Primitive | None]:
-    """Other small basins on one surface with the k-th, and that surface; a kind that it is not alone needs two others."""
-    for count in (6, 3, 2):
-        if len(near) < count:
-            continue
-        p = simplest(scan, np.concatenate([cores[k], *(cores[j] for j in near[:count])]), kinds=KINDS[:4])
-        if p is None or explains(scan, p, cores[k], 2.5).mean() <= ON_NEIGHBOUR:
-            continue
-        members = [int(j) for j in near if explains(scan, p, cores[j], 2.5).mean() > ON_NEIGHBOUR]
-        if len(members) >= (1 if alone is not None and p.kind == alone.kind else 2):
-            return members, p
-    return [], None
-
-
-def _small_plane(scan: Scan, vertices: np.ndarray) -> Primitive | None:
-    """A plane through what a small face has inside its edges: smoothed normals there are the neighbours' too, so the mesh's own decide."""
-    x = scan.points[vertices]
-    p = fit("plane", x, scan.mesh.vertex_normals[vertices])
-    if p is None or misfit(scan, p, vertices)[0] > PASSES:
-        return None
-    mean = unit(scan.mesh.vertex_normals[vertices].mean(0))
-    if abs(mean @ p.axis) > np.cos(np.radians(12.0)):
-        return p
-    return Primitive("plane", p.point, mean) if len(vertices) < 12 else None

@@ -12,7 +12,8 @@ from recon.solid.labels import certain, settle
 from recon.solid.mesh import Mesh
 from recon.solid.model import Distance, Primitive, SolidInput
 from recon.solid.primitives import distance
-from recon.solid.scan import INSIDE, Scan, find_regions, prepare
+from recon.solid.regions import find_regions
+from recon.solid.scan import INSIDE, Scan, prepare
 
 SIGMA = 5e-4
 """Standard deviation of a surface of which nothing is known, as a part of the diagonal."""
