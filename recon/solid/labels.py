@@ -34,6 +34,8 @@ SIMPLER: dict[Kind, tuple[Kind, ...]] = {
 }
 LITTLE = 0.3
 """Kinds that are taken instead if they explain a region too, at most so much worse (sigma of distance and angle together)."""
+FEW = 100
+"""Regions of fewer vertices may be further off their neighbours."""
 BUMP = 4.5
 """A small region may be off its neighbour by so many sigma and still be a part of it."""
 MERGE, MERGE_ANGLE = 1.35, 1.6
@@ -48,6 +50,7 @@ def settle(scan: Scan) -> Segmentation:
         before = scan.label.copy()
         _smooth(scan)
         _refit(scan)
+        _absorb_weak(scan)
         if not _merge(scan) and (scan.label != before).mean() < SETTLED:
             break
     _smooth(scan)
@@ -118,7 +121,8 @@ def _within(scan: Scan, k: int, vertices: np.ndarray, bounded: bool) -> np.ndarr
     What ridges bound may be a narrow face, so it has to lie on the neighbour as if there were none.
     """
     d = np.abs(distance(scan.primitives[k], scan.points[vertices]))
-    return (d < 2.5 * scan.sigma if bounded else d < 3 * scan.off[vertices]) & (turns(scan, scan.primitives[k], vertices) < 6)
+    bump = (3.5 if len(vertices) < FEW else 2.5) * scan.sigma
+    return (d < bump if bounded else d < 3 * scan.off[vertices]) & (turns(scan, scan.primitives[k], vertices) < 6)
 
 
 def _smooth(scan: Scan, rounds: int = 16) -> None:
@@ -252,7 +256,7 @@ def _common(scan: Scan, i: int, j: int, ridge: bool) -> Primitive | None:
     slight = len(of_small) < 0.25 * max(len(ci), len(cj))
     off, turn, _ = misfit(scan, big, of_small)
     # errors are alike over more than a small region: without a ridge between them a bump makes no face
-    if slight and (off < 2 or (off < BUMP and not ridge)) and turn < 2:
+    if slight and (off < 2 or (off < BUMP and not ridge)) and turn < (3 if p.kind == q.kind != "plane" else 2):
         return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:

@@ -18,12 +18,13 @@ from recon.solid.primitives import distance
 
 def without_pinches(mesh: Mesh, labels: np.ndarray, graph: Graph, primitives: Sequence[Primitive | None], near: float,
                     step: float) -> np.ndarray | None:  # fmt: skip
-    """Labels with such strips given back; None if there are none.
+    """Labels with such strips given back, as far as that takes no region apart; None if there are none.
 
     A chain is a pinch when the same third region is at both of its ends, the three surfaces meet nowhere within ``near`` of one point
     (or only far along), and the triangles along it lie about as near to the third surface as the mesh is wide.
     """
     changed = labels.copy()
+    pieces = _pieces(mesh, labels)
     for chain in graph.chains:
         if chain.ends is None or chain.ends[0] == chain.ends[1]:
             continue
@@ -38,8 +39,15 @@ def without_pinches(mesh: Mesh, labels: np.ndarray, graph: Graph, primitives: Se
         strip = np.isin(mesh.faces, chain.vertices).any(1) & np.isin(labels, (chain.left, chain.right))
         middle = mesh.vertices[mesh.faces[strip]].mean(1)
         if np.median(np.abs(distance(surface, middle))) < 2 * step + near:
-            changed[strip] = third
+            trial = np.where(strip, third, changed)
+            if _pieces(mesh, trial) == pieces:  # no region is taken apart
+                changed = trial
     return changed if (changed != labels).any() else None
+
+
+def _pieces(mesh: Mesh, labels: np.ndarray) -> int:
+    a, b, _ = mesh.pairs
+    return int(mesh.components(np.ones(len(labels), bool), labels[a] == labels[b]).max()) + 1
 
 
 def _apart(graph: Graph, ends: tuple[int, int], surfaces: list[Primitive], near: float, step: float) -> bool:

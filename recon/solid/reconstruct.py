@@ -13,7 +13,7 @@ from recon.solid.collapse import collapsed
 from recon.solid.constraints import Evidence, constrained
 from recon.solid.contacts import meeting_point, with_contacts
 from recon.solid.edges import EdgeCurve, edge_curve, free_edge
-from recon.solid.exact import Segmentation, connected_regions, corner_points, exact_segmentation
+from recon.solid.exact import Segmentation, corner_points, exact_segmentation
 from recon.solid.fitting import robust_sigma
 from recon.solid.freeform import as_facets, patch_for
 from recon.solid.graph import Graph, outlines
@@ -105,14 +105,11 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
 
 def _without_pinches(mesh: Mesh, found: Segmentation, graph: Graph, primitives: Sequence[Primitive | None], near: float,
                      sigma: float) -> tuple[Segmentation, Graph]:  # fmt: skip
-    """The regions and their graph after what meets only in the mesh is parted; as they were if that would take a region apart."""
+    """The regions and their graph after what meets only in the mesh is parted."""
     step = float(np.median(mesh.edge_lengths))
     for _ in range(3):
         labels = without_pinches(mesh, found.labels, graph, primitives, near, step)
         if labels is None:
-            break
-        again = connected_regions(mesh, labels, list(primitives))
-        if len(again.primitives) != len(primitives):
             break
         found = replace(found, labels=labels)
         graph = collapsed(outlines(mesh, labels), mesh, primitives, step, sigma)
