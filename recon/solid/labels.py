@@ -35,7 +35,7 @@ SIMPLER: dict[Kind, tuple[Kind, ...]] = {
 LITTLE = 0.3
 """Kinds that are taken instead if they explain a region too, at most so much worse (sigma of distance and angle together)."""
 FEW = 100
-"""Regions of fewer vertices may be further off their neighbours."""
+"""Regions of fewer vertices have no normals to speak of, and may be further off their neighbours."""
 BUMP = 4.5
 """A small region may be off its neighbour by so many sigma and still be a part of it."""
 MERGE, MERGE_ANGLE = 1.35, 1.6
@@ -121,8 +121,9 @@ def _within(scan: Scan, k: int, vertices: np.ndarray, bounded: bool) -> np.ndarr
     What ridges bound may be a narrow face, so it has to lie on the neighbour as if there were none.
     """
     d = np.abs(distance(scan.primitives[k], scan.points[vertices]))
-    bump = (3.5 if len(vertices) < FEW else 2.5) * scan.sigma
-    return (d < bump if bounded else d < 3 * scan.off[vertices]) & (turns(scan, scan.primitives[k], vertices) < 6)
+    if len(vertices) < FEW:
+        return d < 4.0 * scan.sigma
+    return (d < 2.5 * scan.sigma if bounded else d < 3 * scan.off[vertices]) & (turns(scan, scan.primitives[k], vertices) < 6)
 
 
 def _smooth(scan: Scan, rounds: int = 16) -> None:
