@@ -79,10 +79,10 @@ def line(name: str, result: SolidResult, known: Truth, seconds: float) -> str:
     kinds = Counter(r.primitive.kind for r in result.regions)
     kept = Counter(c.kind for c in result.constraints if c.kept)
     dropped = Counter(c.kind for c in result.constraints if not c.kept)
-    compared = against_step(result, known)
+    against = against_step(result, known)
     volume = "-" if result.volume_error is None else f"{100 * result.volume_error:+.4f}"
     return (f"{name:13s} {result.status:10s} reread {again!s:5s} faces {good}/{count}/{true} F1 {2 * good / (count + true):.3f} "
-            f"{compared}tol {result.tolerance:.1e} vol % {volume} cpu {seconds:.1f} {dict(kinds)} kept {dict(kept)} dropped {dict(dropped)} "
+            f"{against}tol {result.tolerance:.1e} vol % {volume} cpu {seconds:.1f} {dict(kinds)} kept {dict(kept)} dropped {dict(dropped)} "
             f"{'; '.join(result.reasons)}")  # fmt: skip
 
 
