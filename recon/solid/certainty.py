@@ -32,7 +32,7 @@ def independent_samples(area: float, count: int, correlation: float) -> float:
     return float(count) if correlation <= 0 else float(np.clip(area / (2 * np.pi * correlation**2), 1.0, count))
 
 
-def pooled_sigmas(own: Sequence[float], areas: Sequence[float], n_eff: Sequence[float]) -> np.ndarray:
+def pooled_sigmas(own: Sequence[float], areas: np.ndarray, n_eff: Sequence[float]) -> np.ndarray:
     """Standard deviation of each region's points, from its own residuals as far as it has independent samples. [n]
 
     A small region's errors are alike all over it: its fit follows them, and its residuals say nothing of them. The median over the area of

@@ -122,7 +122,7 @@ def _within(scan: Scan, k: int, vertices: np.ndarray, bounded: bool) -> np.ndarr
     """
     d = np.abs(distance(scan.primitives[k], scan.points[vertices]))
     if len(vertices) < FEW:
-        return d < 4.0 * scan.sigma
+        return d < np.maximum(4.0 * scan.sigma, 3 * scan.off[vertices])
     return (d < 2.5 * scan.sigma if bounded else d < 3 * scan.off[vertices]) & (turns(scan, scan.primitives[k], vertices) < 6)
 
 
@@ -257,7 +257,7 @@ def _common(scan: Scan, i: int, j: int, ridge: bool) -> Primitive | None:
     slight = len(of_small) < 0.25 * max(len(ci), len(cj))
     off, turn, _ = misfit(scan, big, of_small)
     # errors are alike over more than a small region: without a ridge between them a bump makes no face
-    if slight and (off < 2 or (off < BUMP and not ridge)) and turn < (3 if p.kind == q.kind != "plane" else 2):
+    if slight and (off < 2 or (off < BUMP and not ridge)) and turn < 2:
         return big
     both = np.concatenate([_few(ci), _few(cj)])
     for kind in KINDS:

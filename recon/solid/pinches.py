@@ -29,8 +29,8 @@ def without_pinches(mesh: Mesh, labels: np.ndarray, graph: Graph, primitives: Se
         if chain.ends is None or chain.ends[0] == chain.ends[1]:
             continue
         common = (graph.nodes[chain.ends[0]] & graph.nodes[chain.ends[1]]) - {chain.left, chain.right}
-        three = [primitives[k] for k in (chain.left, chain.right)]
-        if not common or any(p is None for p in three) or len(graph.nodes[chain.ends[0]] | graph.nodes[chain.ends[1]]) != 3:
+        three = [p for p in (primitives[k] for k in (chain.left, chain.right)) if p is not None]
+        if not common or len(three) < 2 or len(graph.nodes[chain.ends[0]] | graph.nodes[chain.ends[1]]) != 3:
             continue
         third = min(common)
         surface = primitives[third]

@@ -67,7 +67,7 @@ def find_regions(scan: Scan, seed: int) -> None:
         if p is not None or owner_of(scan, group) is not None:
             start_region(scan, group, p)
         elif len(group) > 40:
-            take_apart(scan, group, 20, rng, (30, 90), 6, 8)
+            take_apart(scan, group, 20, rng, (30, 90), 6, 8, narrow=True)
     grow(scan, 2.5)
     for group in scan.groups((scan.label < 0) & (scan.rings > 1)):
         if len(group) < 12:
@@ -127,6 +127,8 @@ def _in_common(
             continue
         p = simplest(scan, np.concatenate([cores[k], *(cores[j] for j in near[:count])]), kinds=KINDS[:4])
         if p is None or explains(scan, p, cores[k], 2.5).mean() <= ON_NEIGHBOUR:
+            continue
+        if alone is not None and p.kind != alone.kind and sum(misfit(scan, p, cores[k])[:2]) > sum(misfit(scan, alone, cores[k])[:2]):
             continue
         members = [int(j) for j in near if explains(scan, p, cores[j], 2.5).mean() > ON_NEIGHBOUR]
         if len(members) >= (1 if alone is not None and p.kind == alone.kind else 2):

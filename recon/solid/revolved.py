@@ -41,6 +41,7 @@ def _about(base: Primitive, z: np.ndarray, rho: np.ndarray, off: np.ndarray) -> 
     """A line through (rho, z), what is far from it left out, as a surface about the axis."""
     x = np.column_stack([rho, z])
     keep = np.ones(len(x), bool)
+    middle, along = x[0], x[0]
     for _ in range(5):
         w = 1 / off[keep] ** 2
         middle = np.average(x[keep], axis=0, weights=w)

@@ -160,7 +160,7 @@ def simplest(scan: Scan, vertices: np.ndarray, slack: float = 1.0, kinds: tuple[
         if (len(vertices) < 25 and kind != "plane") or (passing and kind == "torus"):
             break
         p = fit(kind, x, n, (scan.sigma / scan.off[chosen]) ** 2, most=350, goal=6 * scan.sigma * slack)
-        if p is None or not observable(p, x, n) or (kind == "torus" and mostly_simpler(scan, p, chosen) is not None):
+        if p is None or not observable(p, x, n):
             continue
         error, turn, far = (value / slack for value in misfit(scan, p, chosen))
         if far < 4.2 and error < PASSES and turn < PASSES_ANGLE:
@@ -268,6 +268,7 @@ def take_apart(
     sizes: tuple[int, ...] = (60, 200),
     seeds: int = 8,
     rounds: int = 40,
+    narrow: bool = False,
 ) -> None:
     """Regions of a component that no single primitive explains: the best of random patches is grown and taken, again and again."""
     rest = np.zeros(len(scan.points), bool)
@@ -282,7 +283,7 @@ def take_apart(
             failures += 1
             continue
         taken, p = best
-        simpler = mostly_simpler(scan, p, taken) if p.kind == "torus" else None
+        simpler = mostly_simpler(scan, p, taken) if narrow and p.kind == "torus" else None
         if simpler is not None:
             taken, p = taken[explains(scan, simpler, taken, 2.5)], simpler
         scan.take(taken, simplest(scan, taken) or p)
@@ -335,7 +336,7 @@ def _wider(scan: Scan, left: np.ndarray, group: np.ndarray, p: Primitive, seed: 
             if wider is None or len(wider) < 1.02 * len(reached):
                 break
             reached, found = wider, q
-        if found is not None and len(reached) > WIDER * len(best[0]) and (kind != "torus" or mostly_simpler(scan, found, reached) is None):
+        if found is not None and len(reached) > WIDER * len(best[0]):
             best = (reached, found)
     return best
 
