@@ -26,7 +26,7 @@ class Time:
 
 GIVES: dict[PresetName, str] = {
     "draft": "whether cameras, bounds and masks are right: the shape is there, coarse and without fine texture",
-    "fast": "a closed, textured mesh that is good enough to look at and to decide by",
+    "fast": "good enough to look at and to decide by; a surface is a closed, textured mesh",
     "balanced": "finer texture and edges, twice the resolution: what to keep",
     "paper": "the published settings, to compare with the papers",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from recon.solid.contacts import coaxial, contact, onto_both, parallel
 from recon.solid.model import Primitive
 from recon.solid.primitives import AXIAL, distance, implicit, unit
 
+CurveKind = Literal["line", "circle", "ellipse", "spline"]
 CURVE_TOLERANCE = 1e-7
 """A closed form is taken when all points of the intersection agree with it within this part of the diagonal."""
 FEWEST, MOST = 9, 65
@@ -34,7 +35,7 @@ class EdgeCurve:
         gap: Largest distance of ``points`` from one of the surfaces.
     """
 
-    kind: Literal["line", "circle", "ellipse", "spline"]
+    kind: CurveKind
     points: np.ndarray
     closed: bool
     tangent: bool
@@ -65,6 +66,9 @@ def edge_curve(line: np.ndarray, p: Primitive, q: Primitive, closed: bool, diago
     """
     touching = contact(p, q, tolerance)
     first, second = (p, q) if touching is None else (p if p.kind != "bspline" else q, touching)
+    kind: CurveKind = "spline"
+    values: dict[str, Any] = {}
+    points = line
     for count in (FEWEST, 2 * FEWEST - 1, 33, MOST):
         rough = resampled(line, count)
         points = onto_both(rough, first, second)
@@ -79,12 +83,11 @@ def edge_curve(line: np.ndarray, p: Primitive, q: Primitive, closed: bool, diago
         if count == FEWEST:
             found = _closed_form(first, second, inner, closed, limit)
             if found is not None:
+                kind, values = found
                 break
-            found = ("spline", {})
         middle = 0.5 * (points[1:] + points[:-1])
         if _interpolated_error(points, closed, first, second, middle) < limit:
             break
-    kind, values = found
     if kind == "spline":
         points = _forward(points, closed)
     gap = float(max(np.abs(distance(p, points)).max(), np.abs(distance(q, points)).max()))

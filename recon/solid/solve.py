@@ -68,7 +68,7 @@ def solve(
             residuals = [float(np.abs(r.value(current)).max()) for r in kept]
         after = _rms(current, points)
         worse = {k: after[k] - allowed[k] for k in current}
-        out = None
+        out, why = None, ""
         if kept and max(residuals) > CONVERGED * size:
             out, why = int(np.argmax(residuals)), "it contradicts the other constraints"
         elif worse and max(worse.values()) > 0:
