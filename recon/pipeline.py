@@ -13,7 +13,7 @@ from recon.config.values import RunConfig
 from recon.console import Reporter, duration
 from recon.data.record import record_of
 from recon.data.scene import Scene
-from recon.errors import DataError, Interrupted, UsageError, recon_command
+from recon.errors import DataError, UsageError
 from recon.evaluation.truth.known import GroundTruth
 from recon.methods.base import Method, Pixels
 from recon.model import build_method
@@ -66,7 +66,7 @@ def reconstruct(
     Returns:
         The figures of ``eval/results.json``; of the others than the lead none.
     """
-    with run.writing():
+    with run.writing(), run.ending():
         return _reconstruct(run, scene, truth, reporter, pictures, watcher, most_views, team)
 
 
@@ -85,29 +85,24 @@ def _reconstruct(
     method = fit(run, scene, reporter, watcher, team)
     if not team.lead:
         return Results.of({})
-    try:
-        with stage(run.folder, "surface" if method.surface is not None else "curves"):
-            method.finish(run, scene, reporter)
-        most = run.config.results.eval_views if most_views is None else most_views
-        with stage(run.folder, "evaluation"):
-            results = evaluate(run, method, scene, truth, reporter, most_views=most or None)
-        if pictures:
-            with stage(run.folder, "pictures"):
-                preview(run, method, scene, reporter)
-                size = min(run.config.results.turn_size, max(v.camera.width for v in scene.views))
-                render_orbit(run, method, frames=run.config.results.turn_frames, size=size, reporter=reporter)
-        reporter.say(costs_line(read_costs(run.folder)))
-    except BaseException as error:
-        run.ended_by(error, run.config.train.steps)
-        _say_how_to_go_on(run, error)
-        raise
+    with stage(run.folder, "surface" if method.surface is not None else "curves"):
+        method.finish(run, scene, reporter)
+    most = run.config.results.eval_views if most_views is None else most_views
+    with stage(run.folder, "evaluation"):
+        results = evaluate(run, method, scene, truth, reporter, most_views=most or None)
+    if pictures:
+        with stage(run.folder, "pictures"):
+            preview(run, method, scene, reporter)
+            size = min(run.config.results.turn_size, max(v.camera.width for v in scene.views))
+            render_orbit(run, method, frames=run.config.results.turn_frames, size=size, reporter=reporter)
+    reporter.say(costs_line(read_costs(run.folder)))
     run.set_status("done", run.config.train.steps)
     return results
 
 
 def fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None = None, team: Team = ALONE) -> Method:
     """Train a run from its newest whole checkpoint, or from the start, to its last step."""
-    with run.writing():
+    with run.writing(), run.ending():
         return _fit(run, scene, reporter, watcher, team)
 
 
@@ -123,31 +118,17 @@ def _fit(run: Run, scene: Scene, reporter: Reporter, watcher: Watcher | None, te
         reporter.say(f"going on from step {resumed.step}")
     run.forget_metrics(after=resumed.step if resumed else 0)
     run.set_status("running", resumed.step if resumed else 0)
-    step = resumed.step if resumed else 0
-    try:
-        with stage(run.folder, "preparation"):
-            pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
-        team.agree(method)
-        began = time.perf_counter()
-        with stage(run.folder, "training"):
-            if watcher is None:
-                train(run, method, pixels, resumed, reporter.training, team=team)
-            else:
-                _train_watched(run, method, pixels, resumed, reporter, watcher)
-        step = run.config.train.steps
-        reporter.say(f"trained {step} steps in {duration(time.perf_counter() - began)}")
-        return method
-    except Interrupted:
-        raise
-    except BaseException as error:
-        run.ended_by(error, step)
-        _say_how_to_go_on(run, error)
-        raise
-
-
-def _say_how_to_go_on(run: Run, error: BaseException) -> None:
-    if isinstance(error, KeyboardInterrupt):
-        raise Interrupted("stopped; what was trained is kept", recon_command("resume", run.folder)) from error
+    with stage(run.folder, "preparation"):
+        pixels = method.prepare(run, scene, reporter, fresh=resumed is None)
+    team.agree(method)
+    began = time.perf_counter()
+    with stage(run.folder, "training"):
+        if watcher is None:
+            train(run, method, pixels, resumed, reporter.training, team=team)
+        else:
+            _train_watched(run, method, pixels, resumed, reporter, watcher)
+    reporter.say(f"trained {run.config.train.steps} steps in {duration(time.perf_counter() - began)}")
+    return method
 
 
 def _train_watched(

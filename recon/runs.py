@@ -7,7 +7,8 @@ import os
 import platform
 import re
 import secrets
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,7 +19,7 @@ from typing import Any, Generic, Literal, TypeVar
 from recon.config.files import load_config, save_config
 from recon.config.values import RunConfig
 from recon.data.record import SceneRecord, read_record
-from recon.errors import DataError, UsageError
+from recon.errors import DataError, Interrupted, UsageError, recon_command
 from recon.system.files import append_line, drop_records, new_folder, read_records, write_text_atomically
 from recon.system.foreign import read_object
 from recon.system.locks import sole_writer
@@ -67,10 +68,26 @@ class RunFolder(Generic[Config]):
         status = {"state": state, "step": step, "pid": os.getpid(), "time": _now(), "message": message, "device": self.device}
         write_text_atomically(self.folder / "status.json", json.dumps(status, indent=1))
 
-    def ended_by(self, error: BaseException, step: int) -> None:
-        """Say in status.json what ended the run before it was done. If not even that can be written, the error itself matters more."""
-        with suppress(OSError):
-            self.set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", step, str(error))
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Whatever ends the work on the run within: status.json says so, and who interrupts it is told how to go on.
+
+        Raises:
+            Interrupted: In the place of KeyboardInterrupt.
+        """
+        try:
+            yield
+        except Interrupted:
+            raise
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            state, step = read_status(self.folder)
+            if state == "running":  # not where the work had not begun, or is done
+                with suppress(OSError):  # if not even that can be written, the error itself matters more
+                    self.set_status("interrupted" if stopped else "failed", step, str(error))
+            if stopped:
+                raise Interrupted("stopped; what was trained is kept", recon_command("resume", self.folder)) from error
+            raise
 
     def writing(self) -> AbstractContextManager[None]:
         """Be the one process that trains this run and makes its results, while it lasts (:func:`~recon.system.locks.sole_writer`)."""

@@ -14,7 +14,7 @@ from recon.checkpoint import Checkpoint, load_checkpoint
 from recon.config.files import with_overrides
 from recon.config.values import FieldName
 from recon.console import Reporter, duration
-from recon.errors import DataError, Interrupted, UsageError, recon_command
+from recon.errors import DataError, UsageError
 from recon.evaluation.report import to_plain
 from recon.fields.base import Field, FieldModule
 from recon.fields.make import sized
@@ -91,7 +91,7 @@ def fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
     Returns:
         The contents of ``eval/results.json``.
     """
-    with run.writing():
+    with run.writing(), run.ending():
         return _fit(run, reporter)
 
 
@@ -102,20 +102,12 @@ def _fit(run: FitRun, reporter: Reporter) -> dict[str, Any]:
         reporter.say(f"going on from step {resumed.step}")
     run.forget_metrics(after=resumed.step if resumed else 0)
     run.set_status("running", resumed.step if resumed else 0)
-    try:
-        signal = read_signal(run)
-        started = time.perf_counter()
-        draw = _prepare(run, field, signal, resumed, reporter)
-        reporter.say(f"{run.config.field}: {trained_numbers(field)} trained numbers, {stored_numbers(field)} stored")
-        optimise(run, field, draw, resumed, reporter, started)
-        results = evaluate(run, reporter)
-    except Interrupted:
-        raise
-    except BaseException as error:
-        run.ended_by(error, resumed.step if resumed else 0)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("stopped", recon_command("resume", run.folder)) from error
-        raise
+    signal = read_signal(run)
+    started = time.perf_counter()
+    draw = _prepare(run, field, signal, resumed, reporter)
+    reporter.say(f"{run.config.field}: {trained_numbers(field)} trained numbers, {stored_numbers(field)} stored")
+    optimise(run, field, draw, resumed, reporter, started)
+    results = evaluate(run, reporter)
     run.set_status("done", run.config.steps)
     return results
 

@@ -51,11 +51,39 @@ class StopAt(Reporter):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+class StopAtLine(Reporter):
+    """Is interrupted where it says its n-th line, between any two stages."""
+
+    def __init__(self, line: int):
+        super().__init__(quiet=True)
+        self.left = line
+
+    def say(self, text: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
 def final_state(run: Run) -> dict[str, torch.Tensor]:
     checkpoint, problems = load_checkpoint(run.checkpoints)
     assert checkpoint.step == run.config.train.steps
     assert not problems
     return {**checkpoint.model, **checkpoint.optimizer, "generator": checkpoint.generator}
+
+
+def test_interrupted_between_stages_says_how_to_go_on(tmp_path):
+    """Wherever it happens, also after the last step and before the first: the command to go on, and a status that says so."""
+    run, scene = start(tmp_path)
+    for line in range(1, 100):
+        try:
+            pipeline.reconstruct(run, scene, GroundTruth(), StopAtLine(line), pictures=False)
+        except Interrupted as error:
+            assert error.hint == f"recon resume {run.folder}"
+            assert json.loads((run.folder / "status.json").read_text())["state"] == "interrupted"
+        else:
+            break
+    assert line > 4
+    assert json.loads((run.folder / "status.json").read_text())["state"] == "done"
 
 
 @pytest.mark.parametrize(
