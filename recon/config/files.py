@@ -151,8 +151,10 @@ SCHEMA = 1
 
 
 def save_config(config: Any, path: Path) -> None:
-    """Write a configuration as YAML, with the number of the schema."""
-    write_text_atomically(path, yaml.safe_dump({"schema": SCHEMA, **to_dict(config)}, sort_keys=False))
+    """Write a configuration as YAML, with the number of the schema; single values first, then groups of them."""
+    values = {"schema": SCHEMA, **to_dict(config)}
+    ordered = dict(sorted(values.items(), key=lambda item: isinstance(item[1], dict)))
+    write_text_atomically(path, yaml.safe_dump(ordered, sort_keys=False))
 
 
 def load_config(path: Path) -> RunConfig:

@@ -142,6 +142,17 @@ class RBFNetConfig(GridConfig):
     much as there are neurons. 0.3 for surfaces, which would be pushed out of the scene."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FieldsConfig:
+    """Which field a run or a fit is made with, and the settings of every one."""
+
+    field: FieldName = "hashgrid"
+    hashgrid: HashGridConfig = HashGridConfig()
+    neurbf: NeuRBFConfig = NeuRBFConfig()
+    rbfnet: RBFNetConfig = RBFNetConfig()
+    mlp: MLPConfig = MLPConfig()
+
+
 @dataclass(frozen=True)
 class BackgroundConfig:
     """What lies outside the unit sphere, where neither alpha, masks nor a constant colour tell: a second, contracted hash grid."""
@@ -358,19 +369,14 @@ class ResultsConfig:
     """Their longer side, pixels."""
 
 
-@dataclass(frozen=True)
-class RunConfig:
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(FieldsConfig):
     """Everything that decides a run's result, beside the data."""
 
     method: MethodName = "volsdf"
-    field: FieldName = "hashgrid"
     preset: PresetName = "fast"
     seed: int = 0
     data: DataConfig = DataConfig()
-    hashgrid: HashGridConfig = HashGridConfig()
-    neurbf: NeuRBFConfig = NeuRBFConfig()
-    rbfnet: RBFNetConfig = RBFNetConfig()
-    mlp: MLPConfig = MLPConfig()
     background: BackgroundConfig = BackgroundConfig()
     volsdf: VolSDFConfig = VolSDFConfig()
     radiance: RadianceConfig = RadianceConfig()

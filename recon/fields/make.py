@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
-from recon.config.values import FieldName, HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
+from recon.config.values import FieldName, FieldsConfig
 from recon.fields.base import FieldModule
 from recon.fields.hashgrid import HashGridField
 from recon.fields.mlp import MLPField
@@ -16,23 +16,7 @@ from recon.fields.neurbf import NeuRBFField
 from recon.fields.rbfnet import RBFNetField
 from recon.fields.sizing import hashgrid_for, mlp_for, neurbf_for, rbfnet_for
 
-
-class FieldConfigs(Protocol):
-    """What a run's and a fit's configuration share: the field's name and the settings of every field."""
-
-    @property
-    def field(self) -> FieldName: ...
-    @property
-    def hashgrid(self) -> HashGridConfig: ...
-    @property
-    def neurbf(self) -> NeuRBFConfig: ...
-    @property
-    def rbfnet(self) -> RBFNetConfig: ...
-    @property
-    def mlp(self) -> MLPConfig: ...
-
-
-C = TypeVar("C", bound=FieldConfigs)
+C = TypeVar("C", bound=FieldsConfig)
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ FIELDS: dict[FieldName, tuple[Build, Size]] = {
 }
 
 
-def make_field(config: FieldConfigs, use: FieldUse, generator: torch.Generator, sphere: float | None = None) -> FieldModule:
+def make_field(config: FieldsConfig, use: FieldUse, generator: torch.Generator, sphere: float | None = None) -> FieldModule:
     """A fresh field; the same configuration and generator always give the same bits.
 
     Args:

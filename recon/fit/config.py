@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from recon.config.values import FieldName, HashGridConfig, MLPConfig, NeuRBFConfig, RBFNetConfig
+from recon.config.values import FieldName, FieldsConfig, HashGridConfig, NeuRBFConfig, RBFNetConfig
 from recon.errors import UsageError
 
 SignalName = Literal["image", "sdf"]
@@ -13,7 +13,7 @@ LossName = Literal["l1", "l2", "relative_l2", "mape", "scaled_l2"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig:
+class FitConfig(FieldsConfig):
     """Everything that decides a fit's result, beside the signal."""
 
     signal: SignalName = "image"
@@ -43,10 +43,6 @@ class FitConfig:
     log_every: int = 50
     resolution: int = 384
     """Shapes: cells along the longest axis of the extracted mesh."""
-    hashgrid: HashGridConfig
-    neurbf: NeuRBFConfig
-    rbfnet: RBFNetConfig
-    mlp: MLPConfig
 
 
 def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitConfig:
@@ -69,7 +65,6 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
             ),
             rbfnet=RBFNetConfig(levels=16),
             hashgrid=HashGridConfig(levels=16, hidden=(64, 64)),
-            mlp=MLPConfig(),
         )
         return replace(config, lr=1e-3) if field == "mlp" else config
     config = FitConfig(
@@ -95,7 +90,6 @@ def fit_preset(signal: SignalName, field: FieldName, hdr: bool = False) -> FitCo
         ),
         rbfnet=RBFNetConfig(levels=8, base_resolution=16, finest_resolution=256),
         hashgrid=HashGridConfig(levels=16, finest_resolution=2048, hidden=(64, 64)),
-        mlp=MLPConfig(),
     )
     if field == "rbfnet":
         return replace(config, steps=850, batch=32768, lr=1e-2, pool=1_000_000, resolution=384)
