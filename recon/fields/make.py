@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from recon.config.values import FieldName, FieldsConfig
+from recon.errors import UsageError
 from recon.fields.base import FieldModule
 from recon.fields.hashgrid import HashGridField
 from recon.fields.mlp import MLPField
@@ -76,9 +77,13 @@ def make_field(config: FieldsConfig, use: FieldUse, generator: torch.Generator, 
         use: What it is for.
         generator: Source of the initial values.
         sphere: Radius of the sphere whose signed distance the first value starts as, scene units; None for a plain start.
+    Raises:
+        UsageError: If a sphere is asked of a field that cannot start as one.
     """
     field = FIELDS[config.field][0](getattr(config, config.field), use, generator)
     if sphere is not None:
+        if not field.can_be_sphere:
+            raise UsageError(f"--field {config.field} cannot start as a sphere, as a surface does", "use --field hashgrid")
         field.init_sphere(sphere, generator)
     return field
 

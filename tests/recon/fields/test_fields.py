@@ -16,6 +16,7 @@ from recon.errors import DataError, UsageError
 from recon.fields import sizing
 from recon.fields.hashgrid import HashGridField
 from recon.fields.kmeans import shapes_from, sine_frequencies, weighted_kmeans
+from recon.fields.make import FIELDS
 from recon.fields.mlp import MLPField
 from recon.fields.morton import morton_order
 from recon.fields.neurbf import NeuRBFField
@@ -163,6 +164,16 @@ def test_the_sphere_initialisation_is_a_sphere(kind: str):
     outwards = torch.nn.functional.cosine_similarity(gradient, x, dim=1)
     assert float(outwards[x.norm(dim=1) > 0.3].mean()) > 0.9
     assert 0.6 < float(gradient.norm(dim=1).mean()) < 1.5
+
+
+def test_a_field_that_cannot_start_as_a_sphere(monkeypatch):
+    """A surface asks that of it: one sentence, before anything is trained."""
+    _, size = FIELDS["mlp"]
+    blind = (lambda c, u, g: HashGridField(HashGridConfig(), u.outputs, u.activation, False, g), size)
+    monkeypatch.setitem(FIELDS, "mlp", blind)
+    with pytest.raises(UsageError, match="mlp cannot start as a sphere"):
+        build_method(preset_config("volsdf", "mlp", "fast"), "alpha")
+    build_method(preset_config("radiance", "mlp", "fast"), "alpha")
 
 
 def test_same_seed_same_bits():
