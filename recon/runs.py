@@ -150,6 +150,11 @@ def create_run(out: Path, config: RunConfig, scene: SceneRecord, device: str = "
     folder = folder if name is None else folder.with_name(checked_name(name))
     if folder.exists():
         raise UsageError(f"{folder}: there is a run of this name", "give another --name, or go on with it: recon resume RUN")
+    return write_run(folder, config, scene, device)
+
+
+def write_run(folder: Path, config: RunConfig, scene: SceneRecord, device: str = "cpu") -> Run:
+    """Make a run's folder, whole or not at all."""
     run = Run(folder, config, device)
     with new_folder(folder):
         save_config(config, folder / "config.yaml")

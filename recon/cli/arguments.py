@@ -157,6 +157,9 @@ class Evaluate:
     the run used masks, else neus."""
     eval_views: int | None = None
     """Compare with at most so many of the held-out photographs, evenly spread over them; 0: with all. Default: 50, of a draft 4."""
+    halves: bool = False
+    """How well the surface is known, without a truth: train the same twice more, on every second photograph each, and compare the two
+    surfaces. Takes as long as training twice; kept in RUN/halves."""
     device: Device = "auto"
     json: bool = False
     """Print the results as JSON."""

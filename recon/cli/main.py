@@ -154,6 +154,8 @@ def resume(command: Resume) -> None:
 
 
 def evaluate(command: Evaluate) -> None:
+    if command.halves and not (command.run / "config.yaml").is_file():
+        raise UsageError(f"{command.run}: --halves is for runs that have photographs", "give a volsdf run")
     if command.run.suffix.lower() in (".step", ".stp"):
         from recon.evaluation.solids import solid_lines
         from recon.results.evaluation import evaluate_solid_file
@@ -171,6 +173,7 @@ def evaluate(command: Evaluate) -> None:
     from recon import pipeline
     from recon.console import Reporter
     from recon.fit.run import is_fit, open_fit
+    from recon.results.halves import compare_halves, made
     from recon.runs import open_run
 
     if is_fit(command.run):
@@ -185,9 +188,9 @@ def evaluate(command: Evaluate) -> None:
         run = open_run(command.run, placed(command.device, reporter))
         source = run.scene.source
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
-        results = pipeline.evaluate(
-            run, pipeline.load_method(run, reporter), scene, truth, reporter, command.cull, _most_views(run, command.eval_views)
-        )
+        method = pipeline.load_method(run, reporter)
+        halves = compare_halves(run, method, scene, reporter) if command.halves or made(run) else None
+        results = pipeline.evaluate(run, method, scene, truth, reporter, command.cull, _most_views(run, command.eval_views), halves)
     if command.json:
         print(json.dumps(results.content, indent=1))
     else:

@@ -44,6 +44,7 @@ def evaluate(
     reporter: Reporter,
     cull: CullName | None = None,
     most_views: int | None = None,
+    halves: dict[str, Any] | None = None,
 ) -> Results:
     """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
@@ -56,6 +57,7 @@ def evaluate(
         cull: Against a DTU scan, what the mesh is cut by beforehand; None for the convention: nothing if the run used masks, else
             NeuS's masks.
         most_views: Compare with at most so many held-out photographs, evenly spread over them; None: with all.
+        halves: What :func:`recon.results.halves.compare_halves` found, if it was asked for.
     Returns:
         The figures, with all that ``results.json`` holds.
     """
@@ -97,6 +99,8 @@ def evaluate(
     if textured_path.is_file() and views:
         reporter.say("comparing the textured mesh with the held-out photographs")
         results["textured_mesh"] = _textured(run, textured_path, scene, views, reporter)
+    if halves is not None:
+        results["halves"] = halves
     curves_path = run.exports / "curves.json"
     if curves_path.is_file() and truth.curves is not None:
         reporter.say("comparing with the true curves")
@@ -202,6 +206,9 @@ def summary_lines(results: Results) -> list[str]:
             share = 100.0 / surface.truth_diagonal
             accuracy, completeness = share * surface.accuracy, share * surface.completeness
             lines.append(f"surface: accuracy {accuracy:.3f} %, completeness of what two photographs see {completeness:.3f} %")
+    if (halves := results.halves) is not None:
+        apart = f"{halves.chamfer_percent:.3f} % of the diagonal apart, normals agree to {halves.normal_consistency:.4f}"
+        lines.append(f"two halves of the photographs: surfaces {apart}")
     if (points := results.points) is not None and points.accuracy_percent is not None:
         of = f"accuracy {points.accuracy_percent:.3f} %, completeness {points.completeness_percent:.3f} %"
         lines.append(f"points of stereo: {points.points} on the object, {of}")

@@ -175,6 +175,7 @@ class Results:
         training_seconds: In the training loop, over all sessions of the run; None if it is not known.
         images: Renders of the field; None for a method that shows none, or without held-out views.
         textured_mesh: Pictures of the exported .glb.
+        halves: The surfaces of two halves of the photographs against each other.
         silhouettes, surface, points, dtu, curves: None where nothing of the kind was compared.
         solid: Of :func:`recon.evaluation.solids.evaluate_solid`, as it stands in the file; None without a solid.
         content: All that ``results.json`` holds, with the protocols.
@@ -186,6 +187,7 @@ class Results:
     textured_mesh: PictureFigures | None
     silhouettes: SilhouetteFigures | None
     surface: SurfaceFigures | None
+    halves: SurfaceFigures | None
     points: PointFigures | None
     dtu: DtuFigures | None
     curves: CurveFigures | None
@@ -207,6 +209,7 @@ class Results:
             textured_mesh=part("textured_mesh", PictureFigures.of),
             silhouettes=part("silhouettes", SilhouetteFigures.of),
             surface=part("surface", SurfaceFigures.of),
+            halves=part("halves", SurfaceFigures.of),
             points=part("points", PointFigures.of),
             dtu=part("dtu", DtuFigures.of),
             curves=part("curves", CurveFigures.of),
