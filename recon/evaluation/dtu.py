@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.io import loadmat
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
@@ -86,6 +85,8 @@ def load_dtu_truth(folder: Path, scan: int) -> DtuTruth:
         raise DataError(
             f"the DTU evaluation data in {folder} is incomplete", missing, "download 'Points' and 'SampleSet' from the DTU MVS page"
         )
+    from scipy.io import loadmat  # here: half a second that most commands have no use for
+
     points = np.asarray(load_trimesh(paths[0]).vertices, np.float64)
     with reading(paths[1], "DTU's observation mask"):
         mask = loadmat(paths[1])

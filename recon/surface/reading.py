@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
 from recon.errors import DataError
 from recon.geometry import Similarity
@@ -53,6 +52,8 @@ def read_surface(path: Path) -> Mesh:
 
 
 def _with_texture(path: Path, mesh: Mesh) -> Mesh:
+    import trimesh  # here: half a second that most commands have no use for
+
     parts = trimesh.load_scene(path, process=False)
     if len(parts.geometry) == 1:
         (node,) = parts.graph.nodes_geometry

@@ -17,16 +17,9 @@ from PIL import Image
 
 from recon.checkpoint import load_checkpoint
 from recon.surface.reading import read_surface
+from tests.commands import ROOT, fresh, recon
 from tests.recon.evaluation.dtu_files import write_dtu
 from tests.tiny import CENTER, RADIUS, TINY_SETTINGS, write_blender
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def recon(*args: str | Path, cwd: Path, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "recon", *map(str, args)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, **options)
 
 
 def only_run(out: Path) -> Path:
@@ -40,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     folder = tmp_path_factory.mktemp("finished")
     write_blender(folder / "data", count=18, size=32)
     settings = [*TINY_SETTINGS, "train.steps=300", "train.max_rays=256", "train.samples_per_step=4096", "train.checkpoint_every=50"]
-    result = recon("reconstruct", "data", "--out", "runs", "--set", *settings, cwd=folder)
+    result = fresh("reconstruct", "data", "--out", "runs", "--set", *settings, cwd=folder)
     assert result.returncode == 0, result.stderr
     return only_run(folder / "runs"), result
 
@@ -206,7 +199,7 @@ def test_forced_backend_that_is_missing_is_exit_code_4(tmp_path):
 
 
 def test_doctor(tmp_path):
-    result = recon("doctor", "--json", cwd=tmp_path)
+    result = fresh("doctor", "--json", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert {row["op"] for row in report["kernels"]} >= {"fused_field", "march_rays", "composite"}

@@ -16,7 +16,8 @@ from PIL import Image
 
 from recon.checkpoint import load_checkpoint
 from recon.curves.files.wireframe import load
-from tests.e2e.test_cli import ROOT, only_run, recon
+from tests.commands import ROOT, recon
+from tests.e2e.test_cli import only_run
 from tests.tiny_box import corners, edge_ends, write_box
 
 SETTINGS = (

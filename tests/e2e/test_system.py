@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from recon.checkpoint import load_checkpoint
-from tests.e2e.test_cli import ROOT, only_run, recon
+from tests.commands import ROOT, fresh, recon
+from tests.e2e.test_cli import only_run
 from tests.tiny import TINY_SETTINGS, write_blender
 
 
@@ -46,7 +47,7 @@ def test_a_disk_that_takes_no_more(largest, state, tmp_path):
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
-    result = recon("reconstruct", "data", "--out", "runs", "--set", *TINY_SETTINGS, cwd=tmp_path, preexec_fn=limited)
+    result = fresh("reconstruct", "data", "--out", "runs", "--set", *TINY_SETTINGS, cwd=tmp_path, preexec_fn=limited)
     assert result.returncode == 7, result.stderr
     assert "File too large" in lines(result.stderr)[0]
     assert not list((tmp_path / "runs").rglob(".part-*"))

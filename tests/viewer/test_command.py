@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from recon.cli.flags import PageOptions
+from tests.commands import recon
 from tests.tiny import TINY_SETTINGS, write_blender
 
 pytest.importorskip("viser", reason="the live viewer's extra [viewer] is not installed")
@@ -24,7 +25,7 @@ ADDRESS = re.compile(r"viewer: (http://127\.0\.0\.1:\d+/\?token=(\S+))")
 
 
 @contextmanager
-def recon(*args: str) -> Iterator[subprocess.Popen[str]]:
+def running(*args: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen([sys.executable, "-m", "recon", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
@@ -53,7 +54,7 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def test_view_data(tmp_path: Path):
     data = write_blender(tmp_path / "data")
-    with recon("view", str(data), "--port", "0") as process:
+    with running("view", str(data), "--port", "0") as process:
         heard = said(process, "Ctrl-C")
         found = ADDRESS.search(heard)
         assert found is not None
@@ -71,7 +72,7 @@ def test_view_data(tmp_path: Path):
 def test_reconstruct_and_watch(tmp_path: Path):
     """The page is there from the start and stays at the end; the results are printed as always."""
     data = write_blender(tmp_path / "data")
-    with recon("reconstruct", str(data), "--view", "--port", "0", "--out", str(tmp_path / "runs"), "--set", *TINY_SETTINGS) as process:
+    with running("reconstruct", str(data), "--view", "--port", "0", "--out", str(tmp_path / "runs"), "--set", *TINY_SETTINGS) as process:
         heard = said(process, "press Ctrl-C")
         assert ADDRESS.search(heard) is not None
         assert heard.index("viewer:") < heard.index("trained")
@@ -94,13 +95,13 @@ def test_refusals(tmp_path: Path, args: tuple[str, ...], code: int, text: str):
     data = write_blender(tmp_path / "data") if "--export" not in args else tmp_path / "data.json"
     (tmp_path / "short.txt").write_text("short\n")
     args = tuple(str(tmp_path / a) if a.endswith(".txt") else a for a in args)
-    done = subprocess.run([sys.executable, "-m", "recon", "view", str(data), *args], capture_output=True, text=True, timeout=120)
+    done = recon("view", data, *args, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert text in done.stderr
 
 
 def test_neither_run_nor_data(tmp_path: Path):
-    done = subprocess.run([sys.executable, "-m", "recon", "view", str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = recon("view", tmp_path, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
 
 

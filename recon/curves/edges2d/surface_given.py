@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from scipy import ndimage, sparse
 
 from recon.curves.edges2d.detector import near_parallel, nearest_parallel
@@ -90,6 +89,8 @@ def guide_from(path: str) -> tuple[Guide, Path]:
 
 def prepare(mesh: Mesh) -> Guide:
     """Cut long edges, and measure how sharply the surface turns at each vertex."""
+    from trimesh.remesh import subdivide_to_size  # here: half a second that most commands have no use for
+
     diagonal = max(mesh.diagonal(), 1e-12)
     longest = 0.6 * SHARP_RADIUS * diagonal
     edges = np.linalg.norm(mesh.vertices[mesh.faces] - mesh.vertices[np.roll(mesh.faces, 1, axis=1)], axis=2)
@@ -98,7 +99,7 @@ def prepare(mesh: Mesh) -> Guide:
         sides = edges.max(1)
         while float((4.0 ** np.ceil(np.log2(np.maximum(sides / longest, 1)))).sum()) > MOST_FACES:
             longest *= 1.4
-        vertices, faces = trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, longest, max_iter=20)[:2]
+        vertices, faces = subdivide_to_size(mesh.vertices, mesh.faces, longest, max_iter=20)[:2]
         _, first, where = np.unique(np.round(vertices / (1e-7 * diagonal)), axis=0, return_index=True, return_inverse=True)
         mesh = Mesh(vertices[first], where.reshape(-1)[faces].astype(np.int32))
         edges = np.full(1, longest / 1.5)
