@@ -110,17 +110,15 @@ def test_interrupted_and_resumed_equals_uninterrupted(method, background, tmp_pa
     assert [k for k in a if not torch.equal(a[k], b[k])] == []
 
 
-@pytest.mark.parametrize(("method", "field"), [("volsdf", "hashgrid"), ("radiance", "hashgrid"), ("volsdf", "mlp"), ("radiance", "mlp")])
-def test_it_learns(method, field, tmp_path):
-    """The loss falls by a clear margin within a few steps, for every method on every field."""
-    lr = "1e-3" if field == "mlp" else "1e-2"
-    small = ("mlp.width=32", "mlp.depth=4", "mlp.skip=2", "mlp.frequencies=2")
-    run, scene = start(tmp_path, method, field=field, settings=("train.steps=120", f"train.lr={lr}", *small))
+@pytest.mark.parametrize("method", ["volsdf", "radiance"])
+def test_it_learns(method, tmp_path):
+    """The loss falls by a clear margin within a few steps; tests/recon/fields has every method on every field."""
+    run, scene = start(tmp_path, method, settings=("train.steps=120", "train.lr=1e-2"))
     pipeline.fit(run, scene, Reporter(quiet=True))
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 120
     first, last = (sum(r["psnr"] for r in part) / len(part) for part in (rows[:5], rows[-5:]))
-    assert last > first + (0.8 if field == "mlp" else 1.5)  # a coordinate network learns slowly
+    assert last > first + 1.5
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import kernels
-from recon.config.values import RunConfig, TrainConfig, VolSDFConfig
+from recon.config.values import MLPConfig, RunConfig, TrainConfig, VolSDFConfig
 from recon.data.scene import Camera, Scene, View
 from recon.geometry import Similarity, look_at
 from recon.model import build_method
@@ -165,7 +165,8 @@ def test_a_field_starts_as_the_hull(field, overlap):
     axis = (torch.arange(32) + 0.5) / 16 - 1.0
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
     distance = ((grid / axes).norm(dim=-1) - 1.0) * 0.3
-    method = build_method(RunConfig(field=field, train=TrainConfig(occupancy_resolution=32)), "alpha")
+    small = MLPConfig(width=64, depth=4, skip=2)
+    method = build_method(RunConfig(field=field, mlp=small, train=TrainConfig(occupancy_resolution=32)), "alpha")
     method.start_from(distance, 1e-3 if field == "mlp" else 1e-2, seed=0)
     found = method.sdf(grid.reshape(-1, 3)).detach().reshape(distance.shape)
     assert float((found - distance).abs().mean()) < 0.03
