@@ -24,6 +24,7 @@ from recon.surface.mesh import Mesh, transform_mesh
 from recon.surface.raycast import RayScene, ray_scene
 from recon.train import Progress
 from viewer.gate import Gate
+from viewer.index import PHONE_PX
 from viewer.jobs import Jobs
 from viewer.layers import Layers
 from viewer.loading import solid_folder, surface_file, surface_geometry
@@ -45,8 +46,6 @@ DEPTH_STEP = {"moving": 2.56e-3, "still": 6.4e-4, "full": 6.4e-4}
 DEPTH_BEHIND = 0.012
 """The field is put this much further away than it is, scene units, so that curves and meshes on its surface are not hidden by it."""
 PANEL_PX = 440
-PHONE_PX = 700
-"""In a window that is narrower, the panel begins folded."""
 LEFT_VIEW = 0.05
 """Who is further than this from a photograph's place, scene units, has left it: its camera is shown again."""
 
@@ -227,6 +226,7 @@ class Viewer:
             self._visitors[client.client_id] = client
         if 0 < client.camera.image_width < PHONE_PX:
             client.gui.main_panel.minimize()  # it would cover all there is to see
+            client.add_notification("One finger turns, two move and come nearer", "Tap the title for the panel.", auto_close_seconds=8)
         self.loop.add(client.client_id, lambda frame: self._show(client, frame), lambda t, x: self._tell(client, t, x))
 
         async def moved(camera: viser.CameraHandle) -> None:

@@ -235,6 +235,21 @@ def test_layers_shadings_and_themes(page):
     assert picture(page)[470, 710].mean() < 0.2 < 0.8 < clay[470, 710].mean()
 
 
+def test_on_a_phone(browser, tmp_path: Path):
+    """The panel is folded, and a note says what fingers do until one does."""
+    file = tmp_path / "page.html"
+    file.write_text(html())
+    phone = browser.new_context(viewport={"width": 390, "height": 700}, has_touch=True, is_mobile=True).new_page()
+    phone.goto(file.as_uri())
+    phone.wait_for_selector("body[data-drawn]")
+    assert not phone.get_by_role("button", name="Reset view").is_visible()
+    note = phone.locator("#touch")
+    assert "finger" in note.inner_text()
+    phone.touchscreen.tap(195, 350)
+    assert not note.is_visible()
+    phone.context.close()
+
+
 def test_turning_zooming_and_resetting(page):
     before = picture(page)
     page.mouse.move(400, 240)

@@ -11,6 +11,8 @@ const element = (tag, attributes = {}, ...inside) => {
   return made;
 };
 
+const NARROW = 640;  // pixels: there is no room for the panel beside the object
+
 const rgb = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16) / 255);
 const floats = text => {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
@@ -53,7 +55,14 @@ async function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
   const canvas = document.getElementById("stage"), panel = document.getElementById("layers"), info = document.getElementById("chosen");
   const stage = new Stage(canvas), view = new View(data.up, 0.7, data.home);
-  const side = document.getElementById("side");
+  const side = document.getElementById("side"), hint = document.getElementById("hint"), touch = document.getElementById("touch");
+  if (innerWidth <= NARROW) side.open = false;  // on a phone it would cover what there is to see
+  const fingers = matchMedia("(pointer: coarse)").matches, verb = fingers ? "Tap" : "Click";
+  if (fingers) {
+    hint.textContent = touch.textContent = "One finger turns, two move and come nearer.";
+    touch.hidden = false;
+    canvas.addEventListener("pointerdown", () => { touch.hidden = true; }, { once: true });
+  }
   for (const curve of data.curves) curve.local = floats(curve.points);
   for (const c of data.cameras) c.axes = [0, 1, 2].map(k => c.rotation.map(row => row[k]));
   if (data.mesh) await stage.setMesh(readGlb(bytesOf("mesh")), data.center, data.radius, data.deviation && floats(data.deviation));
@@ -87,7 +96,7 @@ async function start() {
     const width = Math.max(Math.round(canvas.clientWidth * scale), 1), height = Math.max(Math.round(canvas.clientHeight * scale), 1);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     // Beside the open panel, where there is room for both.
-    view.covered = side.open && canvas.clientWidth > 640 ? (side.offsetLeft + side.offsetWidth) * scale : 0;
+    view.covered = side.open && canvas.clientWidth > NARROW ? (side.offsetLeft + side.offsetWidth) * scale : 0;
     stage.draw(view, what());
     document.body.dataset.drawn = String(Number(document.body.dataset.drawn || 0) + 1);
   };
@@ -130,7 +139,7 @@ async function start() {
     }
   }
   if (solid) {
-    document.getElementById("hint").append(" Click a face of the solid to read it.");
+    hint.append(` ${verb} a face of the solid to read it.`);
     panel.append(check(`${solid.closed ? "Solid" : "Open shell"} (${solid.faces.length})`, true, on => { state.solid = on; }));
     const list = element("div", { class: "inner" });
     for (const [kind, color] of Object.entries(solid.kinds))
@@ -139,7 +148,7 @@ async function start() {
     panel.append(list);
   }
   if (types.length) {
-    document.getElementById("hint").append(" Click a curve to read it.");
+    hint.append(` ${verb} a curve to read it.`);
     panel.append(check(`Curves (${data.curves.length})`, state.curves, on => { state.curves = on; }));
     const list = element("div", { class: "inner" });
     for (const type of types) {
