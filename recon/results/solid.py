@@ -86,8 +86,7 @@ def make_solid(source: SolidSource, options: SolidOptions, snap: Snap, folder: P
         DataError: If the mesh is not closed, or no face could be made of it.
     """
     require_cad()
-    reporter.progress("solid", 0.05, f"surfaces, relations and edges of {len(source.given.faces)} triangles")
-    result = reconstruct_solid(source.given, options)
+    result = reconstruct_solid(source.given, options, lambda share, text: reporter.progress("solid", 0.05 + 0.65 * share, text))
     if result.status == "none" or result.shape is None:
         raise DataError(
             f"{source.label}: no solid could be made of it",

@@ -8,6 +8,8 @@ Edelsbrunner, Letscher and Zomorodian, "Topological persistence and simplificati
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.spatial import KDTree
 
 from recon.solid.edges import resampled
@@ -52,12 +54,46 @@ def basins(mesh: Mesh, turn: np.ndarray, away: np.ndarray, step: float) -> np.nd
     """
     height = turn + CURVE_RAD * np.maximum(0.0, 1 - away / (ON_CURVE * step))
     depth = max(DEPTH_RAD, 5 * float(np.quantile(turn, 0.1)))
+    foot = _feet(mesh, height)
+    floor = np.full(foot.max() + 1, np.inf)
+    np.minimum.at(floor, foot, height)
+    number = _joined(floor, *_passes(mesh, height, foot), depth)[foot]
+    number = np.unique(number, return_inverse=True)[1]
+    return np.where(np.bincount(number)[number] >= FEWEST, number, -1)
+
+
+def _feet(mesh: Mesh, height: np.ndarray) -> np.ndarray:
+    """Number of the hollow that every vertex runs down to, always to its lowest neighbour. [V]"""
+    matrix, n = mesh.neighbours, len(height)
+    rows = np.repeat(np.arange(n), np.diff(matrix.indptr))
+    beside = height[matrix.indices]
+    lowest = np.minimum.reduceat(beside, matrix.indptr[:-1])
+    down = (beside == lowest[rows]) & (lowest <= height)[rows]
+    run = csr_matrix((np.ones(down.sum(), np.int8), (rows[down], matrix.indices[down])), shape=(n, n))
+    return connected_components(run, directed=False)[1]
+
+
+def _passes(mesh: Mesh, height: np.ndarray, foot: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between which hollows the lowest passes lead, and their heights, lowest first: a tree, as no other pass can join what these do not."""
     half = mesh.pairs[2]
     i, j = mesh.starts[half], mesh.ends[half]
-    level = np.maximum(height[i], height[j])
-    order = np.argsort(level, kind="stable")
-    parent = list(range(len(height)))
-    floor = height.tolist()
+    a, b, level = foot[i], foot[j], np.maximum(height[i], height[j])
+    a, b = np.minimum(a, b), np.maximum(a, b)
+    order = np.lexsort((level, b, a))
+    order = order[a[order] != b[order]]
+    first = np.ones(len(order), bool)
+    first[1:] = (np.diff(a[order]) != 0) | (np.diff(b[order]) != 0)
+    order, n = order[first], foot.max() + 1
+    # a tree by ranks: lengths of 0 would be no edges
+    order = order[np.argsort(level[order], kind="stable")]
+    tree = minimum_spanning_tree(csr_matrix((np.arange(1.0, len(order) + 1), (a[order], b[order])), shape=(n, n)))
+    order = order[np.sort(tree.data).astype(int) - 1]
+    return a[order], b[order], level[order]
+
+
+def _joined(floor: np.ndarray, a: np.ndarray, b: np.ndarray, level: np.ndarray, depth: float) -> np.ndarray:
+    """Number of the basin of every hollow: hollows are one if the shallower is less than ``depth`` below the pass between them."""
+    parent, floors = list(range(len(floor))), floor.tolist()
 
     def root(k: int) -> int:
         while parent[k] != k:
@@ -65,14 +101,13 @@ def basins(mesh: Mesh, turn: np.ndarray, away: np.ndarray, step: float) -> np.nd
             k = parent[k]
         return k
 
-    for a, b, pass_height in zip(i[order].tolist(), j[order].tolist(), level[order].tolist(), strict=True):
-        a, b = root(a), root(b)
-        if a != b and pass_height - max(floor[a], floor[b]) < depth:
-            if floor[b] < floor[a]:
-                a, b = b, a
-            parent[b] = a
-    number = np.unique([root(k) for k in range(len(height))], return_inverse=True)[1]
-    return np.where(np.bincount(number)[number] >= FEWEST, number, -1)
+    for i, j, height in zip(a.tolist(), b.tolist(), level.tolist(), strict=True):
+        i, j = root(i), root(j)
+        if height - max(floors[i], floors[j]) < depth:
+            if floors[j] < floors[i]:
+                i, j = j, i
+            parent[j] = i
+    return np.array([root(k) for k in range(len(floor))])
 
 
 def rings_inside(mesh: Mesh, basin: np.ndarray, away: np.ndarray, step: float, most: int = 8) -> np.ndarray:

@@ -55,10 +55,11 @@ def _cone(points: np.ndarray, normals: np.ndarray) -> Primitive | None:
     return Primitive("cone", apex, axis, half_angle=half) if SMALLEST_CONE < half < LARGEST_CONE else None
 
 
-def _torus(points: np.ndarray, normals: np.ndarray) -> Primitive | None:
+def _torus(points: np.ndarray, normals: np.ndarray) -> Primitive:
     """Normals of a surface of revolution meet its axis: the axis is the line (c, m) with sum (m . n + c . (p x n))^2 least, |c| = 1.
 
-    Pottmann and Randrup, "Rotational and helical surface approximation for reverse engineering" (Computing 60, 1998).
+    Pottmann and Randrup, "Rotational and helical surface approximation for reverse engineering" (Computing 60, 1998). A short piece of a
+    pipe bend is as good as a cylinder, which turns about its own axis: the second smallest value is then the bend's.
     """
     middle = points.mean(0)
     scale = float(np.abs(points - middle).max())
@@ -66,8 +67,13 @@ def _torus(points: np.ndarray, normals: np.ndarray) -> Primitive | None:
     rows = np.concatenate([np.cross(q, normals), normals], 1)
     matrix = rows.T @ rows
     corner = np.linalg.pinv(matrix[3:, 3:], rcond=1e-9) @ matrix[3:, :3]
-    axis = np.linalg.eigh(matrix[:3, :3] - matrix[:3, 3:] @ corner)[1][:, 0]
-    moment = -corner @ axis
+    axes = np.linalg.eigh(matrix[:3, :3] - matrix[:3, 3:] @ corner)[1]
+    tori = [_torus_about(axes[:, k], -corner @ axes[:, k], middle, scale, points) for k in (0, 1)]
+    return min(tori, key=lambda p: float(np.abs(distance(p, points)).mean()))
+
+
+def _torus_about(axis: np.ndarray, moment: np.ndarray, middle: np.ndarray, scale: float, points: np.ndarray) -> Primitive:
+    """The circle through (rho, z) of the points, turned about a line."""
     moment = moment - (axis @ moment) * axis
     foot = np.cross(axis, moment) * scale + middle
     z = (points - foot) @ axis

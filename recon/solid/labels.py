@@ -40,6 +40,8 @@ BUMP = 4.5
 """A small region may be off its neighbour by so many sigma and still be a part of it."""
 MERGE, MERGE_ANGLE = 1.35, 1.6
 ISLAND = 30
+BETTER = 0.8
+"""A round region is given up if its neighbours, fitted with it, leave less than this part of its squared residuals."""
 
 
 def settle(scan: Scan) -> Segmentation:
@@ -51,7 +53,10 @@ def settle(scan: Scan) -> Segmentation:
         _smooth(scan)
         _refit(scan)
         _absorb_weak(scan)
-        if not _merge(scan) and (scan.label != before).mean() < SETTLED:
+        given_up = _give_up(scan)
+        while given_up and _give_up(scan):
+            pass
+        if not _merge(scan) and not given_up and (scan.label != before).mean() < SETTLED:
             break
     _smooth(scan)
     labels = _triangles(scan)
@@ -269,6 +274,48 @@ def _common(scan: Scan, i: int, j: int, ridge: bool) -> Primitive | None:
         if all(off < MERGE and turn < MERGE_ANGLE for off, turn, _ in (misfit(scan, found, _few(c)) for c in (ci, cj))):
             return found
     return None
+
+
+def _give_up(scan: Scan) -> bool:
+    """Give up a round region that bridges its neighbours, as a wide torus does a pipe and its bend; True if there was one.
+
+    Its vertices are shared out among the neighbours, each to the one that explains it best, and these are fitted again, in turns (Lloyd,
+    "Least squares quantization in PCM", 1982).
+    """
+    a, b = _borders(scan)
+    beside = np.unique(np.stack([scan.label[a], scan.label[b]], 1), axis=0)
+    for k in np.argsort(-np.bincount(scan.label, minlength=len(scan.primitives)), kind="stable").tolist():
+        mine = _core(scan, k)
+        others = [j for j in beside[beside[:, 0] == k, 1].tolist() if scan.primitives[j].kind != "bspline"]
+        if COST[scan.primitives[k].kind] not in (1, 2, 3) or len(mine) < FEW or len(others) < 2:
+            continue
+        mine = _few(mine, 1500)
+        goal = BETTER * float(_squares(scan, scan.primitives[k], mine).mean())
+        trial = {j: scan.primitives[j] for j in others}
+        known = {j: _few(_core(scan, j)) for j in others}
+        for _ in range(3):
+            off = np.stack([_squares(scan, trial[j], mine) for j in others])
+            owner = off.argmin(0)
+            for n, j in enumerate(others):
+                more = np.concatenate([known[j], mine[owner == n]])
+                better = least_squares(trial[j], scan.points[more], (scan.sigma / scan.off[more]) ** 2, rounds=12)
+                if (owner == n).any() and better is not None:
+                    trial[j] = better
+        # what they were sure of must not suffer
+        before = {j: float(_squares(scan, scan.primitives[j], known[j]).mean()) for j in others}
+        bent = any(_squares(scan, p, known[j]).mean() > max(before[j] / BETTER, 1.0) for j, p in trial.items())
+        if not bent and float(np.min([_squares(scan, p, mine) for p in trial.values()], axis=0).mean()) < goal:
+            for j, p in trial.items():
+                scan.primitives[j] = p
+            scan.label[scan.label == k] = -1
+            fill(scan)
+            return True
+    return False
+
+
+def _squares(scan: Scan, p: Primitive, vertices: np.ndarray) -> np.ndarray:
+    """Squared distance and angle, in standard deviations. [n]"""
+    return (distance(p, scan.points[vertices]) / scan.off[vertices]) ** 2 + turns(scan, p, vertices) ** 2
 
 
 def _few(vertices: np.ndarray, most: int = 300) -> np.ndarray:

@@ -14,6 +14,8 @@ Freeform = Literal["bspline", "facets", "omit"]
 Status = Literal["solid", "open_shell", "none"]
 ConstraintKind = Literal["parallel", "perpendicular", "angle", "coaxial", "equal_radius", "coplanar", "tangent", "concurrent"]
 
+Progress = Callable[[float, str], None]
+"""Told the share of the work that is done, in [0, 1], and what is next."""
 Distance = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Signed distance, negative inside: points [N, 3] -> values [N] and gradients [N, 3], world units."""
 
@@ -53,8 +55,8 @@ class Region:
 
     Attributes:
         primitive: After all constraints.
-        vertices: Numbers of the source mesh's vertices that the primitive was fitted to. [k]
-        triangles: Numbers of the source mesh's triangles. [m]
+        vertices: Numbers of the vertices, in the result's mesh, of its triangles. [k]
+        triangles: Numbers of the triangles in the result's mesh. [m]
         area: Of those triangles.
         sigma: Standard deviation of the signed distances of ``vertices`` from the primitive, robust (1.4826 median absolute deviation).
         n_eff: Independent samples: area / (2 pi correlation length^2), at most the number of vertices.
@@ -152,7 +154,7 @@ class SolidResult:
         constraints: All that were tried.
         holes: Of an open shell.
         reasons: Why it is no solid, one sentence each; empty for a solid.
-        mesh: The input, its mesh without vertices that no triangle uses and turned outward: regions count in it.
+        mesh: The input with the mesh that regions count in: turned outward, thinned if it was dense, on the zero set of its distance.
         sigma: Standard deviation of the surface that was used, world units.
         tolerance: Largest tolerance of the shape's edges and vertices, world units.
         volume_error: Volume of the shape / volume of the mesh - 1, or None.

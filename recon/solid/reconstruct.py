@@ -18,13 +18,14 @@ from recon.solid.fitting import robust_sigma
 from recon.solid.freeform import as_facets, patch_for
 from recon.solid.graph import Graph, outlines
 from recon.solid.mesh import Mesh, closed_mesh
-from recon.solid.model import Constraint, Primitive, Region, SolidInput, SolidOptions, SolidResult
+from recon.solid.model import Constraint, Primitive, Progress, Region, SolidInput, SolidOptions, SolidResult
 from recon.solid.pinches import without_pinches
 from recon.solid.primitives import distance
 from recon.solid.repair import Checked, repaired
 from recon.solid.scanned import is_tessellation, on_zero_set, scan_segmentation
 from recon.solid.shapes import compound, holes_of, largest_tolerance, regions_of_faces
 from recon.solid.shell import make_shell
+from recon.solid.thinning import thinned, whole
 
 TESSELLATION_SIGMA = 2e-5
 """Standard deviation that the vertices of a tessellation are given, as a part of the diagonal: about what its edges are worth."""
@@ -34,8 +35,12 @@ LARGEST_VOLUME_ERROR = 0.01
 PRECISION = 1e-6
 
 
-def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult:
-    """See :class:`SolidInput`, :class:`SolidOptions` and :class:`SolidResult`.
+def silent(share: float, text: str) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+def reconstruct_solid(surface: SolidInput, options: SolidOptions, progress: Progress = silent) -> SolidResult:
+    """See :class:`SolidInput`, :class:`SolidOptions` and :class:`SolidResult`; ``progress`` is told a share in [0, 1] and the stage.
 
     Raises:
         CapabilityError: Without OpenCASCADE (extra ``[cad]``).
@@ -45,15 +50,24 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions) -> SolidResult
     surface = _as_used(surface, mesh)
     exact = is_tessellation(mesh)
     if exact:
+        progress(0.1, f"faces of {len(mesh.faces)} triangles")
         found, sigma, correlation = exact_segmentation(mesh, options.seed), TESSELLATION_SIGMA * mesh.diagonal, 0.0
         points = [corner_points(mesh, np.flatnonzero(found.labels == k))[1] for k in range(len(found.primitives))]
     else:
+        progress(0.0, f"thinning {len(mesh.faces)} triangles")
+        fine = thinned(mesh)
+        if surface.views is not None:
+            surface = replace(surface, views=surface.views[fine.nearest])
         if surface.distance is not None:
-            mesh = on_zero_set(mesh, surface.distance)
-        found, points, sigma, correlation = scan_segmentation(mesh, surface, options.seed)
+            fine = whole(on_zero_set(fine.mesh, surface.distance))
+        mesh = fine.mesh
+        progress(0.2, f"faces of {len(mesh.faces)} triangles")
+        surface = replace(surface, vertices=mesh.vertices, faces=mesh.faces)
+        found, points, sigma, correlation = scan_segmentation(fine, surface, options.seed)
     if options.freeform == "facets":
         found, points = as_facets(mesh, found, points)
-    return _from_regions(mesh, found, points, sigma, correlation, exact, surface, options)
+    progress(0.7, f"relations between {len(found.primitives)} faces")
+    return _from_regions(mesh, found, points, sigma, correlation, exact, surface, options, progress)
 
 
 def _as_used(surface: SolidInput, mesh: Mesh) -> SolidInput:
@@ -66,7 +80,7 @@ def _as_used(surface: SolidInput, mesh: Mesh) -> SolidInput:
 
 
 def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sigma: float, correlation: float, exact: bool,
-                  surface: SolidInput, options: SolidOptions) -> SolidResult:  # fmt: skip
+                  surface: SolidInput, options: SolidOptions, progress: Progress) -> SolidResult:  # fmt: skip
     graph = outlines(mesh, found.labels)
     forced = {k for k, p in enumerate(found.primitives) if p is None or k in found.facets}
     primitives = list(found.primitives)
@@ -90,6 +104,7 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
     near = 1e-5 * mesh.diagonal if exact else 3 * sigma
     if not exact and not found.facets:
         found, graph = _without_pinches(mesh, found, graph, primitives, near, sigma)
+    progress(0.85, f"{len(graph.chains)} edges")
     graph = _junctions(graph, primitives, near, mesh.diagonal)
     try:
         curves = _curves(mesh, graph, primitives, near)
@@ -99,6 +114,7 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
             raise
         reason = f"no shell can be made of the faces ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
+    progress(0.9, "OpenCASCADE joins the faces")
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)
     return _judged(shape, known, mesh, found.labels, primitives, graph, regions, constraints, missing, sigma, surface)
 

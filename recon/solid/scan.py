@@ -7,14 +7,14 @@ what is left between gets regions of its own where it has an inside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from recon.solid.basins import basins, distance_to_curves, rings_inside, turning
-from recon.solid.fitting import fit, least_squares
+from recon.solid.fitting import fit, least_squares, robust_sigma
 from recon.solid.mesh import Mesh
 from recon.solid.model import Kind, Primitive
 from recon.solid.primitives import COST, angle_to, cylindrical, distance, implicit, unit
@@ -38,6 +38,10 @@ MOSTLY = 0.5
 """What explains a larger part of some vertices than this is what they are."""
 MEDIUM = 0.006
 """Faces with a smaller part of all vertices may have their surface in common with others: tips of teeth, bevels between flats."""
+MOST_SIGMA = 5e-3
+"""A basin that no plane, cylinder or cone follows within this part of the diagonal says nothing of the surface's errors."""
+CURVED = 0.6
+"""A basin is round if a round surface leaves less than this part of the plane's residuals."""
 WIDER = 1.3
 """A less simple kind is taken for a group if it explains so many times more."""
 ON_NEIGHBOUR = 0.8
@@ -128,6 +132,35 @@ def prepare(mesh: Mesh, curves: tuple[np.ndarray, ...], sigma: float) -> Scan:
     off = sigma * OFF_BESIDE[np.minimum(rings, len(OFF_BESIDE) - 1)]
     angles = angle * ANGLE_BESIDE[np.minimum(rings, len(ANGLE_BESIDE) - 1)]
     return Scan(mesh, sigma, step, normals, off, angles, rings, basin, away < step, np.full(len(rings), -1))
+
+
+def with_sigma(scan: Scan, sigma: float) -> Scan:
+    """The same scan with another standard deviation of its positions."""
+    return replace(scan, sigma=sigma, off=scan.off * (sigma / scan.sigma))
+
+
+def measured_sigma(scan: Scan, least: float) -> float:
+    """Standard deviation of a surface's positions, world units: the median over its larger basins, of what the best plane, cylinder or cone
+    leaves there; ``least`` if most of the surface is of another form, or is better than that."""
+    order = np.argsort(scan.basin, kind="stable")
+    own, sizes, unknown = [], [], 0
+    for piece in np.split(order, np.flatnonzero(np.diff(scan.basin[order])) + 1):
+        core = piece[scan.rings[piece] >= INSIDE]
+        if scan.basin[piece[0]] < 0 or len(core) < 0.5 * MEDIUM * len(order):
+            continue
+        fits = [fit(kind, scan.points[core], scan.normals[core], most=350) for kind in ("plane", "cylinder", "cone")]
+        flat, *round_ones = (np.inf if p is None else robust_sigma(distance(p, scan.points[core])) for p in fits)
+        best = min(round_ones) if min(round_ones) < CURVED * flat else flat
+        if best < MOST_SIGMA * scan.mesh.diagonal:
+            own.append(best)
+            sizes.append(len(core))
+        else:
+            unknown += len(core)
+    if sum(sizes) <= unknown:
+        return least
+    ranked = np.argsort(own)
+    total = np.cumsum(np.array(sizes)[ranked])
+    return max(least, float(np.array(own)[ranked[np.searchsorted(total, 0.5 * total[-1])]]))
 
 
 def observable(p: Primitive, points: np.ndarray, normals: np.ndarray) -> bool:

@@ -13,7 +13,8 @@ from recon.solid.mesh import Mesh
 from recon.solid.model import Distance, Primitive, SolidInput
 from recon.solid.primitives import distance
 from recon.solid.regions import find_regions
-from recon.solid.scan import INSIDE, Scan, prepare
+from recon.solid.scan import INSIDE, Scan, measured_sigma, prepare, with_sigma
+from recon.solid.thinning import Thinned
 
 SIGMA = 5e-4
 """Standard deviation of a surface of which nothing is known, as a part of the diagonal."""
@@ -22,6 +23,8 @@ CORRELATION = 0.02
 ON_FACETS = 0.2
 """A mesh with more of its area in facets of several triangles is a tessellation: noise leaves none."""
 ROBUST = 3.0
+MOST_POINTS = 20_000
+"""A face is fitted to so many of its points; more say nothing new."""
 
 
 def is_tessellation(mesh: Mesh) -> bool:
@@ -43,10 +46,13 @@ def on_zero_set(mesh: Mesh, function: Distance) -> Mesh:
     return Mesh(x, mesh.faces)
 
 
-def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segmentation, list[np.ndarray], float, float]:
+def scan_segmentation(fine: Thinned, surface: SolidInput, seed: int) -> tuple[Segmentation, list[np.ndarray], float, float]:
     """Regions of a noisy mesh, the points each is fitted to, the standard deviation used, and the errors' correlation length."""
-    sigma = surface.sigma or SIGMA * mesh.diagonal
-    scan = prepare(mesh, surface.curves, sigma)
+    mesh = fine.mesh
+    scan = prepare(mesh, surface.curves, surface.sigma or SIGMA * mesh.diagonal)
+    if surface.sigma is None:
+        scan = with_sigma(scan, measured_sigma(scan, scan.sigma))
+    sigma = scan.sigma
     find_regions(scan, seed)
     found = settle(scan)
     fitted: list[np.ndarray] = []
@@ -59,7 +65,7 @@ def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segme
     pieces: dict[int, list[int]] = {}
     for k, p in enumerate(found.primitives):
         pieces.setdefault(id(p) if p is not None else -k, []).append(k)
-    points, primitives = [mesh.vertices[v] for v in fitted], list(found.primitives)
+    points, primitives = [_some(fine.owned(v)[0]) for v in fitted], list(found.primitives)
     for group in pieces.values():
         p = found.primitives[group[0]]
         if p is None or p.kind == "bspline":
@@ -67,10 +73,16 @@ def scan_segmentation(mesh: Mesh, surface: SolidInput, seed: int) -> tuple[Segme
                 primitives[k] = None
             continue
         vertices = np.concatenate([fitted[k] for k in group])
-        better = refined(p, mesh.vertices[vertices], scan.normals[vertices], sigma)
+        x, owner = fine.owned(vertices)
+        x, normals = _some(x), _some(scan.normals[vertices[owner]])
+        better = refined(p, x, normals, sigma)
         for k in group:
-            points[k], primitives[k] = mesh.vertices[vertices], better
+            points[k], primitives[k] = x, better
     return Segmentation(found.labels, primitives), points, sigma, CORRELATION * mesh.diagonal
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).astype(int)]
 
 
 def _fitted_to(scan: Scan, labels: np.ndarray, region: int) -> np.ndarray:
