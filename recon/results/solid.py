@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from recon.config.values import Unit
 from recon.console import Reporter
@@ -40,6 +41,7 @@ CHORD = 1e-4
 """Of the triangles by which a solid is drawn and compared, as a share of its diagonal."""
 LEAST_TOLERANCE = 1e-5
 """A tolerance of this share of the diagonal is allowed however exact the surface is."""
+MOST_SEEN = 60_000
 FACING = 0.2
 """A camera sees a face only from within 78 degrees of its normal."""
 
@@ -167,19 +169,24 @@ def _say(found: dict[str, Any], written: Written, reporter: Reporter) -> None:
 
 
 def photograph_counts(mesh: Mesh, cameras: Sequence[Camera]) -> np.ndarray:
-    """In how many photographs each vertex is seen: inside the picture, from in front, with nothing in between. [V]"""
+    """In how many photographs each vertex is seen: inside the picture, from in front, with nothing in between. [V]
+
+    Of a mesh with more than :data:`MOST_SEEN` vertices that many are looked at, and the others are seen as the nearest of these.
+    """
     from recon.surface.mesh import vertex_normals
 
     scene, tolerance = ray_scene(mesh), 1e-3 * mesh.diagonal()
-    normals, counts = vertex_normals(mesh), np.zeros(len(mesh.vertices), np.int32)
+    some = np.linspace(0, len(mesh.vertices) - 1, min(len(mesh.vertices), MOST_SEEN)).astype(int)
+    points, normals = mesh.vertices[some], vertex_normals(mesh)[some]
+    counts = np.zeros(len(some), np.int32)
     for camera in cameras:
-        uv, z = camera.project(mesh.vertices)
+        uv, z = camera.project(points)
         inside = (z > 0) & (uv >= 0).all(1) & (uv[:, 0] <= camera.width) & (uv[:, 1] <= camera.height)
-        toward = camera.center - mesh.vertices
+        toward = camera.center - points
         toward /= np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-300)
         rows = np.flatnonzero(inside & ((toward * normals).sum(1) > FACING))
-        counts[rows[visible(scene, mesh.vertices[rows], camera.center, tolerance)]] += 1
-    return counts
+        counts[rows[visible(scene, points[rows], camera.center, tolerance)]] += 1
+    return counts if len(some) == len(mesh.vertices) else counts[KDTree(points).query(mesh.vertices)[1]]
 
 
 def solid_result_lines(found: dict[str, Any]) -> list[str]:

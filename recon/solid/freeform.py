@@ -13,6 +13,8 @@ from recon.solid.mesh import Mesh
 from recon.solid.model import Primitive
 from recon.solid.patches import extrusion_direction, extrusion_patch, height_patch
 
+FOLLOWS = 6.0
+"""A patch has 97 % of its points within so many standard deviations."""
 MOST_FACETS = 4000
 """More plane faces than this make a file that no CAD program likes to open."""
 
@@ -51,9 +53,13 @@ def patch_for(mesh: Mesh, graph: Graph, labels: np.ndarray, region: int, sigma: 
         guide, closed = _guide(mesh, graph, region, direction)
         if guide is not None:
             found = extrusion_patch(points, direction, guide, closed, exact, max(4, min(24, len(points) // 60)))
-            if found is not None and np.quantile(np.abs(found.patch.implicit(points)[0]), 0.97) < 6 * sigma:
+            if found is not None and np.quantile(np.abs(found.patch.implicit(points)[0]), 0.97) < FOLLOWS * sigma:
                 return found
-    return height_patch(points, normals, sigma)
+    found = height_patch(points, normals, sigma)
+    # a tessellation is followed as well as it can be
+    if found is None or exact or np.quantile(np.abs(found.patch.implicit(points)[0]), 0.97) < FOLLOWS * sigma:
+        return found
+    return None
 
 
 def _guide(mesh: Mesh, graph: Graph, region: int, direction: np.ndarray) -> tuple[np.ndarray | None, bool]:

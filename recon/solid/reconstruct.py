@@ -25,6 +25,7 @@ from recon.solid.repair import Checked, repaired
 from recon.solid.scanned import is_tessellation, on_zero_set, scan_segmentation
 from recon.solid.shapes import compound, holes_of, largest_tolerance, regions_of_faces
 from recon.solid.shell import make_shell
+from recon.solid.surrender import surrendered
 from recon.solid.thinning import thinned, whole
 
 TESSELLATION_SIGMA = 2e-5
@@ -33,6 +34,8 @@ LARGEST_TOLERANCE = 2.0
 """A solid's edges and vertices have tolerances below this many sigma."""
 LARGEST_VOLUME_ERROR = 0.01
 PRECISION = 1e-6
+RETRIES = 2
+"""So many times faces that could not be joined are given up."""
 
 
 def silent(share: float, text: str) -> None:
@@ -67,7 +70,23 @@ def reconstruct_solid(surface: SolidInput, options: SolidOptions, progress: Prog
     if options.freeform == "facets":
         found, points = as_facets(mesh, found, points)
     progress(0.7, f"relations between {len(found.primitives)} faces")
-    return _from_regions(mesh, found, points, sigma, correlation, exact, surface, options, progress)
+    result = _from_regions(mesh, found, points, sigma, correlation, exact, surface, options, progress)
+    for _ in range(0 if exact or found.facets else RETRIES):
+        sound = {k for _, k in result.faces}
+        again = surrendered(mesh, found, points, set(range(len(result.regions))) - sound) if result.status == "open_shell" else None
+        if again is None:
+            break
+        progress(0.95, f"{len(sound)} of {len(result.regions)} faces join; once more with the others of free form")
+        found, points = again
+        other = _from_regions(mesh, found, points, sigma, correlation, exact, surface, options, silent)
+        if other.status != "solid" and _sound_area(other) <= _sound_area(result):
+            break
+        result = other
+    return result
+
+
+def _sound_area(result: SolidResult) -> float:
+    return sum(result.regions[k].area for k in {k for _, k in result.faces})
 
 
 def _as_used(surface: SolidInput, mesh: Mesh) -> SolidInput:
