@@ -74,7 +74,7 @@ def _feet(mesh: Mesh, height: np.ndarray) -> np.ndarray:
 
 
 def _passes(mesh: Mesh, height: np.ndarray, foot: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Between which hollows the lowest passes lead, and their heights, lowest first: a tree, as no other pass can join what these do not."""
+    """Between which hollows the lowest passes lead, and their heights, lowest first: a tree; no other pass joins what these do not."""
     half = mesh.pairs[2]
     i, j = mesh.starts[half], mesh.ends[half]
     a, b, level = foot[i], foot[j], np.maximum(height[i], height[j])

@@ -44,7 +44,7 @@ PATCHES: tuple[tuple[int, tuple[Kind, ...]], ...] = (
     (12, ("cylinder", "sphere", "cone")),
     (40, ("cylinder", "sphere", "cone", "torus")),
     (120, ("cylinder", "sphere", "cone", "torus")),
-    (400, ("cylinder", "sphere", "cone", "torus")),
+    (400, ("torus",)),
 )
 """Sizes of patches that regions are grown from, in triangles, and the kinds that so many can prove, simplest first."""
 

@@ -21,7 +21,7 @@ LARGE = 0.05
 
 
 def surrendered(mesh: Mesh, found: Segmentation, points: list[np.ndarray], bad: Set[int]) -> tuple[Segmentation, list[np.ndarray]] | None:
-    """Regions and their points after bad ones are given up and joined with those of free form beside them; None if there is none to give up.
+    """Regions and their points after bad ones are given up and joined with those of free form beside them; None if none can be.
 
     Of bad regions that touch each other the largest stays: it may have been spoilt by the others.
 
