@@ -38,6 +38,8 @@ MOSTLY = 0.5
 """What explains a larger part of some vertices than this is what they are."""
 MEDIUM = 0.006
 """Faces with a smaller part of all vertices may have their surface in common with others: tips of teeth, bevels between flats."""
+MOST_TRIES = 250
+"""Patches grown to take components of several faces apart, of a whole part; each takes about 0.3 s."""
 MOST_SIGMA = 5e-3
 """A basin that no plane, cylinder or cone follows within this part of the diagonal says nothing of the surface's errors."""
 CURVED = 0.6
@@ -76,6 +78,7 @@ class Scan:
         on_curve: Nearer to a curve than an edge of the mesh is long. [V] bool
         label: Region of each vertex, -1 for none. [V]
         primitives: Of the regions.
+        tries: Patches that may still be grown to take components apart, so that hopeless ones end.
     """
 
     mesh: Mesh
@@ -89,6 +92,7 @@ class Scan:
     on_curve: np.ndarray
     label: np.ndarray
     primitives: list[Primitive] = field(default_factory=list)
+    tries: int = MOST_TRIES
 
     @property
     def points(self) -> np.ndarray:
@@ -309,8 +313,9 @@ def take_apart(
     failures = 0
     for _ in range(rounds):
         left = np.flatnonzero(rest)
-        if len(left) < least or failures >= 2:
+        if len(left) < least or failures >= 2 or not scan.tries:
             return
+        scan.tries -= 1
         best = _best_patch(scan, left, rng, sizes, seeds)
         if best is None or len(best[0]) < least:
             failures += 1

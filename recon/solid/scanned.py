@@ -37,7 +37,7 @@ def is_tessellation(mesh: Mesh) -> bool:
 
 
 def on_zero_set(mesh: Mesh, function: Distance) -> Mesh:
-    """The mesh with its vertices on the zero set of a signed distance: steps of Newton's method, each at most an edge long, a second one for
+    """The mesh with its vertices on the zero set of a signed distance: steps of Newton's method, at most an edge long, a second one for
     vertices that the first moved far."""
     x, step = mesh.vertices.copy(), float(np.median(mesh.edge_lengths))
     moving = np.arange(len(x))
