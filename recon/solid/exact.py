@@ -233,7 +233,7 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
         tried = np.zeros(len(mesh.faces), int)
         piece = mesh.components(grower.free.copy(), runs_on)
         failures = np.zeros(piece.max(initial=-1) + 1, int)
-        for t in rng.permutation(np.flatnonzero(grower.free)):
+        for t in _by_area(mesh, np.flatnonzero(grower.free), rng):
             if not grower.free[t] or grower.sliver[t] or tried[t] >= TRIES or failures[piece[t]] >= GIVE_UP:
                 continue
             curved = _curved(grower, int(t), patches)
@@ -248,6 +248,14 @@ def exact_segmentation(mesh: Mesh, seed: int = 0) -> Segmentation:
     _rest(mesh, grower, group, runs_on, take)
     labels = _absorbed(grower, _slivers(mesh, labels), found)
     return connected_regions(mesh, labels, found)
+
+
+def _by_area(mesh: Mesh, triangles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Triangles in a random order, those of large area sooner: faces of free form have thousands of small ones, others a few large ones.
+
+    Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006).
+    """
+    return triangles[np.argsort(rng.exponential(size=len(triangles)) / np.maximum(mesh.areas[triangles], 1e-300))]
 
 
 def _plane_through(mesh: Mesh, region: np.ndarray) -> Primitive | None:

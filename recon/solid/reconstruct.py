@@ -34,7 +34,7 @@ LARGEST_TOLERANCE = 2.0
 """A solid's edges and vertices have tolerances below this many sigma."""
 LARGEST_VOLUME_ERROR = 0.01
 PRECISION = 1e-6
-RETRIES = 2
+RETRIES = 3
 """So many times faces that could not be joined are given up."""
 
 

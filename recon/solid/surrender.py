@@ -23,7 +23,7 @@ LARGE = 0.05
 def surrendered(mesh: Mesh, found: Segmentation, points: list[np.ndarray], bad: Set[int]) -> tuple[Segmentation, list[np.ndarray]] | None:
     """Regions and their points after bad ones are given up and joined with those of free form beside them; None if none can be.
 
-    Of bad regions that touch each other the largest stays: it may have been spoilt by the others.
+    Of bad regions that touch each other the largest stays: it may have been spoilt by the others. Round ones go before planes.
 
     Args:
         mesh: The surface.
@@ -46,6 +46,9 @@ def surrendered(mesh: Mesh, found: Segmentation, points: list[np.ndarray], bad: 
     given -= {k for k, p in enumerate(found.primitives) if p is None}
     if not given:
         return None
+    # noise makes more round faces than plane ones: planes only if that does not help
+    round_ones = {k for k in given if (p := found.primitives[k]) is not None and p.kind != "plane"}
+    given = round_ones or given
     free = np.array([k in given or p is None for k, p in enumerate(found.primitives)])
     first = int(np.flatnonzero(free)[0])
     joined = connected_regions(

@@ -61,6 +61,15 @@ def test_large_faces_stay(dented, bad: set[int]):
     assert surrendered(mesh, found, points, bad) is None
 
 
+def test_round_faces_are_given_up_before_planes(dented):
+    mesh, found, points = dented
+    primitives = list(found.primitives)
+    primitives[6] = primitives[5]
+    again = surrendered(mesh, Segmentation(found.labels, primitives), points, {5, 6, 7})
+    assert again is not None
+    assert [set(np.unique(found.labels[again[0].labels == k])) for k, p in enumerate(again[0].primitives) if p is None] == [{7}]
+
+
 def test_what_is_given_up_joins_what_is_free_beside_it(dented):
     mesh, found, points = dented
     primitives = list(found.primitives)
