@@ -194,7 +194,7 @@ def test_a_solid_is_evaluated_with_its_report(finished):
 def test_nothing_made_is_an_error_with_its_reasons(tmp_path: Path, monkeypatch, capsys):
     export_mesh(box_mesh(), tmp_path / "a.ply", unit="mm")
     nothing = replace(result_of("crystal"), status="none", shape=None, faces=[], reasons=["31 regions of free form have no surface"])
-    monkeypatch.setattr(making, "reconstruct_solid", lambda given, options: nothing)
+    monkeypatch.setattr(making, "reconstruct_solid", lambda given, options, progress: nothing)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(["solid", "a.ply"])
