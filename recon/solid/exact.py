@@ -150,8 +150,8 @@ def corner_points(mesh: Mesh, triangles: np.ndarray) -> tuple[np.ndarray, np.nda
     return used, mesh.vertices[used], unit(normals)
 
 
-def _sagitta(mesh: Mesh, triangles: np.ndarray) -> float:
-    """Median height of a curved surface over its facets, from their widths and the bends between them: width x bend / 8."""
+def _sagitta(mesh: Mesh, triangles: np.ndarray, share: float) -> float:
+    """Height of a curved surface over its facets, from their widths and the bends between them: width x bend / 8; a quantile of it."""
     a, b, _ = mesh.pairs
     member = np.zeros(len(mesh.faces), bool)
     member[triangles] = True
@@ -159,7 +159,7 @@ def _sagitta(mesh: Mesh, triangles: np.ndarray) -> float:
     if not inside.any():
         return 0.0
     width = 2 * np.maximum(mesh.areas[a[inside]], mesh.areas[b[inside]]) / mesh.edge_lengths[inside]
-    return float(np.median(width * mesh.bends[inside] / 8))
+    return float(np.quantile(width * mesh.bends[inside] / 8, share))
 
 
 def _grown(grower: _Grower, kind: Kind, patch: np.ndarray, seed: int) -> tuple[np.ndarray, Primitive] | None:
@@ -183,7 +183,8 @@ def _grown(grower: _Grower, kind: Kind, patch: np.ndarray, seed: int) -> tuple[n
         p, grew, region = again, len(wider) > len(region), wider
         if not grew:
             break
-    flat_enough = _sagitta(mesh, region) < SAGITTA * mesh.diagonal
+    # a torus may be found through two round corners and the flat wall between them, which is a wide facet
+    flat_enough = _sagitta(mesh, region, 1.0 if kind == "torus" else 0.5) < SAGITTA * mesh.diagonal
     excess = len(np.unique(mesh.faces[region])) - FREE[kind]
     if kind == "cylinder":  # two strips always lie on one: then it must end where the surface ends
         proven = excess >= 7 or (flat_enough and excess >= 1 and (excess >= 5 or grower.ends(region)))
