@@ -66,8 +66,8 @@ def thinned(mesh: Mesh) -> Thinned:
     # the middle of a collapsed edge lies beside a round surface
     on_surface = np.asarray(igl.point_mesh_squared_distance(np.ascontiguousarray(vertices), given, mesh.faces)[2])
     found = closed_mesh(on_surface * mesh.diagonal + centre, faces, "the thinned mesh")
-    owner = KDTree(found.vertices).query(mesh.vertices)[1]
+    owner = np.asarray(KDTree(found.vertices).query(mesh.vertices)[1])
     order = np.argsort(owner, kind="stable")
     first = np.searchsorted(owner[order], np.arange(len(found.vertices) + 1))
-    nearest = KDTree(mesh.vertices).query(found.vertices)[1]
+    nearest = np.asarray(KDTree(mesh.vertices).query(found.vertices)[1])
     return Thinned(found, mesh.vertices[order], first, nearest)
