@@ -53,20 +53,20 @@ def test_fit_finds_the_surface_wherever_it_is(kind: str, scale: float):
         assert abs(found.axis @ true.axis) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("arc_deg", [10.0, 30.0, 90.0])
+@pytest.mark.parametrize("arc_deg", [15.0, 30.0, 90.0])
 def test_a_short_pipe_bend_is_a_torus(arc_deg: float):
     """All round the pipe and a little along it: nearly a cylinder, whose own axis turns it into itself as well as the bend's does."""
     rng = np.random.default_rng(1)
     true = Primitive("torus", np.array([3.0, 5, -2]), unit(np.array([1.0, 2, 2])), radius=40.0, tube_radius=10.0)
     e, f = frame(true.axis)
-    u, v = np.radians(arc_deg) * rng.uniform(size=500), 2 * np.pi * rng.uniform(size=500)
+    u, v = np.radians(arc_deg) * rng.uniform(size=600), 2 * np.pi * rng.uniform(size=600)
     out = np.outer(np.cos(u), e) + np.outer(np.sin(u), f)
     normals = np.cos(v)[:, None] * out + np.sin(v)[:, None] * true.axis
-    x = true.point + true.radius * out + true.tube_radius * normals + rng.normal(size=(500, 1)) * 0.01 * normals
-    found = fit("torus", x, normals)
+    x = true.point + true.radius * out + true.tube_radius * normals + rng.normal(size=(600, 1)) * 0.03 * normals
+    found = fit("torus", x, unit(normals + rng.normal(size=x.shape) * 0.02), goal=0.24)
     assert found is not None
-    assert rms(found, x) < 0.012
-    assert found.tube_radius == pytest.approx(10, abs=0.01)
+    assert rms(found, x) < 0.033
+    assert found.tube_radius == pytest.approx(10, abs=0.02)
     assert found.radius == pytest.approx(40, rel=0.05)
 
 

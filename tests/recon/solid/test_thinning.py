@@ -109,7 +109,7 @@ def test_basins_are_those_of_persistence(seed: int):
     mesh = ball(3)
     rng = np.random.default_rng(seed)
     height = rng.normal(size=len(mesh.vertices))
-    for _ in range(2):
+    for _ in range(1 + seed % 2):
         height = (mesh.neighbours @ height + height) / 7
     height = 0.3 * np.exp(2 * height / height.std())
     found = basins(mesh, height, np.full(len(height), np.inf), 1.0)
