@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.cuda.amp.common
 from torch.overrides import TorchFunctionMode, resolve_name
 
 _CUDA = re.compile(r"cuda(:\d+)?")
@@ -168,7 +171,7 @@ def replacements(ledger: Ledger) -> list[tuple[Any, str, Any]]:
         return call
 
     module_to, load = torch.nn.Module.to, torch.load
-    set_type = torch.set_default_tensor_type
+    set_type, fork = torch.set_default_tensor_type, torch.random.fork_rng
 
     def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         if (args and on_cpu(args[0]) is not args[0]) or on_cpu(kwargs.get("device")) is not kwargs.get("device"):
@@ -194,6 +197,9 @@ def replacements(ledger: Ledger) -> list[tuple[Any, str, Any]]:
             t = _TYPE.sub(r"torch.\1", name)
         set_type(t)
 
+    def fork_rng(*args: Any, **kwargs: Any) -> Any:
+        return fork((), *args[1:], **{k: v for k, v in kwargs.items() if k not in ("devices", "device_type")})
+
     names = [
         ("set_device", None), ("synchronize", None), ("empty_cache", None), ("ipc_collect", None), ("init", None),
         ("reset_peak_memory_stats", None), ("reset_max_memory_allocated", None), ("reset_max_memory_cached", None),
@@ -215,6 +221,7 @@ def replacements(ledger: Ledger) -> list[tuple[Any, str, Any]]:
         (torch, "load", load_here),
         (torch, "set_default_tensor_type", set_default_tensor_type),
         (torch, "set_default_device", in_place_of(torch.set_default_device, "device")),
+        (torch.random, "fork_rng", fork_rng),
         (torch, "Generator", _generator(ledger)),
         (torch.cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
         (torch.cuda, "set_rng_state", lambda state, device=None: None),
@@ -224,9 +231,35 @@ def replacements(ledger: Ledger) -> list[tuple[Any, str, Any]]:
     return result
 
 
+def pretence(ledger: Ledger) -> list[tuple[Any, str, Any]]:
+    """(owner, name, what stands in for it): what answers questions after a GPU as if there was one. Half precision stays switched off."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    properties = SimpleNamespace(name="cpu", major=0, minor=0, total_memory=memory, multi_processor_count=os.cpu_count() or 1)
+
+    def counted(name: str, result: Any) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            ledger.add(f"torch.cuda.{name}() answered {result!s}")
+            return result
+
+        return call
+
+    return [
+        (torch.cuda, "is_available", counted("is_available", True)),
+        (torch.cuda, "device_count", counted("device_count", 1)),
+        (torch.cuda, "is_bf16_supported", counted("is_bf16_supported", False)),
+        (torch.cuda, "get_device_properties", lambda device=None: properties),
+        (torch.cuda.amp.common, "amp_definitely_not_available", lambda: True),
+    ]
+
+
 @contextlib.contextmanager
-def cuda_on_cpu(ledger: Ledger) -> Iterator[None]:
-    """Within it, requests for CUDA devices are met on the CPU: in this thread and in threads that are started meanwhile."""
+def cuda_on_cpu(ledger: Ledger, pretend: bool = False) -> Iterator[None]:
+    """Within it, requests for CUDA devices are met on the CPU: in this thread and in threads that are started meanwhile.
+
+    Args:
+        ledger: Where requests are counted.
+        pretend: Also answer that there is one GPU, for programs that look before they ask.
+    """
     saved = []
     run = threading.Thread.run
 
@@ -235,7 +268,8 @@ def cuda_on_cpu(ledger: Ledger) -> Iterator[None]:
             run(thread)
 
     try:
-        for owner, name, value in [*replacements(ledger), (threading.Thread, "run", run_within)]:
+        answers = pretence(ledger) if pretend else []
+        for owner, name, value in [*replacements(ledger), *answers, (threading.Thread, "run", run_within)]:
             saved.append((owner, name, owner.__dict__[name] if name in owner.__dict__ else getattr(owner, name)))
             setattr(owner, name, value)
         with OnCpu(ledger):

@@ -20,7 +20,7 @@ USAGE = 2
 
 
 def main(arguments: list[str]) -> int:
-    """``run [--nerfacc 0.5|0.3] SCRIPT|-m MODULE [ARGUMENTS ...]``: exit code of the program.
+    """``run [--nerfacc 0.5|0.3] [--pretend-cuda] SCRIPT|-m MODULE [ARGUMENTS ...]``: exit code of the program.
 
     Both names are put in place, requests for CUDA devices are met on the CPU where there is no GPU; what that means is said on the
     standard error output at the start, and what was asked for is listed at the end.
@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
         "--nerfacc", choices=INTERFACES, help="interface of nerfacc that the program wants (default: that of the installed one)"
     )
     run.add_argument("--force", action="store_true", help="also in the place of packages that run on this machine's GPU")
+    run.add_argument(
+        "--pretend-cuda", action="store_true", help="answer that there is a GPU, for programs and tests that stop or skip without one"
+    )
     run.add_argument("-m", dest="module", action="store_true", help="SCRIPT is the name of a module")
     run.add_argument("script", metavar="SCRIPT")
     run.add_argument("rest", nargs=argparse.REMAINDER, metavar="ARGUMENTS")
@@ -50,8 +53,10 @@ def main(arguments: list[str]) -> int:
             _say("devices: as the program asks for them; this machine has a GPU")
         else:
             _say("devices: this machine has no GPU; what the program asks for on cuda is made on the CPU, in single precision")
+            if options.pretend_cuda:
+                _say("devices: torch.cuda.is_available() answers that it has one all the same")
             lightning.watch(ledger)
-            stack.enter_context(cuda_on_cpu(ledger))
+            stack.enter_context(cuda_on_cpu(ledger, options.pretend_cuda))
         stack.callback(_list, ledger)
         return _execute(options.script, options.module, options.rest)
 

@@ -108,24 +108,35 @@ def _kernels(backend: str, like: Tensor):
 
 def _tape(x: Tensor, grid: list[int], mlp: list[int], beta: float, order: int, keeps: bool) -> Tensor:
     """Room for what the forward pass on the CPU keeps for the backward pass, so that the table is looked up once. Empty elsewhere."""
-    if not keeps:
-        return x.new_empty(0)
+    return x.new_empty(tape_size(x.shape[0], grid_from_ints(grid), mlp_from_ints(mlp, beta), order) if keeps else 0)
+
+
+def tape_size(n: int, grid: HashGridSpec, mlp: MLPSpec, order: int = 0) -> int:
+    """Numbers that the forward pass of n points on the CPU keeps."""
     from ..backends.cpu.field import native_tape_size
 
-    return x.new_empty(native_tape_size(x.shape[0], grid_from_ints(grid), mlp_from_ints(mlp, beta), order))
+    return native_tape_size(n, grid, mlp, order)
 
 
 def _forward(x, table, params, grid, mlp, beta, include_input, active_levels, backend, keeps, order) -> tuple[Tensor, Tensor, Tensor]:
-    checks.finite_points(x)
     network = mlp_from_ints(mlp, beta)
     out, gradient = x.new_empty(x.shape[0], network.outputs), empty(x, order == 1)
     tape = _tape(x, grid, mlp, beta, order, keeps)
+    specs = (grid_from_ints(grid), network, include_input, active_levels, backend)
+    write_outputs(x, table, params, *specs, out, gradient if order else None, tape if keeps else None)
+    return out, gradient, tape
+
+
+def write_outputs(
+    x: Tensor, table: Tensor, params: Tensor, grid: HashGridSpec, mlp: MLPSpec, include_input: bool, active_levels: int, backend: str,
+    out: Tensor, gradient: Tensor | None, tape: Tensor | None,
+) -> None:  # fmt: skip
+    """The forward pass into memory that is there, for callers with a backward pass of their own; nothing is recorded."""
+    checks.finite_points(x)
     points, entries, weights = raws(x, table, params)
     _kernels(backend, x).fused_field_forward(
-        points, entries, weights, grid_from_ints(grid), network, include_input, active_levels, out, gradient if order else None,
-        tape if keeps else None,
+        points, entries, weights, grid, mlp, include_input, active_levels, out, gradient, tape
     )  # fmt: skip
-    return out, gradient, tape
 
 
 @torch.library.custom_op("formfield::fused_field", mutates_args=())
@@ -202,7 +213,5 @@ def _jet_gradient(ctx, grad_out, grad_gradient, _):
     return None, grad_table, grad_params, *[None] * 7
 
 
-field = _field
-"""The operator itself, which also returns its tape, for callers with a backward pass of their own."""
 _field.register_autograd(_field_gradient, setup_context=_setup)
 _jet.register_autograd(_jet_gradient, setup_context=_setup)

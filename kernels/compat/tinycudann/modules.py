@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.cuda import is_available  # its own answer, also within a pretence
 
 from ..errors import CompatError
+from . import memory
 from .encodings import EncodingPlan, create_encoding, padded
 from .grid import GridEncoding
 from .network import NetworkPlan, aligned, create_network, run_field, run_network
@@ -68,7 +70,7 @@ class NativeModule:
         rng = Pcg32(seed)
         values = (self.network.initial(rng) if self.network else []) + self.encoding.initial(rng)
         flat = np.concatenate(values) if values else np.zeros(0, np.float32)
-        return torch.from_numpy(flat).to("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.from_numpy(flat).to("cuda" if is_available() else "cpu")
 
     def __call__(self, x: Tensor, params: Tensor) -> Tensor:
         """[N, inputs] float32 to [N, outputs]."""
@@ -219,8 +221,9 @@ class NetworkWithInputEncoding(Module):
 
 
 def free_temporary_memory() -> None:
-    """Let go of what nothing refers to any more; the kernels keep no buffers."""
+    """Let go of what nothing refers to any more, and of the blocks that wait for the next step."""
     gc.collect()
+    memory.release()
 
 
 def supports_jit_fusion() -> bool:

@@ -16,6 +16,7 @@ import kernels
 from ... import backends
 from ...ops import field as fields
 from . import config as read
+from . import memory
 from .activations import ACTIVATIONS, SHARPNESS
 from .grid import _FAR, GridEncoding
 from .pcg32 import Pcg32
@@ -210,26 +211,26 @@ class _Field(torch.autograd.Function):
         spec, geometry = plan.spec, grid.spec
         assert spec is not None
         assert geometry is not None
-        keeps = backend == "cpu"
         used, table = _parts(grid, plan, params.detach())
-        settings = (geometry.to_ints(), spec.to_ints(), spec.beta, False, geometry.levels, backend, keeps)
-        out, tape = fields.field(x, table, used, *settings)
-        ctx.save_for_backward(x, params, tape)
-        ctx.rest = exact, grid, plan, backend, keeps
+        out = x.new_empty(x.shape[0], spec.outputs)
+        tape = memory.block(x, (fields.tape_size(x.shape[0], geometry, spec),)) if backend == "cpu" else None
+        fields.write_outputs(x, table, used, geometry, spec, False, geometry.levels, backend, out, None, tape)
+        ctx.save_for_backward(x, params, *([] if tape is None else [tape]))
+        ctx.rest = exact, grid, plan, backend
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        exact, grid, plan, backend, keeps = ctx.rest
-        x, params, tape = ctx.saved_tensors
+        exact, grid, plan, backend = ctx.rest
+        x, params, *tapes = ctx.saved_tensors
         need_x, need_params = ctx.needs_input_grad[4:]
         if torch.is_grad_enabled():
             return None, None, None, None, *_again(exact, (x, params), (need_x, need_params), grads[0])
-        grad_x, grad_params = torch.empty_like(x) if need_x else None, torch.zeros_like(params)
+        grad_x, grad_params = torch.empty_like(x) if need_x else None, memory.block(params, params.shape).zero_()
         used, table = _parts(grid, plan, params)
         to_used, to_table = _parts(grid, plan, grad_params)
         specs = (grid.spec, plan.spec, False, grid.spec.levels, backend)
-        fields.add_gradients(grads[0], None, x, table, used, tape if keeps else None, *specs, grad_x, to_table, to_used)
+        fields.add_gradients(grads[0], None, x, table, used, tapes[0] if tapes else None, *specs, grad_x, to_table, to_used)
         return None, None, None, None, grad_x, grad_params if need_params else None
 
 

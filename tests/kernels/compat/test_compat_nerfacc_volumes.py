@@ -163,6 +163,46 @@ def test_rendering(nerfacc, n):
         assert torch.equal(rgb, torch.ones(5, 3))
 
 
+def test_rendering_in_rounds_is_rendering_at_once(nerfacc):
+    """As programs render for tests: a few samples per ray at a time, rays that are opaque or outside are left out of the next round."""
+    torch.manual_seed(0)
+    rays, step = 40, 0.05
+    origins = torch.randn(rays, 3) * 0.2
+    directions = torch.nn.functional.normalize(torch.randn(rays, 3), dim=-1)
+    boxes = torch.tensor([[-1.0] * 3 + [1.0] * 3, [-2.0] * 3 + [2.0] * 3])
+    occupied = torch.rand(2, 6, 6, 6) > 0.4
+
+    def field(starts, ends, indices):
+        x = origins[indices] + directions[indices] * (starts + ends)[:, None] / 2
+        return 0.5 + 0.5 * torch.sin(3 * x), 8 + 4 * torch.sin(5 * x.sum(-1))
+
+    intervals, samples, _ = nerfacc.traverse_grids(origins, directions, occupied, boxes, step_size=step)
+    parts = intervals.vals[intervals.is_left], intervals.vals[intervals.is_right], samples.ray_indices
+    expected, opacities, _, _ = nerfacc.rendering(*parts, n_rays=rays, rgb_sigma_fn=field)
+    crossings = nerfacc.ray_aabb_intersect(origins, directions, boxes)
+    order = torch.sort(torch.cat(crossings[:2], -1), -1)
+    rgb, opacity = torch.zeros(rays, 3), torch.zeros(rays, 1)
+    near, wanted, rounds, taken = torch.zeros(rays), torch.ones(rays, dtype=torch.bool), 0, 0
+    while wanted.any():
+        limit = 4 + rounds
+        intervals, samples, near = nerfacc.traverse_grids(
+            origins, directions, occupied, boxes, near, None, step, 0.0, limit, True, wanted, order.values, order.indices, crossings[2]
+        )
+        indices = samples.ray_indices[samples.is_valid]
+        starts, ends = intervals.vals[intervals.is_left], intervals.vals[intervals.is_right]
+        colors, sigmas = field(starts, ends, indices)
+        before = 1 - opacity[indices, 0]
+        weights, _, _ = nerfacc.render_weight_from_density(starts, ends, sigmas, ray_indices=indices, n_rays=rays, prefix_trans=before)
+        nerfacc.volrend.accumulate_along_rays_(weights, colors, indices, rgb)
+        nerfacc.volrend.accumulate_along_rays_(weights, None, indices, opacity)
+        wanted = (opacity[:, 0] <= 0.999) & (samples.packed_info[:, 1] == limit)
+        rounds, taken = rounds + 1, taken + len(indices)
+    assert 3 < rounds < 40
+    assert taken < len(parts[0])
+    assert torch.allclose(opacity, opacities, atol=5e-3)
+    assert torch.allclose(rgb, expected, atol=5e-3)
+
+
 def test_distortion_of_later_versions(nerfacc):
     """Against the double sum of the definition."""
     torch.manual_seed(0)

@@ -151,14 +151,50 @@ def test_requests_for_cuda_are_met_on_the_cpu_and_listed(tmp_path):
         assert line in end, done.stderr
 
 
+LOOKS_FIRST = """
+import pytest, torch
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+
+@needs_cuda
+def test_it():
+    assert torch.cuda.device_count() == 1 and torch.cuda.get_device_properties(0).total_memory > 0
+    w = torch.nn.Parameter(torch.ones(2, device="cuda:0"))
+    scaler = torch.amp.GradScaler("cuda")
+    with torch.random.fork_rng(), torch.autocast("cuda", dtype=torch.float16):
+        y = w @ torch.rand(2, 2, device="cuda:0")
+    assert y.dtype == torch.float32 and not scaler.is_enabled() and not torch.cuda.is_bf16_supported()
+    scaler.scale(y.sum()).backward()
+"""
+
+
 @without_gpu
-def test_everything_is_as_before_afterwards():
+@pytest.mark.parametrize(("options", "result"), [((), "1 skipped"), (("--pretend-cuda",), "1 passed")])
+def test_programs_that_look_for_a_gpu_first(tmp_path, options, result):
+    (tmp_path / "test_looks.py").write_text(LOOKS_FIRST)
+    arguments = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_looks.py")
+    done = run("-m", "kernels.compat", "run", "--nerfacc", "0.3", *options, *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert result in done.stdout
+    assert ("is_available() answered True" in done.stderr) == bool(options)
+    assert ("all the same" in done.stderr) == bool(options)
+
+
+@without_gpu
+@pytest.mark.parametrize("pretend", [False, True])
+def test_everything_is_as_before_afterwards(pretend):
     from kernels.compat.devices import Ledger, cuda_on_cpu
 
-    before = (torch.nn.Module.to, torch.Generator, torch.cuda.Event, torch.cuda.synchronize, torch.load)
-    with cuda_on_cpu(Ledger()):
+    def parts():
+        return torch.nn.Module.to, torch.Generator, torch.cuda.Event, torch.cuda.synchronize, torch.load, torch.random.fork_rng, available()
+
+    def available():
+        return torch.cuda.is_available, torch.cuda.device_count, torch.cuda.amp.common.amp_definitely_not_available
+
+    before = parts()
+    with cuda_on_cpu(Ledger(), pretend):
         assert torch.ones(1, device="cuda").device.type == "cpu"
-    assert (torch.nn.Module.to, torch.Generator, torch.cuda.Event, torch.cuda.synchronize, torch.load) == before
+        assert torch.cuda.is_available() == pretend
+    assert parts() == before
     with pytest.raises((AssertionError, RuntimeError)):
         torch.ones(1, device="cuda")
 

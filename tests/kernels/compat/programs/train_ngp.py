@@ -28,6 +28,8 @@ parser.add_argument("--alpha-thre", type=float, default=0.0)
 parser.add_argument("--warmup", type=int, default=0)
 parser.add_argument("--max-resolution", type=int, default=2048)
 parser.add_argument("--half-size", type=float, default=1.5)
+parser.add_argument("--weight-decay", type=float, default=1e-6)
+parser.add_argument("--beta2", type=float, default=0.999)
 args = parser.parse_args()
 
 device = torch.device("cuda:0")
@@ -133,7 +135,7 @@ aabb = torch.tensor([-args.half_size] * 3 + [args.half_size] * 3, device=device)
 estimator = OccGridEstimator(roi_aabb=aabb, resolution=args.grid, levels=1).to(device)
 field = Field(aabb).to(device)
 scaler = torch.cuda.amp.GradScaler(2**10)
-optimizer = torch.optim.Adam(field.parameters(), lr=1e-2, eps=1e-15, weight_decay=1e-6)
+optimizer = torch.optim.Adam(field.parameters(), lr=1e-2, betas=(0.9, args.beta2), eps=1e-15, weight_decay=args.weight_decay)
 scheduler = torch.optim.lr_scheduler.ChainedScheduler(
     [
         torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01 if args.warmup else 1.0, total_iters=max(args.warmup, 1)),
