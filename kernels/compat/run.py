@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from . import lightning
+from .allocator import keep_what_is_freed
 from .devices import Ledger, cuda_on_cpu
 from .errors import CompatError
 from .install import INTERFACES, install
@@ -55,6 +56,8 @@ def main(arguments: list[str]) -> int:
             _say("devices: this machine has no GPU; what the program asks for on cuda is made on the CPU, in single precision")
             if options.pretend_cuda:
                 _say("devices: torch.cuda.is_available() answers that it has one all the same")
+            if keep_what_is_freed():
+                _say("memory: what is freed is kept for the next step")
             lightning.watch(ledger)
             stack.enter_context(cuda_on_cpu(ledger, options.pretend_cuda))
         stack.callback(_list, ledger)
