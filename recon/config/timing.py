@@ -1,7 +1,8 @@
 """What each preset gives and how long it takes: the one place that help, the README and a run's first line quote.
 
-Seconds on two cores of an AMD EPYC (Zen 5, AVX-512), 50 photographs of 400 x 400: training, and everything after it (extraction, texture,
-figures, pictures). How the two are to each other is also what the time left is estimated by while a run trains.
+Seconds on two cores, 50 photographs of 400 x 400 (the bracket): training, and everything beside it (start, extraction, texture, figures,
+pictures). Those that are marked as measured are of an AMD EPYC whose instructions end with AVX2; AVX-512 is faster. How the two are to each
+other is also what the time left is estimated by while a run trains.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ GIVES: dict[PresetName, str] = {
 }
 
 TIMES: dict[tuple[MethodName, PresetName], Time] = {
-    ("volsdf", "draft"): Time(40, 25),
+    ("volsdf", "draft"): Time(50, 60, measured=True),
     ("volsdf", "fast"): Time(280, 200, measured=True),
     ("volsdf", "balanced"): Time(900, 300),
     ("volsdf", "paper"): Time(40 * 3600, 900),
-    ("radiance", "draft"): Time(40, 20),
-    ("radiance", "fast"): Time(200, 75),
-    ("radiance", "balanced"): Time(800, 90),
+    ("radiance", "draft"): Time(65, 40, measured=True),
+    ("radiance", "fast"): Time(390, 145),
+    ("radiance", "balanced"): Time(1600, 180),
     ("radiance", "paper"): Time(20 * 3600, 600),
-    ("nef", "draft"): Time(12, 20),
-    ("nef", "fast"): Time(30, 25),
-    ("nef", "balanced"): Time(100, 30),
+    ("nef", "draft"): Time(25, 105, measured=True),
+    ("nef", "fast"): Time(55, 130, measured=True),
+    ("nef", "balanced"): Time(170, 140),
     ("nef", "paper"): Time(6 * 3600, 60),
 }
 
