@@ -128,12 +128,12 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 @contextmanager
 def visitors(width: int = 860, height: int = 560) -> Iterator[Any]:
-    """Yields a function that makes a new visitor, each with cookies of its own."""
+    """Yields a function that makes a new visitor, each with cookies of its own, in a window of this size or of one that it is given."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         try:
-            yield lambda: Visitor(browser.new_context(viewport={"width": width, "height": height}).new_page())
+            yield lambda w=width, h=height: Visitor(browser.new_context(viewport={"width": w, "height": h}).new_page())
         finally:
             browser.close()

@@ -172,7 +172,7 @@ def test_training_pauses_and_stops(visit: Callable[[], Visitor], tmp_path: Path)
 
 @needs_browser
 @pytest.mark.parametrize(("width", "folded"), [(390, True), (640, True), (900, False)])
-def test_the_panel_begins_folded_on_a_phone(width: int, folded: bool):
+def test_the_panel_begins_folded_on_a_phone(visit: Callable[..., Visitor], width: int, folded: bool):
     """Where viser shows it as a sheet from below, and in windows a little wider; a tap on its title unfolds it."""
     from tests.tiny import tiny_scene
     from viewer.app import Viewer
@@ -180,16 +180,15 @@ def test_the_panel_begins_folded_on_a_phone(width: int, folded: bool):
 
     viewer = Viewer(data_subject(tiny_scene(), "tiny"), port=0)
     try:
-        with visitors(width, 780) as make:
-            visitor = make()
-            visitor.open(viewer.address)
-            visitor.has_text("Formfield")
-            visitor.page.wait_for_timeout(2500)
-            tab = visitor.page.get_by_role("tab", name="Views")
-            assert tab.is_visible() != folded
-            if folded:
-                visitor.page.get_by_text("Formfield:").first.click()
-                tab.wait_for(state="visible")
-            assert visitor.errors == []
+        visitor = visit(width, 780)
+        visitor.open(viewer.address)
+        visitor.has_text("Formfield")
+        visitor.page.wait_for_timeout(2500)
+        tab = visitor.page.get_by_role("tab", name="Views")
+        assert tab.is_visible() != folded
+        if folded:
+            visitor.page.get_by_text("Formfield:").first.click()
+            tab.wait_for(state="visible")
+        assert visitor.errors == []
     finally:
         viewer.close()
