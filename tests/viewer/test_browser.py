@@ -185,7 +185,7 @@ def test_the_panel_begins_folded_on_a_phone(visit: Callable[..., Visitor], width
         visitor.has_text("Formfield")
         visitor.page.wait_for_timeout(2500)
         tab = visitor.page.get_by_role("tab", name="Views")
-        assert tab.is_visible() != folded
+        tab.wait_for(state="hidden" if folded else "visible")
         if folded:
             visitor.page.get_by_text("Formfield:").first.click()
             tab.wait_for(state="visible")
