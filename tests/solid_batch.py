@@ -8,16 +8,20 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import trimesh
 
-from recon.curves.files.occ import occ, read_step, write_step
+from recon.curves.files.occ import box_diagonal, occ, read_step, write_step
 from recon.evaluation.solids import evaluate_solid, part_of, read_part
 from recon.evaluation.surfaces import surface_metrics
 from recon.solid.model import SolidInput, SolidOptions, SolidResult
 from recon.solid.reconstruct import reconstruct_solid
 from recon.surface.mesh import Mesh
+from scenes import modelling
+from scenes.cad import tessellate
 from scenes.library import Truth, truth
 from scenes.parts import PARTS
 
@@ -91,6 +95,19 @@ def m1(name: str) -> str:
     start = _cpu()
     result = reconstruct_solid(SolidInput(known.vertices, known.faces), SolidOptions())
     return line(name, result, known, _cpu() - start)
+
+
+def noisy_shape(shape: Any, seed: int) -> SolidInput:
+    """A shape as a reconstruction gives it, of about 90 cells: see :func:`noisy`."""
+    made, diagonal = tessellate(shape, box_diagonal(shape), "part"), box_diagonal(shape)
+    known = SimpleNamespace(vertices=made.vertices, faces=made.faces, diagonal=diagonal)
+    return noisy(known, seed, 90)  # pyright: ignore[reportArgumentType]
+
+
+def bored_block(height: float = 20, bore: tuple[float, float, float] = (17, 15, 8)) -> Any:
+    """A block of 40 x 30 with a bore through it, at x, y and of a radius."""
+    x, y, radius = bore
+    return modelling.cut(modelling.box((0, 0, 0), (40, 30, height)), modelling.cylinder((x, y, -1), (0, 0, 1), radius, 30))
 
 
 def noisy(known: Truth, seed: int, cells: int = 230) -> SolidInput:

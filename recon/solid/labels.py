@@ -53,9 +53,9 @@ def settle(scan: Scan) -> Segmentation:
         _smooth(scan)
         _refit(scan)
         _absorb_weak(scan)
-        given_up = _give_up(scan)
-        while given_up and _give_up(scan):
-            pass
+        given_up = False
+        while _give_up(scan):
+            given_up = True
         if not _merge(scan) and not given_up and (scan.label != before).mean() < SETTLED:
             break
     _smooth(scan)

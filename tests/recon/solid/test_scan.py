@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,16 +20,14 @@ from recon.solid.scan import grow, prepare, simplest
 from recon.solid.scanned import is_tessellation, on_zero_set
 from scenes import modelling as m
 from scenes.cad import tessellate
-from tests.solid_batch import noisy
+from tests.solid_batch import bored_block as block
+from tests.solid_batch import noisy_shape
 
 
 @pytest.fixture(scope="module")
 def bored_block() -> SolidInput:
     """40 x 30 x 20 with a bore of radius 8, as a reconstruction gives it: 0.027 mm of correlated noise, rounded edges, no curves."""
-    shape = m.cut(m.box((0, 0, 0), (40, 30, 20)), m.cylinder((17, 15, -1), (0, 0, 1), 8, 30))
-    made = tessellate(shape, box_diagonal(shape), "part")
-    known = SimpleNamespace(vertices=made.vertices, faces=made.faces, diagonal=box_diagonal(shape))
-    return replace(noisy(known, 0, 90), sigma=5e-4 * known.diagonal)  # pyright: ignore[reportArgumentType]
+    return replace(noisy_shape(block(), 0), sigma=5e-4 * box_diagonal(block()))
 
 
 def test_noisy_part_becomes_the_solid_it_was(bored_block: SolidInput):
@@ -66,10 +63,7 @@ def test_points_come_to_lie_on_the_zero_set_of_a_distance(bored_block: SolidInpu
 @pytest.mark.parametrize("curves", ["none", "all"])
 def test_basins_are_the_faces(curves: str):
     """A plate with a bore: seven faces, one basin each, with and without curves."""
-    shape = m.cut(m.box((0, 0, 0), (40, 30, 12)), m.cylinder((20, 15, -1), (0, 0, 1), 6, 30))
-    made = tessellate(shape, box_diagonal(shape), "part")
-    known = SimpleNamespace(vertices=made.vertices, faces=made.faces, diagonal=box_diagonal(shape))
-    given = noisy(known, 1, 90)  # pyright: ignore[reportArgumentType]
+    given = noisy_shape(block(12, (20, 15, 6)), 1)
     mesh = closed_mesh(given.vertices, given.faces)
     rim = np.linspace(0, 2 * np.pi, 60)
     lines = tuple(np.stack([20 + 6 * np.cos(rim), 15 + 6 * np.sin(rim), np.full(60, z)], 1) for z in (0.0, 12.0)) if curves == "all" else ()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import trimesh
 
 pytest.importorskip("OCP")
 
-from recon.curves.files.occ import box_diagonal
 from recon.solid import thinning
 from recon.solid.basins import FEWEST, basins
 from recon.solid.mesh import Mesh, closed_mesh
@@ -18,18 +15,13 @@ from recon.solid.model import SolidInput, SolidOptions
 from recon.solid.reconstruct import reconstruct_solid
 from recon.solid.scan import measured_sigma, prepare
 from recon.solid.thinning import thinned
-from scenes import modelling as m
-from scenes.cad import tessellate
-from tests.solid_batch import noisy
+from tests.solid_batch import bored_block, noisy_shape
 
 
 @pytest.fixture(scope="module")
 def block() -> SolidInput:
-    """40 x 30 x 20 with a bore of radius 8, with 0.027 mm of noise."""
-    shape = m.cut(m.box((0, 0, 0), (40, 30, 20)), m.cylinder((17, 15, -1), (0, 0, 1), 8, 30))
-    made = tessellate(shape, box_diagonal(shape), "part")
-    known = SimpleNamespace(vertices=made.vertices, faces=made.faces, diagonal=box_diagonal(shape))
-    return noisy(known, 0, 90)  # pyright: ignore[reportArgumentType]
+    """With 0.027 mm of noise; how much, nobody says."""
+    return noisy_shape(bored_block(), 0)
 
 
 def ball(subdivisions: int) -> Mesh:
