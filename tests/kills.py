@@ -81,6 +81,7 @@ def main() -> None:
         began = time.monotonic()
         child(lambda: go_on(whole), None)
         lasts = time.monotonic() - began
+        print(f"a whole run: {lasts:.1f} s", flush=True)
         expected = outcome(whole)
         while kills < given.count:
             shutil.copytree(first, run)
@@ -93,6 +94,11 @@ def main() -> None:
             found = outcome(run)
             wrong += [f"kill {kills}: {part}" for part in expected if found[part] != expected[part]]
             shutil.rmtree(run)
+            seconds = time.monotonic() - began
+            print(
+                f"{kills} of {given.count} kills, {len(wrong)} differences, {seconds:.0f} s of about {seconds * given.count / max(kills, 1):.0f}",
+                flush=True,
+            )
     print(
         f"{kills} kills over runs of {lasts:.1f} s ({', '.join(f'{n} {s}' for s, n in sorted(states.items()))}); {len(wrong)} differences"
     )
