@@ -95,10 +95,12 @@ def main() -> None:
             wrong += [f"kill {kills}: {part}" for part in expected if found[part] != expected[part]]
             shutil.rmtree(run)
             seconds = time.monotonic() - began
-            print(
-                f"{kills} of {given.count} kills, {len(wrong)} differences, {seconds:.0f} s of about {seconds * given.count / max(kills, 1):.0f}",
-                flush=True,
-            )
+            about = seconds * given.count / max(kills, 1)
+            print(f"{kills} of {given.count} kills, {len(wrong)} differences, {seconds:.0f} s of about {about:.0f}", flush=True)
+    print(
+        f"{kills} of {given.count} kills, {len(wrong)} differences, {seconds:.0f} s of about {seconds * given.count / max(kills, 1):.0f}",
+        flush=True,
+    )
     print(
         f"{kills} kills over runs of {lasts:.1f} s ({', '.join(f'{n} {s}' for s, n in sorted(states.items()))}); {len(wrong)} differences"
     )
