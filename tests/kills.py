@@ -98,10 +98,6 @@ def main() -> None:
             about = seconds * given.count / max(kills, 1)
             print(f"{kills} of {given.count} kills, {len(wrong)} differences, {seconds:.0f} s of about {about:.0f}", flush=True)
     print(
-        f"{kills} of {given.count} kills, {len(wrong)} differences, {seconds:.0f} s of about {seconds * given.count / max(kills, 1):.0f}",
-        flush=True,
-    )
-    print(
         f"{kills} kills over runs of {lasts:.1f} s ({', '.join(f'{n} {s}' for s, n in sorted(states.items()))}); {len(wrong)} differences"
     )
     print("\n".join(wrong[:20]))
