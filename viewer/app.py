@@ -31,6 +31,7 @@ from viewer.loading import solid_folder, surface_file, surface_geometry
 from viewer.looking import home
 from viewer.loop import Frame, RenderLoop
 from viewer.painter import Look, Order, Painter, picture_size, window_camera
+from viewer.panel_look import stand_at
 from viewer.panels import Panels
 from viewer.picking import pick
 from viewer.points import sparse_points
@@ -229,11 +230,24 @@ class Viewer:
             client.add_notification("One finger turns, two move and come nearer", "Tap the title for the panel.", auto_close_seconds=8)
         self.loop.add(client.client_id, lambda frame: self._show(client, frame), lambda t, x: self._tell(client, t, x))
 
+        begun = self.home.start()
+
+        def see_all() -> None:
+            """Until they move: the first place is for a window that is wider than high, and the panel takes its share of it later."""
+            nonlocal begun
+            wanted = self.home.start(aspect=client.camera.aspect)
+            near = lambda eye: np.linalg.norm(eye - begun.eye) < 1e-4 * self.home.radius  # noqa: E731
+            if near(client.camera.position) and not near(wanted.eye):
+                begun = wanted
+                stand_at(client, wanted)
+
         async def moved(camera: viser.CameraHandle) -> None:
+            see_all()
             self._watch_view(client.client_id, camera.position)
             self._order(client)
 
         client.camera.on_update(moved)
+        see_all()
         self._order(client)
 
     def _watch_view(self, visitor: int, position: np.ndarray) -> None:

@@ -30,28 +30,31 @@ class Home:
     radius: float
     up: np.ndarray
 
-    def start(self, fov: float = FOV) -> Stand:
-        """From a corner, a little from above."""
+    def start(self, fov: float = FOV, aspect: float = 1.0) -> Stand:
+        """From a corner, a little from above; from farther away in a window whose width by its height, ``aspect``, is below 1."""
         side = np.cross(self.up, [1.0, 0.0, 0.0] if abs(self.up[0]) < 0.9 else [0.0, 1.0, 0.0])
         side /= np.linalg.norm(side)
         forward = -0.8 * side + 0.5 * np.cross(self.up, side) - 0.45 * self.up
-        return self._from(-forward, self.up, fov)
+        return self._from(-forward, self.up, fov, aspect)
 
-    def side(self, name: str, right: np.ndarray, fov: float = FOV) -> Stand:
+    def side(self, name: str, right: np.ndarray, fov: float = FOV, aspect: float = 1.0) -> Stand:
         """From the front, the top or the right.
 
         Args:
             name: "front", "top", "right".
             right: The direction that is to the right as seen from the front; made square with ``up``. [3]
+            fov: Vertical, radians.
+            aspect: The window's width by its height.
         """
         right = right - (right @ self.up) * self.up
         right /= np.linalg.norm(right)
         front = np.cross(right, self.up)  # from the object to who stands before it
         eye, up = {"front": (front, self.up), "top": (self.up, -front), "right": (right, self.up)}[name]
-        return self._from(eye, up, fov)
+        return self._from(eye, up, fov, aspect)
 
-    def _from(self, direction: np.ndarray, up: np.ndarray, fov: float) -> Stand:
-        distance = 1.08 * self.radius / np.sin(fov / 2)
+    def _from(self, direction: np.ndarray, up: np.ndarray, fov: float, aspect: float) -> Stand:
+        narrow = np.arctan(np.tan(fov / 2) * min(aspect, 1.0))  # half the angle of the window's shorter side
+        distance = 1.08 * self.radius / np.sin(narrow)
         return Stand(self.target + distance * direction / np.linalg.norm(direction), self.target, up, fov)
 
 

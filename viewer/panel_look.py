@@ -32,11 +32,11 @@ class LookPanel:
 
     def _go(self, event: viser.GuiEvent, name: str) -> None:
         if event.client is not None:
-            stand_at(event.client, self._stand(name))
+            stand_at(event.client, self._stand(name, event.client.camera.aspect))
 
-    def _stand(self, name: str) -> Stand:
+    def _stand(self, name: str, aspect: float) -> Stand:
         fov, home = LONG_LENS if self._flat.value else FOV, self._viewer.home
-        return home.start(fov) if name == "start" else home.side(name, self._viewer.right(), fov)
+        return home.start(fov, aspect) if name == "start" else home.side(name, self._viewer.right(), fov, aspect)
 
     def _save(self, event: viser.GuiEvent) -> None:
         client = event.client

@@ -186,6 +186,10 @@ def test_the_panel_begins_folded_on_a_phone(visit: Callable[..., Visitor], width
         visitor.page.wait_for_timeout(2500)
         tab = visitor.page.get_by_role("tab", name="Views")
         tab.wait_for(state="hidden" if folded else "visible")
+        (client,) = viewer.server.viser.get_clients().values()
+        ball, camera = viewer.home, client.camera  # all of it is seen, also where the window is narrower than high
+        half = np.arctan(np.tan(camera.fov / 2) * min(camera.aspect, 1.0))
+        assert np.linalg.norm(camera.position - ball.target) * np.sin(half) == pytest.approx(1.08 * ball.radius, rel=1e-3)
         if folded:
             visitor.page.get_by_text("Formfield:").first.click()
             tab.wait_for(state="visible")
