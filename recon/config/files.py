@@ -146,8 +146,9 @@ def with_overrides(config: T, overrides: typing.Sequence[str]) -> T:
     return from_dict(type(config), data)
 
 
-SCHEMA = 1
-"""Of the files that are written now. 0, without a number: edge fields did without bad frames whatever their file said."""
+SCHEMA = 2
+"""Of the files that are written now. 1: every surface had VolSDF's density. 0, without a number: edge fields did without bad frames
+whatever their file said."""
 
 
 def save_config(config: Any, path: Path) -> None:
@@ -177,4 +178,6 @@ def read_config(cls: type[T], path: Path) -> T:
         )
     if schema == 0 and isinstance(data, dict) and data.get("method") == EDGE_METHOD and isinstance(data.get("data"), dict):
         data["data"]["skip_bad_frames"] = True
+    if schema < 2 and isinstance(data, dict) and isinstance(data.get("volsdf"), dict):
+        data["volsdf"].setdefault("density", "laplace")
     return from_dict(cls, data, str(path))

@@ -49,6 +49,7 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
             config.volsdf,
             sampling="algorithm1",
             colors="paper",
+            density="laplace",
             features=256 if field_name == "mlp" else config.volsdf.features,
             eikonal_weight=0.1,
             free_space_weight=0.0,

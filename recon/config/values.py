@@ -186,6 +186,9 @@ class VolSDFConfig:
     shell_radius: float | None = None
     """Put everything into a solid shell of this radius, scene units, instead of learning a background; it must hold all cameras (VolSDF on
     DTU). None: no shell."""
+    density: Literal["even", "laplace"] = "even"
+    """even: half of a ray's light is left on the zero set, whatever the angle at which it meets the surface. laplace: VolSDF's, of the
+    distance alone: the outline lies 2.7 beta too deep."""
     beta_learnt: Literal["log", "absolute"] = "log"
     """log: the logarithm of beta is learnt, above a floor that sinks from beta_floor to beta_min. absolute: |beta| + beta_min (VolSDF)."""
     beta_init: float = 0.05

@@ -32,6 +32,7 @@ from recon.methods.base import (
 )
 from recon.methods.laplace_scale import LaplaceScale
 from recon.methods.surface_colors import FastColors, PaperColors
+from recon.methods.surface_density import even_density
 from recon.methods.volsdf_samples import Sampled, bounded, eikonal_points, whole_rays, with_shell
 from recon.methods.volsdf_terms import Batch, Guidance, weighted
 from recon.rendering.hull import empty_cells, hull_distance, seen_from_around
@@ -233,7 +234,11 @@ class VolSDF(MethodModule):
         distance, feature = values.split([1, values.shape[1] - 1], dim=1)
         sdf, slope = with_shell(self.config.shell_radius, points, distance.squeeze(1), gradient)
         rgb = self.color(points, slope, rays.directions, samples.ray_indices, feature)
-        return sdf, slope, rgb, kernels.laplace_density(sdf, self.beta())
+        if self.config.density == "even":
+            density = even_density(sdf, slope, rays.directions, samples.ray_indices, self.beta())
+        else:
+            density = kernels.laplace_density(sdf, self.beta())
+        return sdf, slope, rgb, density
 
     def _exposed(self, rgb: Tensor, rays: Rays) -> Tensor:
         """Colours as the rays' photographs show them: times a gain per channel, whose mean logarithm over all photographs is 0. [R, 3]"""

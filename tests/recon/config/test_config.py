@@ -108,16 +108,28 @@ def test_an_older_file_is_read_and_a_later_one_refused(tmp_path):
     config = preset_config("nef", "hashgrid", "fast")
     save_config(config, path)
     text = path.read_text()
-    assert text.startswith("schema: 1\n")
-    old = text.removeprefix("schema: 1\n").replace("skip_bad_frames: true", "skip_bad_frames: false")
+    assert text.startswith("schema: 2\n")
+    old = text.removeprefix("schema: 2\n").replace("skip_bad_frames: true", "skip_bad_frames: false")
     path.write_text(old)
     assert load_config(path) == config
     path.write_text(old.replace("method: nef", "method: volsdf"))
     assert not load_config(path).data.skip_bad_frames
-    for number in ("2", "one", "-1"):
-        path.write_text(text.replace("schema: 1", f"schema: {number}"))
+    for number in ("3", "one", "-1"):
+        path.write_text(text.replace("schema: 2", f"schema: {number}"))
         with pytest.raises(UsageError, match="later version"):
             load_config(path)
+
+
+def test_a_surface_of_the_schema_before_keeps_its_density(tmp_path):
+    """It was trained with it: with another, its renders and what goes on from it would not be the same run's."""
+    path = tmp_path / "config.yaml"
+    save_config(preset_config("volsdf", "hashgrid", "fast"), path)
+    assert load_config(path).volsdf.density == "even"
+    text = path.read_text().replace("  density: even\n", "")
+    path.write_text(text.replace("schema: 2", "schema: 1"))
+    assert load_config(path).volsdf.density == "laplace"
+    path.write_text(text)
+    assert load_config(path).volsdf.density == "even"
 
 
 def test_what_presets_give_is_said_in_one_place():
