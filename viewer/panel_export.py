@@ -16,7 +16,7 @@ from recon.model import METHODS
 from recon.opening import open_data
 from recon.results.better import refuse_worse
 from recon.results.cameras import export_cameras
-from recon.results.mesh import export_curves_again, export_mesh
+from recon.results.mesh import export_curves_again, export_mesh, photographs_for
 from viewer.jobs import PageReporter
 from viewer.markdown import code, paragraphs
 
@@ -101,8 +101,7 @@ class ExportPanel:
                 if what == "curves":
                     return "wrote " + ", ".join(str(p) for p in export_curves_again(self._run, formats, reporter))
                 refuse_worse(self._run, settings, self._run.exports)
-                data = self._viewer.subject.data
-                photographs = () if data is None else data.split("train")
+                photographs = photographs_for(self._run, settings, data=self._viewer.subject.data)
                 if export_mesh(self._run, pipeline.load_surface(self._run, reporter), settings, reporter, photographs).faces == 0:
                     raise DataError("the surface is empty", hint="let it train longer, or look at it with another crop")
                 written = sorted(p for p in self._run.exports.glob("mesh.*"))

@@ -14,7 +14,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "resume": ("recon resume latest", "recon resume RUN --eval-views 0"),
     "evaluate": ("recon evaluate latest", "recon evaluate RUN --truth mesh.ply --json"),
     "render": ("recon render latest --orbit", "recon render RUN --split test --modes color error --out pictures"),
-    "export": ("recon export latest mesh --formats glb 3mf --out PARTS", "recon export RUN mesh --resolution 1024 --texture photographs"),
+    "export": ("recon export latest mesh --formats glb 3mf --out PARTS", "recon export RUN mesh --resolution 1024 --texture-size 4096"),
     "swap": ("recon swap RUN_A RUN_B", "recon swap RUN_A RUN_B --orbit --export"),
     "compare": ("recon compare RUN RUN", "recon compare RUN RUN --format latex"),
     "view": ("recon view latest", "recon view RUN --export page.html"),

@@ -232,7 +232,7 @@ def export(command: Export) -> None:
     from recon.console import Reporter
     from recon.results.better import refuse_worse
     from recon.results.cameras import export_cameras
-    from recon.results.mesh import USUAL, export_curves_again, export_mesh
+    from recon.results.mesh import USUAL, export_curves_again, export_mesh, photographs_for
     from recon.runs import open_run
 
     run = open_run(command.run)
@@ -257,9 +257,9 @@ def export(command: Export) -> None:
         if not command.overwrite:
             refuse_worse(run, settings, folder)
         run = open_run(command.run, placed(command.device, reporter))
-        source = run.scene.source
-        photographs = open_data(source, run.config).split("train") if settings.texture == "photographs" else ()
-        surface, formats = pipeline.load_surface(run, reporter), formats or USUAL
+        formats = formats or USUAL
+        photographs = photographs_for(run, settings, formats)
+        surface = pipeline.load_surface(run, reporter)
         export_mesh(run, surface, settings, reporter, photographs, folder=folder, formats=formats)
     for path in sorted(p for p in folder.glob("mesh.*") if p.suffix[1:] in (*formats, "mtl" if "obj" in formats else "")):
         print(path)

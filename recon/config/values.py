@@ -15,7 +15,7 @@ MethodName = Literal["volsdf", "radiance", "nef"]
 FieldName = Literal["hashgrid", "neurbf", "rbfnet", "mlp"]
 PresetName = Literal["draft", "fast", "balanced", "paper"]
 CurveFormat = Literal["json", "edges", "obj", "ply", "svg", "dxf", "step"]
-TextureSource = Literal["field", "photographs"]
+TextureSource = Literal["photographs", "field"]
 Unit = Literal["mm", "cm", "dm", "m", "km", "um", "in", "ft"]
 MeshFormat = Literal["glb", "obj", "ply", "stl", "3mf"]
 Up = Literal["+x", "-x", "+y", "-y", "+z", "-z", "world"]
@@ -353,8 +353,9 @@ class ExportConfig:
     """Side of the texture, pixels."""
     texture_faces: Annotated[int, tyro.conf.arg(name="faces")] = 60000
     """Face budget of the textured mesh (.glb, .obj); the .ply, .stl and .3mf keep all."""
-    texture: TextureSource = "field"
-    """Colours of the texture. field: as they were learnt. photographs: from the training photographs, and the field's where none sees."""
+    texture: TextureSource = "photographs"
+    """Colours of the texture. photographs: those that come nearest to all training photographs, and the field's where none sees. field: as
+    they were learnt."""
     up: Up | None = None
     """World axis that is up in the .glb, which stands on its origin. None: what is up in the photographs. world: the world's own axes and
     place, as all other formats have them."""

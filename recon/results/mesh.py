@@ -15,25 +15,27 @@ from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
 from recon.data.record import SceneRecord
-from recon.data.scene import View
+from recon.data.scene import Scene, View
 from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from recon.methods.base import Method, Surface
+from recon.opening import open_data
 from recon.rendering.orbit import upright
 from recon.results.better import made_with
 from recon.results.evaluation import view_stem
 from recon.runs import Run
 from recon.stereo.ends import LEAST_CLOSED, Ends, ends_of
 from recon.surface import export as writers
+from recon.surface.atlas import unwrap
 from recon.surface.extract import extract_mesh
 from recon.surface.mesh import Mesh, MeshReport, check_mesh, face_areas, largest_component, remove_small_components
 from recon.surface.normals import with_field_normals
-from recon.surface.photographs import photograph_color
+from recon.surface.photographs import paint_from_photographs
 from recon.surface.reading import read_mesh
 from recon.surface.simplify import simplify
 from recon.surface.support import Plane, find_support
-from recon.surface.texture import Color, color_vertices, textured_mesh
+from recon.surface.texture import Color, bake_texture, color_vertices, texture_color
 from recon.system.files import write_text_atomically
 
 SPHERE_RADIUS = 1.0
@@ -65,9 +67,9 @@ def export_mesh(
 ) -> MeshReport:
     """Extract, clean, check, colour, unwrap and write a run's surface.
 
-    Writes ``mesh.ply``, ``mesh.stl`` and ``mesh.3mf`` (all faces; the .ply with the field's colours), ``mesh.glb`` and ``mesh.obj``
-    (simplified, with a texture), as far as they are asked for, and ``mesh.json`` (what was found, with remedies for what is wrong, and how
-    it was made), in world units.
+    Writes ``mesh.ply``, ``mesh.stl`` and ``mesh.3mf`` (all faces; the .ply with the texture's colours, or the field's where no texture is
+    made), ``mesh.glb`` and ``mesh.obj`` (simplified, with a texture), as far as they are asked for, and ``mesh.json`` (what was found, with
+    remedies for what is wrong, and how it was made), in world units.
 
     Args:
         run: Whose surface it is.
@@ -82,7 +84,7 @@ def export_mesh(
     Raises:
         UsageError: If the texture is to come from photographs and there are none.
     """
-    if settings.texture == "photographs" and not photographs:
+    if settings.texture == "photographs" and not photographs and set(formats) & set(TEXTURED):
         raise UsageError("a texture from the photographs needs them, and they are not at hand", "use --texture field")
     scene = run.scene
     support = support_plane(method, settings, scene, reporter)
@@ -112,23 +114,21 @@ def export_mesh(
         return report
     full: list[MeshFormat] = [f for f in FULL if f in formats]
     textured_formats: list[MeshFormat] = [f for f in TEXTURED if f in formats]
+    color, with_texture = field_color(method, centers), ""
+    if textured_formats:
+        enough, coarser = _enough_resolution(report.faces, settings), mesh
+        if enough < settings.resolution:
+            coarser = surface(method, replace(settings, resolution=enough), reporter, support)
+            coarser = ends.trim(coarser) if ends is not None and trimmed else coarser
+        textured = textured_surface(method, coarser, settings, reporter, centers, _in_scene(photographs, scene.scene_from_world))
+        write_mesh(textured, folder, textured_formats, scene, settings.up)
+        color, with_texture = texture_color(textured), f", {len(textured.faces)} with texture"
     if "ply" in full:
-        mesh = color_vertices(mesh, field_color(method, centers))
+        mesh = color_vertices(mesh, color)
         mesh = mesh if ends is None else replace(mesh, seen=ends.seen(mesh.vertices))
     _say_of_numbers(mesh, scene, full, reporter)
     write_mesh(mesh, folder, full, scene)
-    if not textured_formats:
-        reporter.say(f"mesh: {report.faces} faces, in {folder}")
-        return report
-    enough = _enough_resolution(report.faces, settings)
-    if enough < settings.resolution:
-        del mesh  # before the other one is made
-        mesh = surface(method, replace(settings, resolution=enough), reporter, support)
-        mesh = ends.trim(mesh) if ends is not None and trimmed else mesh
-    mesh = replace(mesh, seen=None)
-    textured = textured_surface(method, mesh, settings, reporter, centers, _in_scene(photographs, scene.scene_from_world))
-    write_mesh(textured, folder, textured_formats, scene, settings.up)
-    reporter.say(f"mesh: {report.faces} faces, {len(textured.faces)} with texture, in {folder}")
+    reporter.say(f"mesh: {report.faces} faces{with_texture}, in {folder}")
     return report
 
 
@@ -201,6 +201,28 @@ def surface(method: Method, settings: ExportConfig, reporter: Reporter, above: P
         device=method.device,
     )
     return largest_component(mesh) if settings.keep == "largest" else remove_small_components(mesh, 1e-3)
+
+
+def photographs_for(run: Run, settings: ExportConfig, formats: Sequence[MeshFormat] = USUAL, data: Scene | None = None) -> Sequence[View]:
+    """The training photographs, if the files that are asked for are painted with them.
+
+    Args:
+        run: Whose they are.
+        settings: Source of the texture.
+        formats: Which files.
+        data: The run's dataset, if it is open already.
+    Raises:
+        DataError: If the dataset is not where it was.
+    """
+    if settings.texture != "photographs" or not set(formats) & set(TEXTURED):
+        return ()
+    if data is None:
+        try:
+            data = open_data(run.scene.source, run.config)
+        except DataError as error:
+            hint = "the texture is made of the photographs; --texture field does without"
+            raise DataError(error.message, hint=hint) from error
+    return data.split("train")
 
 
 def surface_of(method: Method) -> Surface:
@@ -276,23 +298,17 @@ def textured_surface(
     progress(0.0, f"simplifying {len(mesh.faces)} faces")
     gradient = surface_of(method).gradient
     small = with_field_normals(simplify(mesh, settings.texture_faces), gradient, sphere_radius=SPHERE_RADIUS, device=method.device)
-    learnt = field_color(method, centers)
+    progress(0.2, f"atlas of {len(small.faces)} faces")
+    mesh, size, learnt = unwrap(small, settings.texture_size), settings.texture_size, field_color(method, centers)
+
+    def coloring(share: float, text: str) -> None:
+        progress(0.4 + 0.6 * share, text)
+
     if settings.texture == "field":
-        return textured_mesh(small, learnt, resolution=settings.texture_size, progress=progress)
-    photographed = photograph_color(small, photographs)
-    asked, unseen = 0, 0
-
-    def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        nonlocal asked, unseen
-        found = photographed(points, normals)
-        missing = np.isnan(found).any(1)
-        found[missing] = learnt(points[missing], normals[missing])
-        asked, unseen = asked + len(points), unseen + int(missing.sum())
-        return found
-
-    textured = textured_mesh(small, color, resolution=settings.texture_size, progress=progress)
-    reporter.say(f"texture: {100 * unseen / max(asked, 1):.1f} % of the surface is seen by no photograph, and has the field's colours")
-    return textured
+        return bake_texture(mesh, learnt, resolution=size, progress=coloring)
+    painted, unseen = paint_from_photographs(mesh, photographs, learnt, resolution=size, progress=coloring)
+    reporter.say(f"texture: {100 * unseen:.1f} % of the surface is seen by no photograph, and has the field's colours")
+    return painted
 
 
 def write_mesh(mesh: Mesh, folder: Path, suffixes: Sequence[str], scene: SceneRecord, up: Up | None = None) -> list[Path]:

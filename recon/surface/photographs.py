@@ -1,115 +1,157 @@
-"""The photographs themselves as a source of colour for a mesh."""
+"""A mesh painted from the photographs: the texture whose pictures come nearest to all of them, by least squares.
+
+A pixel of a photograph that shows the mesh is one equation: the four texels about the place that its ray hits, interpolated as a viewer
+does it, give its colour. There are more equations than texels, so a texel gets the mean over all photographs that see it, each counted with
+as many pixels as it spends on it, and sharper than a mean of looked-up colours, as the interpolation is undone. What no pixel tells, or too
+few, stays as it is known without them: what is solved for is the difference to that, smooth over the surface. Nobody's brightness need be
+right: every photograph has a gain per channel.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse
+from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from recon.data.scene import View
-from recon.surface.mesh import Mesh
-from recon.surface.raycast import ray_scene, visible
-from recon.surface.texture import Color
+from recon.surface.atlas import Texels
+from recon.surface.gains import photograph_gains
+from recon.surface.mesh import Mesh, face_cross
+from recon.surface.raycast import RayScene, cast, ray_scene
+from recon.surface.texel_equations import Equations, neighbours, solve
+from recon.surface.texture import Color, color_vertices, texel_colors, texels_of, with_texture
 
-_CHUNK = 2**15
+MOST_PIXELS = 2**23
+"""Equations at most, 32 bytes each: of more pixels every second or third of each row and column is taken."""
+_PART = 2**20  # pixels that are looked at together
+LEAST_COSINE = 0.15
+"""Pixels that see the surface at a more grazing angle do not count."""
+STEEP = 8.0
+"""Neighbouring pixels whose depths differ by more than this many pixels' widths there lie on two surfaces: neither counts, as the mesh's
+outline is never right to the pixel. A plane that is seen at the least cosine differs by 6.6."""
+PLACES = 128
+"""Squares of the atlas along a side, by which photographs' brightness is compared."""
 
 
-def photograph_color(
-    mesh: Mesh,
-    views: Sequence[View],
-    *,
-    best: int = 6,
-    min_cosine: float = 0.15,
-    spread: float = 0.08,
-    use_masks: bool = True,
-) -> Color:
-    """A colour function that looks each point up in the photographs that see it.
-
-    A photograph counts for a point if the point projects into it, faces it, nothing of the mesh lies between (ray casting), and all four
-    pixels around it belong to the object, where alpha or masks say so. Its weight is ``cosine² * (focal length / depth)²``: how squarely
-    and at which resolution it sees the point. Of the ``best`` photographs a robust mean is taken: the weights are multiplied by
-    ``1 / (1 + (difference to their median / spread)²)²``, so that a highlight or a wrong silhouette in one of them leaves no trace.
-    Colours are averaged as they are stored (sRGB).
+def paint_from_photographs(
+    mesh: Mesh, views: Sequence[View], color: Color, *, resolution: int = 2048, progress: Callable[[float, str], None] | None = None
+) -> tuple[Mesh, float]:
+    """A texture from photographs.
 
     Args:
-        mesh: In any frame; points are asked for in the same one.
-        views: Photographs, with their cameras in the mesh's frame.
-        best: How many photographs are mixed at most.
-        min_cosine: Least cosine between the normal and the direction to the camera.
-        spread: Colour difference, in [0, 1], at which a photograph keeps a quarter of its weight.
-        use_masks: Whether ``View.mask`` counts; alpha always does.
+        mesh: With ``uv`` (:func:`recon.surface.atlas.unwrap`).
+        views: Photographs with their cameras in the mesh's frame. A pixel counts where alpha is full and the mask, if there is one, and
+            its neighbours say object, and where it is not to be ignored.
+        color: What is known without them (see :mod:`recon.surface.texture`): the colour of what no photograph shows.
+        resolution: Side of the square texture, texels.
+        progress: Called with the share done and a text, or None.
     Returns:
-        ``color(points [N, 3], normals [N, 3]) -> [N, 3]`` float32; NaN where no photograph sees the point. It needs
-        ``len(views) * 16`` bytes a point for 32,768 points at a time.
+        The mesh with its texture, and the share of its texels that no photograph shows. Memory: 32 bytes for each of at most 8 million
+        pixels, and 150 bytes a texel.
+    Raises:
+        UsageError: If the mesh has no texture coordinates.
     """
-    scene = ray_scene(mesh)
-    tolerance = 2e-4 * max(mesh.diagonal(), 1e-300)
-
-    def chunk_color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        weights = np.zeros((len(views), len(points)), np.float32)
-        colors = np.zeros((len(views), len(points), 3), np.float32)
-        for v, view in enumerate(views):
-            rows, weight = _facing(view, points, normals, min_cosine)
-            seen, color = _sample(view, points[rows], use_masks)
-            rows, weight, color = rows[seen], weight[seen], color[seen]
-            clear = visible(scene, points[rows], view.camera.center, tolerance)
-            weights[v, rows[clear]], colors[v, rows[clear]] = weight[clear], color[clear]
-        return _robust_mean(weights, colors, best, spread)
-
-    def color(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        parts = [chunk_color(points[s : s + _CHUNK], normals[s : s + _CHUNK]) for s in range(0, len(points), _CHUNK)]
-        return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
-
-    return color
+    say = (lambda share, text: None) if progress is None else progress
+    texels = texels_of(mesh, resolution)
+    numbers, covered = _numbered(texels, resolution)
+    equations, view, place = _equations(mesh, views, numbers, lambda share: say(0.4 * share, f"pixels of {len(views)} photographs"))
+    seen = equations.known(len(texels.face))
+    # Where photographs tell the colours, all that is to be known before are those of the vertices.
+    coarse = color_vertices(mesh, color).colors
+    assert coarse is not None
+    start = np.einsum("nk,nkd->nd", texels.barycentric, coarse[mesh.faces[texels.face]] / np.float32(255.0)).astype(np.float32)
+    unseen = np.flatnonzero(~seen)
+    start[unseen] = texel_colors(mesh, texels, unseen, color, lambda share: say(0.4 + 0.3 * share, "colours of what none shows"))
+    if seen.any():
+        equations.color /= photograph_gains(equations.color, view, place)[view]
+        start = solve(equations, start, neighbours(mesh, texels, numbers, covered), lambda share: say(0.7 + 0.3 * share, "texture"))
+    return with_texture(mesh, texels, start, resolution), float(1.0 - seen.mean())
 
 
-def _facing(view: View, points: np.ndarray, normals: np.ndarray, min_cosine: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the points in front of the camera that face it, and their weights."""
-    to_eye = view.camera.center - points
-    cosine = (to_eye * normals).sum(1) / np.maximum(np.linalg.norm(to_eye, axis=1), 1e-300)
-    depth = -to_eye @ view.camera.world_from_camera[:, 2]
-    rows = np.flatnonzero((cosine > min_cosine) & (depth > 0))
-    return rows, (cosine[rows] * view.camera.fx / depth[rows]) ** 2
+def _numbered(texels: Texels, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which texel each place of the texture takes its colour from (itself, or in gutters the nearest), int32, and which are on a face."""
+    covered, numbers = np.zeros((size, size), bool), np.zeros((size, size), np.int32)
+    covered[texels.row, texels.column] = True
+    numbers[texels.row, texels.column] = np.arange(len(texels.row), dtype=np.int32)
+    nearest = distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    assert isinstance(nearest, np.ndarray)
+    return numbers[nearest[0], nearest[1]], covered
 
 
-def _sample(view: View, points: np.ndarray, use_masks: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each point falls on four pixels of the object, and its colour by bilinear interpolation, in [0, 1]."""
-    uv, _ = view.camera.project(points)
-    h, w = view.image.shape[:2]
-    x, y = uv[:, 0] - 0.5, uv[:, 1] - 0.5
-    inside = (x >= 0) & (y >= 0) & (x <= w - 1) & (y <= h - 1)
-    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
-    x0, y0 = np.minimum(x.astype(np.int64), max(w - 2, 0)), np.minimum(y.astype(np.int64), max(h - 2, 0))
-    x1, y1 = np.minimum(x0 + 1, w - 1), np.minimum(y0 + 1, h - 1)
-    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
-    taps = ((y0, x0, (1 - fx) * (1 - fy)), (y0, x1, fx * (1 - fy)), (y1, x0, (1 - fx) * fy), (y1, x1, fx * fy))
-    color = np.zeros((len(points), 3))
-    for row, column, weight in taps:
-        pixel = view.image[row, column]
-        color += weight * pixel[:, :3]
-        if view.image.shape[2] == 4:
-            inside &= pixel[:, 3] == 255
-        if use_masks and view.mask is not None:
-            inside &= view.mask[row, column] > 127
-        if view.ignore is not None:
-            inside &= ~view.ignore[row, column]
-    return inside, color / 255.0
+def _equations(
+    mesh: Mesh, views: Sequence[View], numbers: np.ndarray, progress: Callable[[float], object]
+) -> tuple[Equations, np.ndarray, np.ndarray]:
+    """The equations, and of each pixel which photograph it is of and at which square of the atlas it looks. int32 [P] each"""
+    normals = face_cross(mesh)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    scene, size = ray_scene(mesh), len(numbers)
+    square = max(size // PLACES, 8)
+    side = -(-size // square)
+    objects = [_object(view) for view in views]
+    stride = max(1, int(np.ceil(np.sqrt(sum(int(o.sum()) for o in objects) / MOST_PIXELS))))
+    parts, colors, owners, places = [], [], [], []
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    for v, (view, shown) in enumerate(zip(views, objects, strict=True)):
+        progress(v / len(views))
+        rows, columns = np.arange(v % stride, shown.shape[0], stride), np.arange(v // stride % stride, shown.shape[1], stride)
+        picked, face, barycentric = _hits(scene, normals, view, rows, columns, shown[np.ix_(rows, columns)])
+        assert mesh.uv is not None
+        index, weight, corner = _four_texels(np.einsum("nk,nkd->nd", barycentric, mesh.uv[mesh.faces[face]]), numbers)
+        waiting.append((index, weight))
+        colors.append(view.image[rows[picked[0]], columns[picked[1]], :3].astype(np.float32) / 255.0)
+        owners.append(np.full(len(face), v, np.int32))
+        places.append((corner[1] // square * side + corner[0] // square).astype(np.int32))
+        if sum(len(i) for i, _ in waiting) >= _PART or v == len(views) - 1:
+            parts.append(_matrix(waiting, int(numbers.max()) + 1))
+            waiting = []
+    if not views:
+        none = np.zeros(0, np.int32)
+        return Equations([], np.zeros((0, 3), np.float32)), none, none
+    return Equations(parts, np.concatenate(colors)), np.concatenate(owners), np.concatenate(places)
 
 
-def _robust_mean(weights: np.ndarray, colors: np.ndarray, best: int, spread: float) -> np.ndarray:
-    """[V, N], [V, N, 3] -> [N, 3]; NaN where all weights are 0."""
-    if len(weights) > best:
-        chosen = np.argpartition(-weights, best - 1, axis=0)[:best]
-        weights = np.take_along_axis(weights, chosen, 0)
-        colors = np.take_along_axis(colors, chosen[:, :, None], 0)
-    order = np.argsort(colors, axis=0)
-    # Every photograph has one vote here, whatever its weight: else the most frontal one could outvote all others and be the wrong one.
-    votes = np.broadcast_to((weights > 0)[..., None], colors.shape)
-    cumulative = np.cumsum(np.take_along_axis(votes, order, 0), axis=0, dtype=np.float32)
-    middle = (cumulative < 0.5 * cumulative[-1]).sum(0)[None]
-    median = np.take_along_axis(np.take_along_axis(colors, order, 0), np.minimum(middle, len(colors) - 1), 0)
-    difference = np.linalg.norm(colors - median, axis=2)
-    w = weights / (1 + (difference / spread) ** 2) ** 2  # Geman and McClure
-    total = w.sum(0)
-    mean = (w[..., None] * colors).sum(0) / np.where(total > 0, total, 1)[:, None]
-    return np.where(total[:, None] > 0, mean, np.nan).astype(np.float32)
+def _four_texels(uv: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Bilinear interpolation at places [N, 2]: numbers and weights of four texels [N, 4], and column and row of the first. [N]"""
+    size = len(numbers)
+    x, y = np.clip(uv[:, 0] * size - 0.5, 0, size - 1), np.clip((1 - uv[:, 1]) * size - 0.5, 0, size - 1)
+    x0, y0 = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    x1, y1, fx, fy = np.minimum(x0 + 1, size - 1), np.minimum(y0 + 1, size - 1), x - x0, y - y0
+    index = np.stack([numbers[y0, x0], numbers[y0, x1], numbers[y1, x0], numbers[y1, x1]], 1)
+    return index, np.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], 1).astype(np.float32), (x0, y0)
+
+
+def _matrix(rows: list[tuple[np.ndarray, np.ndarray]], texels: int) -> scipy.sparse.csr_matrix:
+    index, weight = (np.concatenate(a).ravel() for a in zip(*rows, strict=True))
+    return scipy.sparse.csr_matrix((weight, index, np.arange(0, len(index) + 1, 4, dtype=np.int32)), shape=(len(index) // 4, texels))
+
+
+def _object(view: View) -> np.ndarray:
+    """Pixels that show nothing but the object, as far as is known. bool [H, W]"""
+    shown = np.ones(view.image.shape[:2], bool)
+    if view.image.shape[2] == 4:
+        shown &= view.image[..., 3] == 255
+    if view.mask is not None:
+        shown &= binary_erosion(view.mask > 127, border_value=1)
+    if view.ignore is not None:
+        shown &= ~view.ignore
+    return shown
+
+
+def _hits(
+    scene: RayScene, normals: np.ndarray, view: View, rows: np.ndarray, columns: np.ndarray, shown: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Pixels of a lattice of rows and columns whose middle sees the mesh well enough: places in it, faces and barycentric weights."""
+    row, column = np.nonzero(shown)
+    origins, directions = view.camera.rays(np.stack([columns[column] + 0.5, rows[row] + 0.5], 1))
+    hits = cast(scene, origins, directions)
+    depth = np.full((shown.shape[0] + 2, shown.shape[1] + 2), np.inf)
+    depth[row + 1, column + 1] = hits.distance
+    at = np.flatnonzero(hits.hit)
+    row, column, face, here = row[at], column[at], hits.face[at], hits.distance[at]
+    width = here / min(view.camera.fx, view.camera.fy) * max(rows[1] - rows[0] if len(rows) > 1 else 1, 1)
+    good = -(normals[face] * directions[at]).sum(1) > LEAST_COSINE
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        good &= np.abs(depth[row + down, column + right] - here) < STEEP * width
+    return (row[good], column[good]), face[good], hits.barycentric[at[good]]

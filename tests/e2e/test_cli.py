@@ -81,7 +81,7 @@ def test_results_say_how_they_were_measured(finished):
     [
         ("evaluate", "{run}", "--json"),
         ("render", "{run}", "--split", "test", "--modes", "color", "depth", "normal", "opacity", "error"),
-        ("export", "{run}", "mesh", "--resolution", "24", "--texture", "photographs", "--up", "+z", "--keep", "all", "--overwrite"),
+        ("export", "{run}", "mesh", "--resolution", "24", "--texture", "field", "--up", "+z", "--keep", "all", "--overwrite"),
         ("swap", "{run}", "{run}", "--views", "1", "--size", "32", "--export", "--out", "swapped"),
         ("export", "{run}", "cameras"),
     ],

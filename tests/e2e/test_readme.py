@@ -112,7 +112,7 @@ def test_a_model_for_the_web(here: Path, capsys: pytest.CaptureFixture[str]):
     for command in ("recon resume RUN", "recon evaluate RUN", "recon export RUN cameras", "recon export RUN mesh --support keep"):
         tried(command, capsys, RUN=run)
     assert (Path(run) / "exports" / "cameras" / "transforms.json").is_file()
-    tried("recon export RUN mesh --resolution 1024 --texture photographs", capsys, RUN=run, **{"1024": "48"})
+    tried("recon export RUN mesh --resolution 1024 --texture-size 4096", capsys, RUN=run, **{"1024": "48", "4096": "256"})
 
 
 def test_a_comparison_of_methods(here: Path, capsys: pytest.CaptureFixture[str]):

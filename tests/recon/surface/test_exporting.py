@@ -17,11 +17,11 @@ from recon.config.files import with_overrides
 from recon.config.values import ExportConfig, RunConfig
 from recon.console import Reporter
 from recon.data.scene import View
-from recon.errors import UsageError
+from recon.errors import DataError, UsageError
 from recon.methods.volsdf import VolSDF
 from recon.results import mesh as exporting
 from recon.results.better import refuse_worse
-from recon.results.mesh import export_mesh
+from recon.results.mesh import export_mesh, photographs_for
 from recon.runs import Run, open_run
 from recon.surface.extract import autograd_gradient
 from recon.surface.mesh import Mesh, face_cross, vertex_normals
@@ -54,7 +54,9 @@ class Ball(VolSDF):
 
 
 def sphere_run(folder: Path, *more: str) -> tuple[Run, Ball]:
-    return pipeline.start(tiny_scene(), "tiny", with_overrides(RunConfig(), [*TINY_SETTINGS, *SETTINGS, *more]), folder), Ball()
+    return pipeline.start(
+        tiny_scene(), "tiny", with_overrides(RunConfig(), [*TINY_SETTINGS, *SETTINGS, "export.texture=field", *more]), folder
+    ), Ball()
 
 
 class Two(Ball):
@@ -184,6 +186,29 @@ def test_photographs_are_needed_for_their_texture(tmp_path: Path):
     with pytest.raises(UsageError, match="--texture field"):
         export_mesh(run, method, run.config.export, QUIET)
     assert not run.exports.exists()
+
+
+def test_photographs_that_are_gone_are_said(tmp_path: Path):
+    """A run that was moved without its dataset still gives all that is not painted from it."""
+    run, method = sphere_run(tmp_path, "export.texture=photographs")
+    record = run.folder / "scene.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "source": str(tmp_path / "gone")}))
+    gone = open_run(run.folder)
+    with pytest.raises(DataError, match="--texture field"):
+        photographs_for(gone, run.config.export)
+    assert photographs_for(gone, replace(run.config.export, texture="field")) == ()
+    assert photographs_for(gone, run.config.export, ("ply", "stl")) == ()
+    export_mesh(gone, method, run.config.export, QUIET, formats=("ply", "stl"))
+    assert (run.exports / "mesh.ply").is_file()
+    assert len(photographs_for(run, run.config.export, data=tiny_scene())) == len(tiny_scene().split("train"))
+
+
+def test_the_ply_has_the_colours_of_the_texture(tmp_path: Path):
+    run, method = sphere_run(tmp_path, "export.texture=photographs")
+    export_mesh(run, method, run.config.export, QUIET, views(64), formats=("ply", "glb"))
+    full = read_mesh(run.exports / "mesh.ply")
+    assert full.colors is not None
+    assert np.median(np.abs(full.colors / 255.0 - true_color(full.vertices))) < 0.03
 
 
 @pytest.mark.parametrize(("up", "axis"), [(None, 2), ("+z", 2), ("-x", 0), ("-y", 1), ("world", None)])
