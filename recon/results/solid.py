@@ -116,7 +116,7 @@ def write_result(result: SolidResult, source: SolidSource, snap: Snap, folder: P
     reporter.progress("solid", 0.85, "comparing it with the mesh")
     shape = read_step(written.step)
     shown = _in_world(facets(shape, CHORD * box_diagonal(shape), str(written.step)), millimetres)
-    near = deviation(mesh, shown)
+    near = deviation(mesh, shown, bare_vertices(result, kept, mesh))
     parts = anatomy(shape)
     found = report(result, written, kept, parts, near, source.unit, millimetres)
     found = to_plain(found if snap == "suggest" else _without_suggestions(found))
@@ -147,6 +147,14 @@ def _picture(
     edges = Wireframe(vertices, (*sharp, *tangent), "mm").transformed(Similarity(1 / millimetres), source.unit)
     drawn = Shown(shown, kinds, edges, painted, near.reach, source.unit or "world units")
     write_solid_picture(drawn, source.views, path)
+
+
+def bare_vertices(result: SolidResult, kept: Sequence[int], mesh: Mesh) -> np.ndarray:
+    """Which vertices of a mesh belong to regions that have no face in what was written. bool [V]"""
+    with_face = np.zeros(len(result.mesh.vertices), bool)
+    for number in set(kept):
+        with_face[result.regions[number].vertices] = True
+    return ~with_face[KDTree(result.mesh.vertices).query(mesh.vertices)[1]]
 
 
 def _in_world(found: Facets, millimetres: float) -> Facets:
@@ -197,7 +205,8 @@ def solid_result_lines(found: dict[str, Any]) -> list[str]:
     state = "a valid closed solid" if found["status"] == "solid" else "an open shell, not a solid"
     lines = [f"solid: {state} of {len(kinds)} faces ({counts})"]
     near, tolerance = found["deviation_of_mesh"], found["checks"]["memory"]["tolerance"]
-    lines.append(f"solid: largest tolerance {tolerance:.2g} mm; 95 % of the mesh lies within {near['q95']:.3g} mm of it")
+    beside = "" if found["status"] == "solid" else " beside its holes"
+    lines.append(f"solid: largest tolerance {tolerance:.2g} mm; 95 % of the mesh{beside} lies within {near['q95']:.3g} mm of it")
     kept = sum(c["kept"] for c in found["constraints"])
     lines.append(f"solid: {kept} of {len(found['constraints'])} relations hold exactly (parallel, coaxial, tangent and so on)")
     rounds = sum(v["suggestion"] is not None for f in found["faces"] for v in f["sizes"].values())

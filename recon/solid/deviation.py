@@ -14,6 +14,8 @@ from recon.surface.mesh import Mesh, face_cross
 _SIDES = np.array([[0x21, 0x66, 0xAC], [0x92, 0xC5, 0xDE], [0xF7, 0xF7, 0xF7], [0xF4, 0xA5, 0x82], [0xB2, 0x18, 0x2B]], np.float64) / 255
 """Blue: the mesh lies inside of the solid; white: on it; red: outside. Five colours of ColorBrewer's RdBu, safe for the colour-blind."""
 
+_BARE = 70
+
 
 @dataclass(frozen=True)
 class Deviation:
@@ -22,7 +24,7 @@ class Deviation:
     Attributes:
         distance: [V]
         face: Nearest face of the solid. [V]
-        weights: Area that each vertex stands for. [V]
+        weights: Area that each vertex stands for; 0 for one that no face stands for, which counts in no figure. [V]
     """
 
     distance: np.ndarray
@@ -50,16 +52,17 @@ class Deviation:
             "mean_absolute": float(w @ np.abs(d)),
             "rms": float(np.sqrt(w @ d**2)),
             "q95": self.quantile(0.95),
-            "largest": float(np.abs(d).max()),
+            "largest": float(np.abs(d[w > 0]).max()),
         }
 
 
-def deviation(mesh: Mesh, solid: Facets) -> Deviation:
+def deviation(mesh: Mesh, solid: Facets, bare: np.ndarray | None = None) -> Deviation:
     """Distances to the solid's triangles; the sign is that of the side of the nearest triangle.
 
     Args:
         mesh: With vertices and faces.
         solid: In the same frame.
+        bare: Vertices that no face of the solid stands for: over an open shell's holes. bool [V]
     """
     shown = solid.mesh
     center = (shown.vertices.min(0) + shown.vertices.max(0)) / 2  # far from the origin, differences would cancel
@@ -71,6 +74,8 @@ def deviation(mesh: Mesh, solid: Facets) -> Deviation:
     weights = np.zeros(len(mesh.vertices))
     for k in range(3):
         np.add.at(weights, mesh.faces[:, k], cross)
+    if bare is not None and not bare.all():
+        weights[bare] = 0.0
     return Deviation(np.sqrt(np.maximum(squared, 0)) * np.where(side < 0, -1.0, 1.0), solid.face[triangle], weights)
 
 
@@ -81,6 +86,7 @@ def deviation_colors(distance: np.ndarray, reach: float) -> np.ndarray:
 
 
 def colored(mesh: Mesh, found: Deviation) -> Mesh:
-    """The mesh in the colours of its deviation."""
+    """The mesh in the colours of its deviation; dark grey where no face stands for it."""
     colors = np.rint(255 * deviation_colors(found.distance, found.reach)).astype(np.uint8)
+    colors[found.weights == 0] = _BARE
     return replace(mesh, colors=colors, uv=None, texture=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from recon.errors import UsageError
 from recon.evaluation.solids import stated_sigmas
 from recon.results import solid as making
 from recon.results.evaluation import evaluate_solid_file, solid_file
-from recon.results.solid import solid_result_lines, write_result
+from recon.results.solid import bare_vertices, solid_result_lines, write_result
 from recon.results.solid_sources import file_unit, mesh_source, welded
 from recon.solid.anatomy import check
 from recon.surface.export import export_mesh
@@ -161,8 +162,25 @@ def test_deviation_is_that_of_the_mesh(tmp_path: Path):
     assert found.figures()["largest"] == pytest.approx(0.005 * np.sqrt(3), rel=1e-6)
     assert found.distance.min() == pytest.approx(0.005, rel=1e-6)
     assert (colored(mesh, found).colors[:, 0] > colored(mesh, found).colors[:, 2]).all()
+    # What lies over a hole is not the solid's error: it is in no figure, and grey.
+    high = mesh.vertices[:, 2] > 0.104
+    dented = replace(mesh, vertices=mesh.vertices + np.where(high, 1.0, 0.0)[:, None] * [0.0, 0.0, 0.5])
+    open_above = deviation(dented, solid, high)
+    assert open_above.figures()["largest"] == pytest.approx(0.005 * np.sqrt(3), rel=1e-6)
+    assert open_above.quantile(1.0) < 0.01 < deviation(dented, solid).quantile(1.0)
+    assert ((colored(dented, open_above).colors == 70).all(1) == high).all()
     inner = deviation(replace(mesh, vertices=(mesh.vertices - [0.15, 0.1, 0.05]) * 0.9 + [0.15, 0.1, 0.05]), solid)
     assert inner.distance.max() < 0
+
+
+def test_what_lies_over_a_hole_is_known():
+    """Two regions on a strip, the second without a face: its own vertices are bare, the shared ones are not."""
+    strip = Mesh(np.array([[x, y, 0.0] for x in range(5) for y in range(2)]), np.zeros((0, 3), np.int32))
+    regions = [SimpleNamespace(vertices=np.arange(0, 6)), SimpleNamespace(vertices=np.arange(4, 10))]
+    result = SimpleNamespace(regions=regions, mesh=strip)
+    finer = Mesh(np.array([[0.2, 0.1, 0.0], [1.9, 0.9, 0.0], [2.8, 0.2, 0.0], [4.0, 1.0, 0.0]]), np.zeros((0, 3), np.int32))
+    assert bare_vertices(result, [0], finer).tolist() == [False, False, True, True]  # pyright: ignore[reportArgumentType]
+    assert not bare_vertices(result, [0, 1], finer).any()  # pyright: ignore[reportArgumentType]
 
 
 def test_an_open_shell_is_called_partial(tmp_path: Path):
