@@ -157,7 +157,7 @@ class FieldsConfig:
 class BackgroundConfig:
     """What lies outside the unit sphere, where neither alpha, masks nor a constant colour tell: a second, contracted hash grid."""
 
-    samples: int = 32
+    samples: int = 64
     """Samples per ray, uniform in inverse radius."""
     levels: int = 10
     log2_table_size: int = 16

@@ -30,6 +30,19 @@ def contract(points: Tensor) -> Tensor:
     return torch.where(r <= 1.0, 0.5 * points, (1.0 - 0.5 / r) * points / r)
 
 
+def leaves_sphere(rays: Rays) -> Tensor:
+    """Distance from which on a ray belongs to the background, without a step where the sphere's outline is. [R]
+
+    A ray that meets the unit sphere: where it leaves it. One that passes the centre at a distance d > 1: ``sqrt(d^2 - 1)`` before it is
+    nearest. It could belong to the background from the camera on; but then what hangs before the camera (nothing contradicts it where
+    few photographs look) ends at the outline, which shows as a circle.
+    """
+    b = (rays.origins * rays.directions).sum(-1)
+    foot = rays.origins - b[:, None] * rays.directions
+    inside = 1.0 - (foot * foot).sum(-1)
+    return (inside.sign() * inside.abs().sqrt() - b).clamp_min(0.0)
+
+
 class Background(Occupied):
     """A density and colour field over contracted space, sampled from the sphere's exit to infinity.
 
@@ -47,17 +60,16 @@ class Background(Occupied):
         self.register_buffer("running", torch.zeros(OCCUPANCY_RESOLUTION**3))
         self.running: Tensor
 
-    def forward(self, rays: Rays, start: Tensor, generator: torch.Generator | None) -> tuple[Tensor, int]:
-        """Colour arriving from beyond ``start``.
+    def forward(self, rays: Rays, generator: torch.Generator | None) -> tuple[Tensor, int]:
+        """Colour arriving from beyond the sphere.
 
         Args:
             rays: R rays, scene units.
-            start: Distance at which each ray leaves the sphere, 0 if it never meets it. [R]
             generator: Jitters the samples in training; None for rendering.
         Returns:
             [R, 3], and the number of samples evaluated.
         """
-        count, k = len(rays), self.samples
+        count, k, start = len(rays), self.samples, leaves_sphere(rays)
         device = rays.device
         jitter = None if generator is None else torch.rand(count, 1, generator=generator, device=device)
         offset = torch.full((count, 1), 0.5, device=device) if jitter is None else jitter
@@ -99,7 +111,7 @@ class Background(Occupied):
 
 
 def behind(
-    kind: BackgroundKind, learnt: Background | None, rays: Rays, far: Tensor, opacity: Tensor, generator: torch.Generator | None
+    kind: BackgroundKind, learnt: Background | None, rays: Rays, opacity: Tensor, generator: torch.Generator | None
 ) -> tuple[Tensor, int]:
     """Colour behind the sphere for each ray [R, 3], and how many samples it took.
 
@@ -111,7 +123,7 @@ def behind(
         return torch.ones(len(rays), 3, device=rays.device), 0
     if learnt is not None:
         through = (opacity.detach() < 1.0 - VISIBLE).nonzero().squeeze(1)
-        color, samples = learnt(Rays(rays.origins[through], rays.directions[through]), far[through], generator)
+        color, samples = learnt(Rays(rays.origins[through], rays.directions[through]), generator)
         return torch.zeros(len(rays), 3, device=rays.device).index_copy(0, through, color), samples
     if isinstance(kind, tuple):
         return torch.tensor(kind, device=rays.device).expand(len(rays), 3), 0

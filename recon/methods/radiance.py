@@ -67,10 +67,10 @@ class Radiance(MethodModule):
         return cls(config.radiance, field, background, learnt, config.train.occupancy_resolution, generator)
 
     def losses(self, rays: Rays, targets: Targets, generator: torch.Generator) -> Losses:
-        far, samples = self._march(rays, torch.rand(len(rays), generator=generator, device=rays.device))
+        samples = self._march(rays, torch.rand(len(rays), generator=generator, device=rays.device))
         density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
-        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, far, opacity, generator)
+        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, opacity, generator)
         predicted = color + (1.0 - opacity)[:, None] * backdrop
         wanted = targets.rgb * targets.alpha[:, None] + backdrop.detach() * (1.0 - targets.alpha[:, None])
         loss = nn.functional.smooth_l1_loss(predicted, wanted, beta=0.1)
@@ -79,21 +79,21 @@ class Radiance(MethodModule):
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendering:
-        far, samples = self._march(rays, None)
+        samples = self._march(rays, None)
         density, rgb = self.model(sample_positions(rays, samples), self._harmonics(rays, samples))
         channels = torch.cat([rgb, samples.t[:, None]], -1)
         values, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
-        backdrop, _ = behind(self.background_kind, self.background, rays, far, opacity, None)
+        backdrop, _ = behind(self.background_kind, self.background, rays, opacity, None)
         depth = torch.where(opacity > 1e-3, values[:, 3] / opacity.clamp_min(1e-3), 0.0)
         return Rendering(values[:, :3] + (1.0 - opacity)[:, None] * backdrop, opacity, depth)
 
-    def _march(self, rays: Rays, jitter: Tensor | None) -> tuple[Tensor, kernels.RaySamples]:
-        """Where each ray leaves the sphere [R], and the samples in occupied space that can be seen."""
+    def _march(self, rays: Rays, jitter: Tensor | None) -> kernels.RaySamples:
+        """The samples in occupied space that can be seen."""
         near, far = sphere_interval(rays)
         with torch.no_grad():
             samples = kernels.march_rays(rays.origins, rays.directions, near, far, self.grid, step=self.config.step, jitter=jitter)
             density = in_chunks(self.model.density, sample_positions(rays, samples))
-            return far, keep_visible(samples, density, VISIBLE)
+            return keep_visible(samples, density, VISIBLE)
 
     def _harmonics(self, rays: Rays, samples: kernels.RaySamples) -> Tensor:
         return spherical_harmonics(rays.directions)[samples.ray_indices.long()]

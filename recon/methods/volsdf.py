@@ -180,7 +180,7 @@ class VolSDF(MethodModule):
         on_rays, beside = values.split([count, len(values) - count])
         sdf, _, rgb, density = self._shaded(rays, samples, points, on_rays, gradient[:count])
         color, opacity, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
-        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, drawn.far, opacity, generator)
+        backdrop, backdrop_samples = behind(self.background_kind, self.background, rays, opacity, generator)
         predicted = self._exposed(color + (1.0 - opacity)[:, None] * backdrop, rays)
         wanted = targets.rgb * targets.alpha[:, None] + self._exposed(backdrop, rays).detach() * (1.0 - targets.alpha[:, None])
         difference = predicted - wanted
@@ -253,7 +253,7 @@ class VolSDF(MethodModule):
         _, slope, rgb, density = self._shaded(rays, samples, points, *self.field.values_and_gradient(points))
         channels = torch.cat([rgb, nn.functional.normalize(slope, dim=-1), samples.t[:, None]], -1)
         result, opacity, _ = kernels.composite(density, samples.dt, channels, samples.offsets)
-        backdrop, _ = behind(self.background_kind, self.background, rays, drawn.far, opacity, None)
+        backdrop, _ = behind(self.background_kind, self.background, rays, opacity, None)
         depth = torch.where(opacity > 1e-3, result[:, 6] / opacity.clamp_min(1e-3), 0.0)
         return Rendering(
             rgb=result[:, :3] + (1.0 - opacity)[:, None] * backdrop,

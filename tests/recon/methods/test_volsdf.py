@@ -117,7 +117,7 @@ def test_what_the_background_explains_goes_to_the_background(wanted, grows):
             super().__init__()
             self.value = value
 
-        def forward(self, rays: Rays, start: Tensor, generator: torch.Generator | None) -> tuple[Tensor, int]:
+        def forward(self, rays: Rays, generator: torch.Generator | None) -> tuple[Tensor, int]:
             return torch.full((len(rays), 3), self.value), len(rays)
 
     class Painted(torch.nn.Module):
@@ -145,7 +145,7 @@ def test_squared_errors_count_late_and_only_before_learnt_backgrounds(share, fac
     """Of the same rays: weight x schedule x mean squared error, added to the absolute one; nothing of it where silhouettes are known."""
 
     class Black(torch.nn.Module):
-        def forward(self, rays: Rays, start: Tensor, generator: torch.Generator | None) -> tuple[Tensor, int]:
+        def forward(self, rays: Rays, generator: torch.Generator | None) -> tuple[Tensor, int]:
             return torch.zeros(len(rays), 3), len(rays)
 
     for kind in ("unknown", "masks"):
