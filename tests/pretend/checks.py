@@ -193,7 +193,7 @@ def check_run(device: torch.device, folder: Path) -> None:
     assert results.images is not None
     assert expected.images is not None
     assert abs(results.images.psnr - expected.images.psnr) < 0.05
-    report = export_mesh(run, method, replace(config.export, resolution=24, texture_size=64), QUIET)
+    report = export_mesh(run, method, replace(config.export, resolution=24, texture_size=64), QUIET, scene.split("train"))
     assert report.faces > 100
     assert (run.exports / "mesh.glb").is_file()
 

@@ -38,7 +38,7 @@ def tiny_run(folder: Path, *more: str) -> Run:
     run = pipeline.start(scene, "tiny", tiny_config(*more), folder)
     reporter = Reporter(quiet=True)
     pipeline.fit(run, scene, reporter)
-    export_mesh(run, pipeline.load_surface(run, reporter), run.config.export, reporter)
+    export_mesh(run, pipeline.load_surface(run, reporter), run.config.export, reporter, scene.split("train"))
     save(tiny_wireframe(), run.exports / "curves.json")
     run.set_status("done", run.config.train.steps)
     return run

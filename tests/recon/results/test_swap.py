@@ -137,7 +137,7 @@ def test_the_repainted_mesh_has_as_shape(runs, tmp_path: Path):
     from recon.results.mesh import export_mesh
 
     a, b = runs
-    export_mesh(a, pipeline.load_surface(a, QUIET), a.config.export, QUIET)
+    export_mesh(a, pipeline.load_surface(a, QUIET), a.config.export, QUIET, formats=("ply",))
     swap(a, b, tmp_path, SwapOptions(views=1, size=16, export=True), QUIET)
     own, painted = read_mesh(a.exports / "mesh.ply"), read_mesh(tmp_path / "mesh.ply")
     np.testing.assert_array_equal(own.vertices, painted.vertices)
