@@ -161,13 +161,16 @@ def test_photographs_give_back_the_colours(views):
 
 
 def test_one_wrong_photograph_leaves_little_trace(views):
+    """Of five that look at a place one shows a black patch there; evenly averaged it would leave an error of 0.16."""
+    others = [look_at(eye) for eye in ((2.4, 1.6, 1), (1.6, 2.4, 1), (2, 2, 1.8), (2, 2, 0.2))]
     wrong = views[6].image.copy()
-    wrong[40:90, 40:90, :3] = 255
-    ball, _ = painted([*views[:6], replace(views[6], image=wrong), *views[7:]])
+    wrong[40:90, 40:90, :3] = 0
+    spoiled = [*views[:6], replace(views[6], image=wrong), *(View(f"{c.center}", photograph(BALL, c, waves), c, "train") for c in others)]
+    ball, _ = painted(spoiled)
     points, found = points_and_colors(ball)
-    seen_by_three = (points @ np.array([2, 2, 1]) / 3 > 0.8) & (points.min(1) > 0.2)
-    assert seen_by_three.sum() > 100
-    assert np.median(np.abs(found - waves(points, points))[seen_by_three]) < 0.05
+    in_patch = points @ np.array([2, 2, 1]) / 3 > 0.96
+    assert in_patch.sum() > 100
+    assert np.median(np.abs(found - waves(points, points))[in_patch]) < 0.02
 
 
 @pytest.mark.parametrize("channel", [0, 2])
