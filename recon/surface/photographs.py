@@ -89,12 +89,12 @@ def _equations(
     scene, size = ray_scene(mesh), len(numbers)
     square = max(size // PLACES, 8)
     side = -(-size // square)
-    objects = [_object(view) for view in views]
-    stride = max(1, int(np.ceil(np.sqrt(sum(int(o.sum()) for o in objects) / MOST_PIXELS))))
+    stride = max(1, int(np.ceil(np.sqrt(sum(int(_object(view).sum()) for view in views) / MOST_PIXELS))))  # one photograph's at a time
     parts, colors, owners, places = [], [], [], []
     waiting: list[tuple[np.ndarray, np.ndarray]] = []
-    for v, (view, shown) in enumerate(zip(views, objects, strict=True)):
+    for v, view in enumerate(views):
         progress(v / len(views))
+        shown = _object(view)
         rows, columns = np.arange(v % stride, shown.shape[0], stride), np.arange(v // stride % stride, shown.shape[1], stride)
         picked, face, barycentric = _hits(scene, normals, view, rows, columns, shown[np.ix_(rows, columns)])
         assert mesh.uv is not None
