@@ -24,6 +24,7 @@ from .ops.laplace import bound_beta, error_bound, laplace_density, opacity_error
 from .ops.march import RaySamples, march_rays
 from .ops.mlp import field_mlp
 from .ops.occupancy import OccupancyGrid, cells_seen, decay_occupancy, update_occupancy
+from .ops.patch_agreement import PicturePairs, patch_agreement
 from .ops.patch_match import PlaneMap, StereoView, patch_costs, patch_match
 from .ops.rbf import rbf_encode, rbf_encode_pullback
 from .ops.rbf_layer import rbf_layer
@@ -42,6 +43,7 @@ __all__ = [
     "KnnIndex",
     "MLPSpec",
     "OccupancyGrid",
+    "PicturePairs",
     "PlaneMap",
     "RaySamples",
     "StereoView",
@@ -68,6 +70,7 @@ __all__ = [
     "laplace_density",
     "march_rays",
     "opacity_error",
+    "patch_agreement",
     "patch_costs",
     "patch_match",
     "rbf_encode",

@@ -432,6 +432,24 @@ def packed_upper_bound(
 ) -> None:
     """kernels/native/cpu/packed_scan.cpp"""
 
+def patch_agreement(
+    pixels: Tensor,
+    starts: Tensor,
+    widths: Tensor,
+    others: Tensor,
+    warps: Tensor,
+    view: Tensor,
+    middle: Tensor,
+    planes: Tensor,
+    reach: int,
+    noise: float,
+    costs: Tensor,
+    slopes: Tensor,
+    texture: Tensor,
+    threads: int,
+) -> None:
+    """kernels/native/cpu/patch_agreement.cpp"""
+
 def patch_costs(
     grey: Tensor,
     mask: Tensor | None,

@@ -47,6 +47,7 @@ FILES = {
     "knn": "knn",
     "patch_match": "patch_match",
     "patch_costs": "patch_match",
+    "patch_agreement": "patch_agreement",
     "refit_normals": "depth_maps",
     "filter_depth": "depth_maps",
     "rbf_encode": "rbf",
@@ -56,7 +57,7 @@ FILES = {
 NOT_ON_GPU = ("patch_match", "depth_maps")
 
 # Ops whose kernel is native only: on a GPU their reference runs, on the other ops of that GPU.
-NATIVE_ONLY = ("bounded_samples",)
+NATIVE_ONLY = ("bounded_samples", "patch_agreement")
 
 _INSTALL_GPU = "install it with: pip install 'formfield[gpu]'"
 _log = logging.getLogger(__name__)

@@ -146,9 +146,9 @@ def with_overrides(config: T, overrides: typing.Sequence[str]) -> T:
     return from_dict(type(config), data)
 
 
-SCHEMA = 2
-"""Of the files that are written now. 1: every surface had VolSDF's density. 0, without a number: edge fields did without bad frames
-whatever their file said."""
+SCHEMA = 3
+"""Of the files that are written now. 2: photographs were not compared on the surface. 1: and every surface had VolSDF's density. 0, without
+a number: and edge fields did without bad frames whatever their file said."""
 
 
 def save_config(config: Any, path: Path) -> None:
@@ -180,4 +180,6 @@ def read_config(cls: type[T], path: Path) -> T:
         data["data"]["skip_bad_frames"] = True
     if schema < 2 and isinstance(data, dict) and isinstance(data.get("volsdf"), dict):
         data["volsdf"].setdefault("density", "laplace")
+    if schema < 3 and isinstance(data, dict) and isinstance(data.get("volsdf"), dict):
+        data["volsdf"].setdefault("agreement_weight", 0.0)
     return from_dict(cls, data, str(path))

@@ -58,6 +58,7 @@ def preset_config(method: MethodName, field_name: FieldName | None, preset: Pres
             free_space_weight=0.0,
             background_preference=0.0,
             squared_weight=0.0,
+            agreement_weight=0.0,
             beta_learnt="absolute",
             beta_init=0.1,
             beta_lr_factor=1.0 if field_name == "mlp" else 0.05,

@@ -28,7 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "curvature_points": _SHARE, "free_space_weight": _WEIGHT, "background_preference": _WEIGHT, "squared_weight": _WEIGHT,
     "init_radius": (1e-3, 1.0), "levels_init": _SHARE, "coarse_until": (1e-6, 1.0), "beta_lr_factor": _WEIGHT, "uniform_points": _SHARE,
     "map_size": (8, 2**15), "importance": _SHARE, "coarse_samples": (2, 4096), "fine_samples": (1, 4096), "occupancy_from": (0, MANY),
-    "consistency_weight": _WEIGHT, "sparsity_weight": _WEIGHT,
+    "consistency_weight": _WEIGHT, "agreement_weight": _WEIGHT, "sparsity_weight": _WEIGHT,
     # training
     "steps": _COUNT, "samples_per_step": _COUNT, "max_rays": (1, 2**24), "batch": (1, 2**24), "lr": (1e-300, 1e300), "lr_final": (0.0, 1e6),
     "decay_from": _SHARE, "occupancy_resolution": (8, 1024), "occupancy_every": _COUNT, "checkpoint_every": _COUNT,

@@ -237,6 +237,9 @@ class VolSDFConfig:
     makes the zero set too deep and the texture blurred."""
     uniform_points: float = 0.125
     """Eikonal points drawn uniformly in the sphere, as a share of the samples along rays."""
+    agreement_weight: float = 0.3
+    """Weight of how much photographs disagree about windows of the surface, 1 - NCC; grows from 0 at 0.1 of a run to this at 0.3. 0: they
+    are not compared."""
 
 
 @dataclass(frozen=True)

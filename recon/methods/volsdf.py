@@ -41,6 +41,7 @@ from recon.rendering.rays import PixelBank, Rays, Targets, sphere_interval
 from recon.rendering.volume import sample_positions
 from recon.results.better import better_there
 from recon.results.mesh import export_mesh
+from recon.stereo.agreement import Agreement
 from recon.stereo.evidence import Evidence
 from recon.stereo.known import evidence_of, find_depth, start_of
 from recon.stereo.known import kept as depth_kept
@@ -132,7 +133,10 @@ class VolSDF(MethodModule):
                 start = start_of(known, scene, train.occupancy_resolution, start, reporter)
         if start is not None:
             self.start_from(start, train.lr, run.config.seed, near_surface=known is not None and stereo.start)
-        return PixelBank(scene, self.device)
+        bank = PixelBank(scene, self.device)
+        if self.config.agreement_weight > 0.0 and self.config.shell_radius is None:
+            self.guidance.agreement = Agreement(scene, bank)
+        return bank
 
     def finish(self, run: Run, scene: Scene, reporter: Reporter) -> None:
         """The mesh, with its texture; a better one, exported by hand meanwhile, is replaced: figures are of the run's own."""
@@ -185,6 +189,7 @@ class VolSDF(MethodModule):
         wanted = targets.rgb * targets.alpha[:, None] + self._exposed(backdrop, rays).detach() * (1.0 - targets.alpha[:, None])
         difference = predicted - wanted
         batch = Batch(
+            rays=rays,
             samples=samples,
             points=points,
             sdf=sdf,

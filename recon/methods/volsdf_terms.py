@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 import kernels
 from recon.config.values import VolSDFConfig
+from recon.rendering.rays import Rays
+from recon.stereo.agreement import Agreement
 from recon.stereo.evidence import Evidence
 
 Ask = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -26,12 +28,14 @@ class Guidance:
             pushed out of them. bool [resolution^3] or None
         evidence: Points of stereo that take part in the loss, or None.
         evidence_weight: Of their terms.
+        agreement: The photographs to compare with each other on the surface, or None.
     """
 
     share: float = 0.0
     known_empty: Tensor | None = None
     evidence: Evidence | None = None
     evidence_weight: float = 0.0
+    agreement: Agreement | None = None
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Batch:
     """One rendered batch: R rays, S samples on them, F points of known free space.
 
     Attributes:
+        rays: Of training pixels.
         samples: Samples by ray.
         points: Where they lie, scene units. [S, 3]
         sdf: Signed distance there, with the shell. [S]
@@ -52,6 +57,7 @@ class Batch:
         values_and_gradient: Asks the field at further points.
     """
 
+    rays: Rays
     samples: kernels.RaySamples
     points: Tensor
     sdf: Tensor
@@ -123,9 +129,20 @@ def evidence(batch: Batch, guidance: Guidance, generator: torch.Generator) -> di
     return guidance.evidence.losses(batch.values_and_gradient, guidance.share, generator)
 
 
+def agreement(batch: Batch, guidance: Guidance, generator: torch.Generator) -> Tensor:
+    """How much photographs disagree on the surface (:class:`recon.stereo.agreement.Agreement`)."""
+    assert guidance.agreement is not None
+    return guidance.agreement.loss(batch.rays, batch.samples, batch.sdf.detach(), batch.values_and_gradient, generator)
+
+
 def late(share: float) -> float:
     """0 until 0.3 of a run, 1 from 0.6 on."""
     return min(max((share - 0.3) / 0.3, 0.0), 1.0)
+
+
+def soon(share: float) -> float:
+    """0 until 0.1 of a run, 1 from 0.3 on."""
+    return min(max((share - 0.1) / 0.2, 0.0), 1.0)
 
 
 def in_the_middle(share: float) -> float:
@@ -154,6 +171,11 @@ TERMS = (
         lambda c, g: c.curvature_weight * in_the_middle(g.share),
         lambda b, c, g, r: {"curvature": curvature(b.points, b.gradient, b.values_and_gradient, c, r)},
         lambda b: len(b.points) > 0,
+    ),
+    Term(
+        lambda c, g: c.agreement_weight * soon(g.share) if g.agreement is not None else 0.0,
+        lambda b, c, g, r: {"agreement": agreement(b, g, r)},
+        lambda b: len(b.points) > 1,
     ),
     Term(lambda c, g: g.evidence_weight if g.evidence is not None and len(g.evidence) else 0.0, lambda b, c, g, r: evidence(b, g, r)),
 )

@@ -129,7 +129,11 @@ class PixelBank:
         counts = [v.camera.width * v.camera.height for v in views]
         pixels = table(sum(counts), 4)
         for view, end in zip(views, np.cumsum(counts), strict=True):
-            pixels[end - view.image.shape[0] * view.image.shape[1] : end] = view_pixels(view, scene.background).reshape(-1, 4)
+            rgba = view_pixels(view, scene.background)
+            if view.ignore is not None:  # never drawn; and covered by nothing for whoever looks beside what was drawn
+                rgba = rgba.copy()
+                rgba[view.ignore, 3] = 0
+            pixels[end - view.image.shape[0] * view.image.shape[1] : end] = rgba.reshape(-1, 4)
         self.pixels = torch.from_numpy(pixels).to(device)
         self.kept: Tensor | None = None  # numbers of the pixels that count, if not all do
         if any(v.ignore is not None for v in views):
