@@ -201,6 +201,7 @@ class VolSDF(MethodModule):
             empty=empty,
             has_background=self.background is not None,
             values_and_gradient=self.field.values_and_gradient,
+            distance=self.sdf,
         )
         parts = weighted(batch, self.config, self.guidance, generator)
         evaluated = count + round(BACKGROUND_COST * backdrop_samples)

@@ -55,6 +55,7 @@ class Batch:
         empty: Rays that are known to meet nothing. bool [R]
         has_background: Whether what lies behind is learnt, so that it may take what is the surface's.
         values_and_gradient: Asks the field at further points.
+        distance: Asks it for the signed distance alone, without a gradient. [N, 3] -> [N]
     """
 
     rays: Rays
@@ -69,6 +70,7 @@ class Batch:
     empty: Tensor
     has_background: bool
     values_and_gradient: Ask
+    distance: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def evidence(batch: Batch, guidance: Guidance, generator: torch.Generator) -> di
 def agreement(batch: Batch, guidance: Guidance, generator: torch.Generator) -> Tensor:
     """How much photographs disagree on the surface (:class:`recon.stereo.agreement.Agreement`)."""
     assert guidance.agreement is not None
-    return guidance.agreement.loss(batch.rays, batch.samples, batch.sdf.detach(), batch.values_and_gradient, generator)
+    return guidance.agreement.loss(batch.rays, batch.samples, batch.sdf.detach(), batch.values_and_gradient, batch.distance, generator)
 
 
 def late(share: float) -> float:

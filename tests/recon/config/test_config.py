@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from recon.config import timing
-from recon.config.files import from_dict, load_config, save_config, to_dict, with_overrides
+from recon.config.files import SCHEMA, from_dict, load_config, save_config, to_dict, with_overrides
 from recon.config.presets import preset_config
 from recon.config.ranges import RANGES
 from recon.config.values import MethodName, PresetName, RunConfig
@@ -108,28 +108,31 @@ def test_an_older_file_is_read_and_a_later_one_refused(tmp_path):
     config = preset_config("nef", "hashgrid", "fast")
     save_config(config, path)
     text = path.read_text()
-    assert text.startswith("schema: 2\n")
-    old = text.removeprefix("schema: 2\n").replace("skip_bad_frames: true", "skip_bad_frames: false")
+    assert text.startswith(f"schema: {SCHEMA}\n")
+    old = text.removeprefix(f"schema: {SCHEMA}\n").replace("skip_bad_frames: true", "skip_bad_frames: false")
     path.write_text(old)
     assert load_config(path) == config
     path.write_text(old.replace("method: nef", "method: volsdf"))
     assert not load_config(path).data.skip_bad_frames
-    for number in ("3", "one", "-1"):
-        path.write_text(text.replace("schema: 2", f"schema: {number}"))
+    for number in (SCHEMA + 1, "one", "-1"):
+        path.write_text(text.replace(f"schema: {SCHEMA}", f"schema: {number}"))
         with pytest.raises(UsageError, match="later version"):
             load_config(path)
 
 
-def test_a_surface_of_the_schema_before_keeps_its_density(tmp_path):
-    """It was trained with it: with another, its renders and what goes on from it would not be the same run's."""
+@pytest.mark.parametrize(
+    ("setting", "last", "then", "now"),
+    [("density", 1, "laplace", "even"), ("agreement_weight", 2, 0.0, 0.3)],
+)
+def test_a_surface_of_a_schema_before_keeps_what_it_was_trained_with(setting, last, then, now, tmp_path):
+    """With something else, its renders and what goes on from it would not be the same run's. ``last``: the last schema without it."""
     path = tmp_path / "config.yaml"
     save_config(preset_config("volsdf", "hashgrid", "fast"), path)
-    assert load_config(path).volsdf.density == "even"
-    text = path.read_text().replace("  density: even\n", "")
-    path.write_text(text.replace("schema: 2", "schema: 1"))
-    assert load_config(path).volsdf.density == "laplace"
-    path.write_text(text)
-    assert load_config(path).volsdf.density == "even"
+    assert getattr(load_config(path).volsdf, setting) == now
+    text = path.read_text().replace(f"  {setting}: {now}\n", "")
+    for schema in range(SCHEMA + 1):
+        path.write_text(text.replace(f"schema: {SCHEMA}", f"schema: {schema}"))
+        assert getattr(load_config(path).volsdf, setting) == (then if schema <= last else now)
 
 
 def test_what_presets_give_is_said_in_one_place():
