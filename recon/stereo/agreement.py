@@ -31,6 +31,8 @@ STEEPEST = 0.05
 """Of a window's side: more than this the surface is not taken to lie below its tangent plane; there it ends, or has an edge."""
 HOPELESS = 0.8
 """Windows that disagree by more than this, 1 - NCC, show different things."""
+NOWHERE = -1e6
+"""A pixel that no picture has."""
 LEAST_COSINE = 0.35
 """Between the normal and a ray: what is seen at a flatter angle is not compared."""
 
@@ -84,28 +86,30 @@ class Agreement:
         """
         assert rays.views is not None
         with torch.no_grad():
-            ray, t = _places(samples, sdf, generator)
+            ray, t, met_there = _places(samples, sdf, generator)
             origin, way, view = rays.origins[ray], rays.directions[ray], rays.views[ray]
-        values, gradient = ask(origin + t[:, None] * way)
+        values, gradient = ask((origin + t[:, None] * way).clamp(-1.0, 1.0))
         normal = torch.nn.functional.normalize(gradient, dim=-1)
-        with torch.no_grad():
-            kept = (-(normal * way).sum(-1) > LEAST_COSINE).nonzero().squeeze(1)
-        origin, way, view, t, normal, gradient = (a[kept] for a in (origin, way, view, t, normal, gradient))
+        facing = (normal * way).sum(-1)
+        used = met_there & (facing.detach() < -LEAST_COSINE)
         # Where the ray meets the zero set, as a function of the field: dt = -dd / (gradient . way).
-        met = t - values[kept, 0] / (gradient.detach() * way).sum(-1).clamp_max(-0.1)
+        met = t - values[:, 0] / (gradient.detach() * way).sum(-1).clamp_max(-0.1)
         back = self.scene_from_pixel[view]
         middle = (self.pixel_from_scene[view] @ way[..., None]).squeeze(-1)
         middle = middle[:, :2] / middle[:, 2:]
         pixel = torch.cat([middle, torch.ones_like(middle[:, :1])], 1)
-        height = met * (normal * way).sum(-1)
+        height = torch.where(used, met * facing, -1.0)
         with torch.no_grad():
             sunk = self._sunk(origin, normal, height, pixel, back, distance)
         plane = normal / (height - sunk)[:, None]  # plane . (x - eye) = 1
         slants = (plane[:, None] @ back).squeeze(1)  # inverse depth by (u, v, 1)
         inverse = torch.stack([(slants * pixel).sum(1), slants[:, 0], slants[:, 1]], 1)
+        # Places are never sorted out, only moved out of the picture: how many there are would have to be read back from a GPU.
+        middle = torch.where(used[:, None], middle, NOWHERE)
         costs, texture = kernels.patch_agreement(self.pairs, view, middle, inverse, reach=REACH, noise=NOISE)
         best = torch.where(costs < HOPELESS, costs, 2.0).topk(BEST, largest=False).values
-        return (torch.where(best < HOPELESS, best, 0.0) * texture[:, None]).sum() / (BEST * max(len(ray), 1))
+        counted = torch.where(best < HOPELESS, best, 0.0) * texture[:, None]
+        return counted.sum() / (BEST * met_there.sum().clamp_min(1))
 
     def _sunk(
         self, origin: Tensor, normal: Tensor, height: Tensor, pixel: Tensor, back: Tensor, distance: Callable[[Tensor], Tensor]
@@ -123,15 +127,15 @@ class Agreement:
         return torch.where(mean.abs() < STEEPEST * side, mean, 0.0)
 
 
-def _places(samples: kernels.RaySamples, sdf: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rays that meet the surface, some of them where there are many, and at which distance they first do. int64 [M], [M]"""
+def _places(samples: kernels.RaySamples, sdf: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Some rays, those that meet the surface before the others; at which distance they first do; whether they do. Each [M]"""
     index = samples.ray_indices.long()
-    at = ((sdf[:-1] > 0) & (sdf[1:] <= 0) & (index[:-1] == index[1:])).nonzero().squeeze(1)
-    ray = index[at]
-    first = torch.ones_like(ray, dtype=torch.bool)
-    first[1:] = ray[1:] != ray[:-1]
-    at = at[first]
-    if len(at) > PATCHES:
-        at = at[torch.randperm(len(at), generator=generator, device=at.device)[:PATCHES]]
-    share = sdf[at] / (sdf[at] - sdf[at + 1])
-    return index[at], samples.t[at] + share * (samples.t[at + 1] - samples.t[at])
+    number = torch.arange(len(sdf), device=sdf.device)
+    enters = (sdf[:-1] > 0) & (sdf[1:] <= 0) & (index[:-1] == index[1:])
+    never = len(sdf)
+    first = number.new_full((samples.rays,), never).scatter_reduce(0, index[:-1], torch.where(enters, number[:-1], never), "amin")
+    lot = torch.rand(samples.rays, generator=generator, device=sdf.device) + (first < never)
+    ray = lot.topk(min(PATCHES, samples.rays), sorted=False).indices
+    met, at = first[ray] < never, first[ray].clamp_max(len(sdf) - 2)
+    share = torch.where(met, sdf[at] / (sdf[at] - sdf[at + 1]), 0.0)
+    return ray, samples.t[at] + share * (samples.t[at + 1] - samples.t[at]), met

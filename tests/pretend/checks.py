@@ -38,6 +38,7 @@ from recon.rendering.rays import PixelBank
 from recon.results.mesh import export_mesh
 from recon.results.wireframe import make_wireframe
 from recon.runs import open_run
+from recon.stereo.agreement import Agreement
 from tests import tiny, tiny_box
 from tests.pretend.device import NAME, PretendTensor, Seen, install, watch
 
@@ -90,7 +91,10 @@ def steps(case: str, device: torch.device, count: int, seen: list[Seen] | None =
         edges = tiny_box.box_edges(4, 16)
         pixels: Any = EdgeBank(edges.views, tiny_box.WORLD_FROM_SCENE.inverse(), 400, 0.5, True, device)
     else:
-        pixels = PixelBank(tiny.tiny_scene(background), device)
+        scene = tiny.tiny_scene(background)
+        pixels = PixelBank(scene, device)
+        if method_name == "volsdf":  # as `prepare` does
+            method.guidance.agreement = Agreement(scene, pixels)
     generator, optimizer, numbers = generator_of(device, 5), Adam(method.parameter_groups()), []
     method.set_progress(0.5)
     for step in range(count):
@@ -120,7 +124,8 @@ def check_step(case: str, device: torch.device) -> None:
     assert [set(a) for a in expected] == [set(a) for a in found]
     for step, (a, b) in enumerate(zip(expected, found, strict=True)):
         for name, value in a.items():
-            assert math.isclose(value, b[name], rel_tol=1e-5, abs_tol=1e-7), f"step {step}: {name} is {b[name]}, on the CPU {value}"
+            near = 2e-4 if name == "agreement" else 1e-5  # no GPU has its kernel: there the reference runs
+            assert math.isclose(value, b[name], rel_tol=near, abs_tol=1e-7), f"step {step}: {name} is {b[name]}, on the CPU {value}"
     for name, value in state.items():
         close = torch.allclose(
             value.double(), moved[name].double(), rtol=1e-4, atol=2e-3 * 1e-1

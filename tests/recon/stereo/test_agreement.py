@@ -105,18 +105,21 @@ def test_a_camera_alone_has_nothing_to_compare_with(scene: Scene) -> None:
 
 
 def test_places_are_where_rays_first_enter() -> None:
-    """Three rays: two surfaces behind each other, one that leaves only, none; and many."""
+    """Three rays: two surfaces behind each other, one that leaves only, none; and many, of which half meet something."""
     sdf = torch.tensor([0.2, -0.2, 0.3, -0.1, -0.3, 0.1, 0.4, 0.2])
     samples = kernels.RaySamples(
         torch.tensor([0, 4, 6, 8]), torch.tensor([0, 0, 0, 0, 1, 1, 2, 2], dtype=torch.int32), torch.arange(8.0), torch.ones(8)
     )
-    ray, t = _places(samples, sdf, torch.Generator().manual_seed(0))
-    assert ray.tolist() == [0]
-    assert t.tolist() == [0.5]
-    many = 3 * PATCHES
-    sdf = torch.tensor([1.0, -1.0]).repeat(many)
+    ray, t, met = _places(samples, sdf, torch.Generator().manual_seed(0))
+    assert sorted(ray.tolist()) == [0, 1, 2]
+    assert met.tolist() == (ray == 0).tolist()
+    assert t[met].tolist() == [0.5]
+    many = 4 * PATCHES
+    sdf = torch.tensor([1.0, -1.0, 1.0, 1.0]).repeat(many // 2)
     index = torch.arange(many, dtype=torch.int32).repeat_interleave(2)
     samples = kernels.RaySamples(torch.arange(many + 1) * 2, index, torch.arange(2.0 * many), torch.ones(2 * many))
-    ray, t = _places(samples, sdf, torch.Generator().manual_seed(0))
+    ray, t, met = _places(samples, sdf, torch.Generator().manual_seed(0))
+    assert met.all()
     assert len(set(ray.tolist())) == len(ray) == PATCHES
+    assert (ray % 2 == 0).all()
     assert torch.equal(t, 2.0 * ray + 0.5)
