@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...specs import HashGridSpec
 from . import runtime
-from .runtime import unit_of
+from .runtime import Unit, aligned, unit_of
 
 
 @lru_cache(maxsize=64)
@@ -25,24 +25,28 @@ def smooth(spec: HashGridSpec) -> int:
     return int(spec.interpolation == "smoothstep")
 
 
+def _unit(x: Tensor, spec: HashGridSpec) -> Unit:
+    return unit_of("hash_encode", x, DIMS=spec.dims, FEATURES=spec.features, SMOOTH=smooth(spec))
+
+
 def _encode(x: Tensor, v: Tensor | None, table: Tensor, spec: HashGridSpec, active: int, out: Tensor) -> None:
     runtime.launch(
-        unit_of("hash_encode", x, DIMS=spec.dims), "encode_forward", (x.shape[0], spec.levels),
-        x.shape[0], x, v, table, levels(spec, x.device), active, spec.features, smooth(spec), spec.out_features, out,
+        _unit(x, spec), "encode_forward", (x.shape[0], spec.levels),
+        x.shape[0], x, v, aligned(table), levels(spec, x.device), active, spec.out_features, out,
     )  # fmt: skip
 
 
 def _to_table(x: Tensor, v: Tensor | None, grad_out: Tensor, spec: HashGridSpec, active: int, grad_table: Tensor) -> None:
     runtime.launch(
-        unit_of("hash_encode", x, DIMS=spec.dims), "encode_to_table", (x.shape[0], active),
-        x.shape[0], x, v, grad_out, levels(spec, x.device), spec.features, smooth(spec), spec.out_features, grad_table,
+        _unit(x, spec), "encode_to_table", (x.shape[0], active),
+        x.shape[0], x, v, aligned(grad_out), levels(spec, x.device), spec.out_features, grad_table,
     )  # fmt: skip
 
 
 def _to_point(x: Tensor, v: Tensor | None, table: Tensor, grad_out: Tensor, spec: HashGridSpec, active: int, grad_x: Tensor) -> None:
     runtime.launch(
-        unit_of("hash_encode", x, DIMS=spec.dims), "encode_to_point", (x.shape[0], 1),
-        x.shape[0], x, v, table, grad_out, levels(spec, x.device), active, spec.features, smooth(spec), spec.out_features, grad_x,
+        _unit(x, spec), "encode_to_point", (x.shape[0], 1),
+        x.shape[0], x, v, aligned(table), aligned(grad_out), levels(spec, x.device), active, spec.out_features, grad_x,
     )  # fmt: skip
 
 

@@ -63,6 +63,11 @@ def unit_of(file: str, like: Tensor, **defines: object) -> Unit:
     return Unit(file, (("REAL", REALS[like.dtype]), *((name, str(value)) for name, value in defines.items())))
 
 
+def aligned(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of it if it does not begin at a multiple of 16 bytes, as kernels need that read 16 bytes at a time."""
+    return tensor.clone() if tensor.data_ptr() % 16 else tensor
+
+
 def source(unit: Unit) -> str:
     """The text that NVRTC compiles: macros, then the file with our headers pasted in; the compiler has the standard ones built in."""
     seen: set[str] = set()
