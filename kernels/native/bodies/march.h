@@ -26,7 +26,11 @@ HOST_DEVICE uint32_t morton(uint32_t x, uint32_t y, uint32_t z) { return spread_
 
 // Distance as a function of the lattice index. Constant steps, or (cone) a line, an exponential and a line; see kernels/backends/reference/march.py.
 template <class T>
+struct RayLattice;
+
+template <class T>
 struct Lattice {
+    using Ray = RayLattice<T>;
     T step;
     bool cone;
     double first, max_step, rate, t_a, t_b, n_a, n_b;
@@ -117,16 +121,16 @@ HOST_DEVICE Block block_at(const OccupancyBits& grid, int32_t cascade, uint32_t 
 }
 
 // Calls emit(i, ray, k) for sample i = 0, 1, ... < max_samples, which is lattice point k, from point `k` on; returns how many there are.
-// `k` is then the point to go on from.
-template <class T, class Emit>
+// `k` is then the point to go on from. Way: Lattice<T>, or another one (bodies/lattices.h).
+template <class T, class Way, class Emit>
 HOST_DEVICE int32_t march_ray_from(
-    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Lattice<T>& lattice, int32_t max_samples, int32_t& k,
+    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Way& lattice, int32_t max_samples, int32_t& k,
     Emit&& emit
 ) {
     const T half = T(int64_t(1) << (grid.cascades - 1));
     const RayClip<T> clip = clip_to_cube(o, d, near, far, half);
     if (!(clip.start < clip.stop)) return 0;
-    const RayLattice<T> ray(lattice, clip.start, jitter);
+    const typename Way::Ray ray(lattice, clip.start, jitter);
 
     const T largest_origin = larger(fabs(o[0]), larger(fabs(o[1]), fabs(o[2])));
     const T unit = sizeof(T) == 4 ? T(5.9604645e-8) : T(1.1102230246251565e-16);
@@ -172,9 +176,9 @@ HOST_DEVICE int32_t march_ray_from(
     }
 }
 
-template <class T, class Emit>
+template <class T, class Way, class Emit>
 HOST_DEVICE int32_t march_ray(
-    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Lattice<T>& lattice, int32_t max_samples, Emit&& emit
+    const T* o, const T* d, T near, T far, T jitter, const OccupancyBits& grid, const Way& lattice, int32_t max_samples, Emit&& emit
 ) {
     int32_t k = 0;
     return march_ray_from(o, d, near, far, jitter, grid, lattice, max_samples, k, emit);
