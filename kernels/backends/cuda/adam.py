@@ -7,7 +7,12 @@ import math
 from torch import Tensor
 
 from . import runtime
-from .runtime import unit_of
+from .runtime import Unit, unit_of
+
+
+def _unit(param: Tensor, width: int, aligned: bool) -> Unit:
+    """Rows of up to 8 numbers are moved at once, and 4 numbers where all have one count of steps (width 0)."""
+    return unit_of("adam", param, WIDTH=width if aligned and width <= 8 else 0, AT_ONCE=4 if aligned else 1)
 
 
 def adam_step(
@@ -15,13 +20,15 @@ def adam_step(
     weight_decay: float, skip_zero: bool, clear: bool = False,
 ) -> None:  # fmt: skip
     """In place; see :func:`kernels.adam_step`."""
-    rows = param.shape[0] if skip_zero else param.numel()
-    if not skip_zero:
-        steps += 1
+    tensors, count = (param, grad, exp_avg, exp_avg_sq), param.numel()
+    aligned = all(t.data_ptr() % 16 == 0 for t in tensors)
     logs = (math.log(beta) if beta > 0 else -1e4 for beta in betas)  # exp(-1e4) is 0: beta^t for beta = 0
-    runtime.launch(
-        unit_of("adam", param), "adam_rows", (rows, 1), rows, param.numel() // max(rows, 1), param, grad, exp_avg, exp_avg_sq, steps,
-        float(lr), *map(float, betas), *logs, float(eps), float(weight_decay), int(skip_zero),
-    )  # fmt: skip
-    if clear:
-        grad.zero_()
+    shares = (number for beta in betas for number in (float(beta), 1.0 - beta))
+    numbers = (float(lr), *shares, *logs, float(eps), float(weight_decay), int(clear))
+    if skip_zero:
+        rows, width = param.shape[0], count // max(param.shape[0], 1)
+        runtime.launch(_unit(param, width, aligned), "adam_rows", (rows, 1), rows, width, *tensors, steps, *numbers)
+    else:
+        steps += 1
+        unit = _unit(param, 0, aligned)
+        runtime.launch(unit, "adam_all", (-(-count // 4) if aligned else count, 1), count, *tensors, steps, *numbers)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 
 from . import runtime
-from .runtime import unit_of
+from .runtime import Unit, unit_of
+
+
+def _unit(x: Tensor, shapes: Tensor, neighbors: Tensor, frequencies: Tensor | None, kernel: int, flags: int) -> Unit:
+    names = ("NORMALIZE", "TAPER", "DETACH")
+    return unit_of(
+        "rbf", x, DIMS=x.shape[1], KIND=kernel, WIDTH=shapes.shape[1], COLUMNS=neighbors.shape[1], WAVES=int(frequencies is not None),
+        **{name: flags >> bit & 1 for bit, name in enumerate(names)},
+    )  # fmt: skip
 
 
 def rbf_forward(
@@ -13,9 +21,9 @@ def rbf_forward(
     out: Tensor,
 ) -> None:  # fmt: skip
     """out [N, F]; kernel an index into ``rbf_encode.KERNELS``; flags: 1 normalize, 2 taper, 4 detach_normalizer."""
-    shape = (kernel, flags, shapes.shape[1], neighbors.shape[1], weights.shape[1])
-    inputs = (x, centers, shapes, weights, neighbors, frequencies)
-    runtime.launch(unit_of("rbf", x, DIMS=x.shape[1]), "rbf_forward_rows", (x.shape[0], 1), x.shape[0], *inputs, *shape, out)
+    inputs = (x, centers, shapes, weights, neighbors, frequencies, weights.shape[1])
+    unit = _unit(x, shapes, neighbors, frequencies, kernel, flags)
+    runtime.launch(unit, "rbf_forward_rows", (x.shape[0], 1), x.shape[0], *inputs, out)
 
 
 def rbf_backward(
@@ -27,9 +35,9 @@ def rbf_backward(
 
     Those of points are written, those of functions added to; each may be None.
     """
-    shape = (kernel, flags, shapes.shape[1], neighbors.shape[1], weights.shape[1])
-    inputs = (x, centers, shapes, weights, neighbors, frequencies)
+    inputs = (x, centers, shapes, weights, neighbors, frequencies, weights.shape[1])
     results = (by_x, by_centers, by_shapes, by_weights)
     last = results if direction is None else (direction, by_grad, *results)
     entry = "rbf_backward_rows" if direction is None else "rbf_second_rows"
-    runtime.launch(unit_of("rbf", x, DIMS=x.shape[1]), entry, (x.shape[0], 1), x.shape[0], *inputs, *shape, grad, *last)
+    unit = _unit(x, shapes, neighbors, frequencies, kernel, flags)
+    runtime.launch(unit, entry, (x.shape[0], 1), x.shape[0], *inputs, grad, *last)

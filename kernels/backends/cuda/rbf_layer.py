@@ -7,9 +7,21 @@ from torch import Tensor
 from . import runtime
 from .runtime import Unit, unit_of
 
+NEURONS = 16  # of a block that sums over samples
+BLOCKS = 512  # of those, about
+SHARED = 40 << 10  # bytes that they may have for what they look at
+
+
+def _tile(features: int, outputs: int, size: int) -> int:
+    """Samples that such a block looks at at a time. Size: bytes of a number."""
+    fixed, each = NEURONS * (2 * features + outputs + 3), 2 * features + outputs + 3 * NEURONS
+    return next(tile for tile in (32, 16, 8, 4, 2, 1) if tile == 1 or (fixed + tile * each) * size <= SHARED)
+
 
 def _layer(like: Tensor, outputs: int) -> Unit:
-    return unit_of("rbf_layer", like, FEATURES=like.shape[1], OUTPUTS=outputs)
+    features = like.shape[1]
+    tile = _tile(features, outputs, like.element_size())
+    return unit_of("rbf_layer", like, FEATURES=features, OUTPUTS=outputs, NEURONS=NEURONS, TILE=tile)
 
 
 def rbf_layer_forward(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
@@ -26,8 +38,15 @@ def rbf_layer_backward(
 
     ``sums`` has centers, log_betas, weight and bias one after another and is added to, the others are written; each may be None.
     """
-    n, unit, inputs = features.shape[0], _layer(features, grad.shape[1]), (features, direction, centers, log_betas.exp(), weight)
+    n, neurons, unit = features.shape[0], centers.shape[0], _layer(features, grad.shape[1])
+    layer = (centers, log_betas.exp(), weight)
     if by_grad is not None:
-        runtime.launch(unit, "layer_forward_rows", (n, 1), n, *inputs, None, centers.shape[0], by_grad)
-    if by_features is not None or sums is not None:
-        runtime.launch(unit, "layer_backward_rows", (n, 1), n, *inputs, centers.shape[0], grad, by_features, sums)
+        runtime.launch(unit, "layer_forward_rows", (n, 1), n, features, direction, *layer, None, neurons, by_grad)
+    if by_features is not None:
+        runtime.launch(unit, "layer_to_features", (n, 1), n, features, direction, *layer, neurons, grad, by_features)
+    if sums is not None:
+        parts = -(-neurons // NEURONS)
+        across = min(-(-n // _tile(features.shape[1], grad.shape[1], features.element_size())), max(1, BLOCKS // max(parts, 1)))
+        entry = "layer_to_parameters" if direction is None else "layer_to_parameters_along"
+        given = (features,) if direction is None else (features, direction)
+        runtime.launch(unit, entry, (across * runtime.THREADS, max(parts, 1)), n, *given, *layer, neurons, grad, sums)

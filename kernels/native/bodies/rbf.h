@@ -3,6 +3,10 @@
 #pragma once
 #include "bodies/dual.h"
 
+#if !defined(EACH_NEIGHBOR)
+#define EACH_NEIGHBOR  // in front of the loops over neighbours: UNROLLED where their number is known to the compiler and small
+#endif
+
 namespace formfield {
 
 constexpr int RBF_MAX_NEIGHBORS = 64;
@@ -30,8 +34,11 @@ HOST_DEVICE S rbf_quadratic(const S* d, const T* shape, int width) {
         return sum;
     }
     int i = 0;
-    for (int a = 0; a < D; ++a)
+    UNROLLED
+    for (int a = 0; a < D; ++a) {
+        UNROLLED
         for (int b = a; b < D; ++b, ++i) sum += S(shape[i] * T(a == b ? 1 : 2)) * d[a] * d[b];
+    }
     return sum;
 }
 
@@ -84,7 +91,9 @@ HOST_DEVICE void rbf_function_backward(const RbfSpec& spec, const S* d, const T*
         return;
     }
     int i = 0;
+    UNROLLED
     for (int a = 0; a < D; ++a) {
+        UNROLLED
         for (int b = a; b < D; ++b, ++i) {
             grad_d[a] += S(2 * shape[i]) * d[b] * by_r2;
             if (b != a) grad_d[b] += S(2 * shape[i]) * d[a] * by_r2;
@@ -126,6 +135,7 @@ template <int D, class S, class T>
 HOST_DEVICE S rbf_values(const RbfSpec& spec, const S* x, const T* centers, const T* shapes, const int32_t* ids, S* p) {
     const S limit = taper_limit<D>(spec, x, centers, ids);
     S total = S(T(RBF_NORMALIZER));
+    EACH_NEIGHBOR
     for (int k = 0; k < spec.used(); ++k) {
         p[k] = S(0);
         if (ids[k] < 0) continue;
@@ -140,6 +150,7 @@ HOST_DEVICE S rbf_values(const RbfSpec& spec, const S* x, const T* centers, cons
     }
     if (!spec.normalize) return S(1);
     const S inverse = S(1) / total;
+    EACH_NEIGHBOR
     for (int k = 0; k < spec.used(); ++k) p[k] *= inverse;
     return total;
 }
@@ -154,12 +165,15 @@ HOST_DEVICE void rbf_values_backward(
     const S total = rbf_values<D>(spec, x, centers, shapes, ids, p);
     const S inverse = S(1) / total;
     S shared = S(0);
-    if (spec.normalize && !spec.detach_normalizer)
+    if (spec.normalize && !spec.detach_normalizer) {
+        EACH_NEIGHBOR
         for (int k = 0; k < spec.used(); ++k) shared += dp[k] * p[k];
+    }
     const S limit = taper_limit<D>(spec, x, centers, ids);
     const bool fades = value_of(limit) > 0;
     S grad_limit = S(0);
     for (int a = 0; a < D; ++a) grad_x[a] = S(0);
+    EACH_NEIGHBOR
     for (int k = 0; k < spec.used(); ++k) {
         if (ids[k] < 0) continue;
         S grad = spec.normalize ? (dp[k] - shared) * inverse : dp[k];

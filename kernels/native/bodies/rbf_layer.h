@@ -43,6 +43,7 @@ template <int F, int O, class T, class Add>
 HOST_DEVICE void rbf_layer_backward(const RbfLayer<T>& layer, const T* x, const T* v, const T* dy, T* dx, T* sums, Add&& add) {
     const int64_t neurons = layer.neurons, parameters = neurons * F;
     for (int j = 0; j < F; ++j) dx[j] = 0;
+    ONE_BY_ONE
     for (int64_t i = 0; i < neurons; ++i) {
         const T *center = layer.centers + i * F, *beta = layer.betas + i * F;
         T phi, phidot, g = 0;
