@@ -14,7 +14,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from .backends import available_backends, backend, backend_report
 from .errors import ArgumentError, BackendError, KernelError
 from .ops.adam import adam_step
-from .ops.bounded import BoundedSamples, HashDistance, bounded_samples
+from .ops.bounded import BoundedSamples, HashDistance, bounded_backend, bounded_samples
 from .ops.composite import composite, composite_alpha, distortion_loss
 from .ops.depth_maps import Agreement, filter_depth, fuse_depth, refit_normals
 from .ops.field import fused_field
@@ -52,6 +52,7 @@ __all__ = [
     "backend",
     "backend_report",
     "bound_beta",
+    "bounded_backend",
     "bounded_samples",
     "cells_seen",
     "composite",

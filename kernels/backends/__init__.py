@@ -56,7 +56,7 @@ FILES = {
 # Files that only the reference and the CPU have: stereo comes before training, once.
 NOT_ON_GPU = ("patch_match", "depth_maps")
 
-# Ops whose kernel is native only: on a GPU their reference runs, on the other ops of that GPU.
+# Ops that not every GPU backend has: without CUDA their reference runs there, on the other ops of that GPU.
 NATIVE_ONLY = ("bounded_samples", "patch_agreement")
 
 _INSTALL_GPU = "install it with: pip install 'formfield[gpu]'"

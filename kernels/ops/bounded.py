@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .. import backends
 from ..backends.reference import bounded as reference
-from ..errors import ArgumentError
+from ..errors import ArgumentError, BackendError
 from ..specs import HashGridSpec, MLPSpec
 from . import packed_checks as checks
 from .field import fused_field
@@ -94,15 +95,16 @@ def bounded_samples(
 
     Args:
         origins, directions, near, far, grid, step, jitter: As in :func:`kernels.march_rays`.
-        distance: Signed distance, negative inside. :class:`HashDistance` is evaluated in native code (float32 on the CPU); a function of
-            points [N, 3] -> [N] is called, without gradients, with one point at most of each ray at a time.
+        distance: Signed distance, negative inside. :class:`HashDistance` is evaluated in native code (float32; on a GPU with one or two
+            hidden layers, the first of at most 128 units); a function of points [N, 3] -> [N] is called, without gradients, with one
+            point at most of each ray at a time, and on a GPU by the reference.
         beta: Scale of the Laplace density, scene units.
         epsilon: Opacity error that a ray may have.
         cuts: How often an interval may be cut, 0 to 8; each makes it a third as long.
         visible: Intervals with at most this transmittance before them are dropped.
         faint: Intervals whose opacity is below this wherever the surface may be are dropped, outside the surface.
         slope: Greatest slope that the distance is believed to have.
-        backend: Force a backend: "cpu" or "reference".
+        backend: Force a backend: "cpu", "cuda" or "reference".
     Returns:
         :class:`BoundedSamples`; the same bits whatever the number of threads. Not differentiable. Memory: natively some 300 bytes for each
         of 512 rays per thread and 8 bytes a sample beside the result; 300 bytes for every ray with a function.
@@ -126,18 +128,19 @@ def bounded_samples(
     if not 0 <= cuts <= MAX_CUTS:
         raise ArgumentError(f"bounded_samples: cuts must be 0 to {MAX_CUTS}, not {cuts}")
     rule = (float(beta), float(slope), float(epsilon), float(visible), float(faint), int(cuts))
-    name = backends.backend("bounded_samples", origins.device, backend)
+    name = bounded_backend(distance, origins, backend)
     if name == "reference":
         coarse = march_rays(origins, directions, near, far, grid, step=step, jitter=jitter, backend=backend)
         packed = (coarse.offsets, coarse.ray_indices, coarse.t, coarse.dt)
         *found, met, queries = reference.bounded_samples(origins, directions, packed, distance, *rule)
         return BoundedSamples(RaySamples(*found), met, queries)
     checks.no_nan("bounded_samples", origins=origins, directions=directions, near=near, far=far)
-    if rays and not bool(((directions * directions).sum(-1) - 1).abs().max() < 1e-3):
+    on_cpu = origins.device.type == "cpu"  # on a GPU such a look at the values would wait for it
+    if on_cpu and rays and not bool(((directions * directions).sum(-1) - 1).abs().max() < 1e-3):
         raise ArgumentError("bounded_samples: directions must be of unit length")
     if jitter is None:
         jitter = torch.full_like(near, 0.5)
-    elif rays and not bool(((jitter >= 0) & (jitter < 1)).all()):
+    elif on_cpu and rays and not bool(((jitter >= 0) & (jitter < 1)).all()):
         raise ArgumentError("bounded_samples: jitter must be in [0, 1)")
     native = _kernels(name, origins)
     tensors, lattice = (raw(origins), raw(directions), raw(near), raw(far), raw(jitter)), (raw(grid.bitfield), grid.resolution, float(step))
@@ -151,8 +154,27 @@ def bounded_samples(
     return BoundedSamples(RaySamples(*found), met, queries)
 
 
+def bounded_backend(distance: HashDistance | Callable[[Tensor], Tensor], like: Tensor, backend: str | None = None) -> str:
+    """The backend on which :func:`bounded_samples` walks with such a distance along rays like these: in CUDA a hash grid's alone.
+
+    Raises:
+        BackendError: If a forced backend cannot.
+    """
+    name = backends.backend("bounded_samples", like.device, backend)
+    if name != "cuda":
+        return name
+    own = distance if isinstance(distance, HashDistance) and like.dtype == distance.table.dtype == torch.float32 else None
+    if own is not None and backends.raw(name, "bounded", like).takes(own.mlp):
+        return name
+    if backend or os.environ.get(backends.ENVIRONMENT_VARIABLE):
+        raise BackendError(
+            "bounded_samples: cuda walks with a HashDistance in float32 of one or two hidden layers, the first of 128 at most"
+        )
+    return "reference"
+
+
 def _kernels(backend: str, like: Tensor):
-    """The raw functions of a backend, of which there is one."""
+    """The raw functions of a backend; type checkers see those of the CPU, which has them all."""
     if TYPE_CHECKING:
         from ..backends.cpu import bounded
 

@@ -60,7 +60,7 @@ def bounded(
         config: Steps, bound and rounds.
         scale: Of the density.
         sdf: The signed distance.
-        hash_distance: The same as a kernel that is quicker, where the field has one; asked for on devices that walk.
+        hash_distance: The same as a kernel that is quicker, where the field has one.
         grid: Where there is something.
         rays, near, far: R rays, and where each enters and leaves the sphere.
         generator: Moves the samples; None: they stay where they are.
@@ -69,14 +69,15 @@ def bounded(
     visible, faint = VISIBLE[config.density], FAINT[config.density]
     ends, step, epsilon, cuts = (near, far), config.first_step, config.epsilon, config.rounds
     beta: float | Tensor
-    if walks(rays.device):
+    quicker = hash_distance()
+    if walks(rays.origins, quicker):
         beta = scale.number()
         found = kernels.bounded_samples(
             rays.origins,
             rays.directions,
             *ends,
             grid,
-            hash_distance() or (lambda p: in_chunks(sdf, p)),
+            quicker or (lambda p: in_chunks(sdf, p)),
             step=step,
             jitter=jitter,
             beta=beta,
@@ -153,9 +154,9 @@ def _shelled(sdf: Distance, radius: float | None) -> Distance:
     return sdf if radius is None else lambda points: torch.minimum(sdf(points), SHELL_SLOPE * (radius - points.norm(dim=-1)))
 
 
-def walks(device: torch.device) -> bool:
+def walks(origins: Tensor, distance: Distance | None) -> bool:
     """Whether samples are found ray by ray: on the CPU, and where that has a kernel. Else in rounds, for all rays at once."""
-    return device.type == "cpu" or kernels.backend("bounded_samples", device) != "reference"
+    return origins.device.type == "cpu" or (distance is not None and kernels.bounded_backend(distance, origins) != "reference")
 
 
 def _points_in_unit_ball(count: int, generator: torch.Generator, device: torch.device) -> Tensor:

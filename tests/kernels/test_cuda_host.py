@@ -1,66 +1,31 @@
-"""The CUDA kernels compiled by the host's compiler, their threads run one after another, against the reference.
+"""The CUDA kernels compiled by the host's compiler, a block's threads taking turns, against the reference.
 
-The text is the one that NVRTC gets, so bodies, indexing and the order of arguments are checked; races and the launch itself are not.
+The text is the one that NVRTC gets, so bodies, indexing, the order of arguments and what threads do together are checked; the launch
+itself and races between blocks are not.
 """
 
 from __future__ import annotations
 
-import ctypes
-import shutil
-import subprocess
 from importlib.util import find_spec
 
 import pytest
 import torch
+from cuda_host import COMPILER, ORDERS, on_the_host
 from gpu_cases import CASES
 
-COMPILER = shutil.which("g++") or shutil.which("c++")
+from kernels import OccupancyGrid
+
 pytestmark = [
     pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.core") is None, reason="cuda-core is not installed"),
     pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler"),
 ]
-WARP_KERNELS = ("mlp_backward_rows", "field_backward", "field_jet_backward", "layer_backward_rows")
-"""These also run threads beyond the last sample, as a GPU does."""
 
 
 @pytest.fixture(scope="module")
 def host_cuda(tmp_path_factory):
-    """Runs the cuda backend on CPU tensors while the module's tests last."""
-    from kernels.backends import cuda
-    from kernels.backends.cuda import runtime
-
-    folder = tmp_path_factory.mktemp("cuda_host")
-    libraries: dict[object, ctypes.CDLL] = {}
-
-    def library(unit) -> ctypes.CDLL:
-        if unit not in libraries:
-            path = folder / f"unit{len(libraries)}"
-            path.with_suffix(".cpp").write_text(
-                f'{"".join(f"#define {k} {v}" + chr(10) for k, v in unit.defines)}#include "cuda/{unit.file}.cu"\n'
-            )
-            command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", f"-I{runtime.NATIVE}"]
-            subprocess.run([*command, str(path.with_suffix(".cpp")), "-o", str(path.with_suffix(".so"))], check=True)
-            libraries[unit] = ctypes.CDLL(str(path.with_suffix(".so")))
-        return libraries[unit]
-
-    def run(unit, entry, threads, *arguments):
-        if 0 in threads:
-            return
-        for a in arguments:
-            assert not isinstance(a, torch.Tensor) or a.is_contiguous()
-        loaded = library(unit)
-        function, place = loaded[entry], loaded["set_thread"]
-        values = [ctypes.c_double(v) if isinstance(v, float) else ctypes.c_int64(v) for v in map(runtime._argument, arguments)]
-        beyond = 3 if entry in WARP_KERNELS else 1
-        for y in range(threads[1]):
-            for x in range(threads[0] + beyond):
-                place(ctypes.c_int64(x), ctypes.c_int64(y))
-                function(*values)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime, "launch", run)
-        patch.setattr(cuda, "status", lambda kind: (kind == "cpu", "compiled for the host"))
-        yield
+    """The cuda backend runs on CPU tensors while the module's tests last."""
+    with on_the_host(tmp_path_factory.mktemp("cuda_host")) as host:
+        yield host
 
 
 def _size(name: str) -> int:
@@ -70,6 +35,16 @@ def _size(name: str) -> int:
 @pytest.mark.parametrize("name", CASES)
 def test_matches_the_reference(name, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), _size(name))
+
+
+@pytest.mark.parametrize("order", range(1, len(ORDERS)), ids=ORDERS[1:])
+@pytest.mark.parametrize("name", ["composite-density-0.0", "composite-alpha-0.01", "distortion", "rbf_layer-18"])
+def test_whose_turn_it_is_does_not_matter(name, order, host_cuda, monkeypatch):
+    from kernels.backends.cuda import rbf_layer
+
+    monkeypatch.setattr(host_cuda, "order", order)
+    monkeypatch.setattr(rbf_layer, "BLOCKS", 1)  # that a block goes through its samples in several turns
+    CASES[name]("cuda", torch.device("cpu"), 2 * _size(name))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +64,47 @@ def test_matches_the_reference(name, host_cuda):
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_elements(name, n, host_cuda):
     CASES[name]("cuda", torch.device("cpu"), n)
+
+
+@pytest.mark.parametrize(("hidden", "active", "kept"), [((16,), 4, 64), ((12, 10), 3, 5)])
+def test_samples_with_a_bound_are_those_of_the_cpu(hidden, active, kept, host_cuda, monkeypatch):
+    """A sphere with bumps. A ray in a hundred may be so near a threshold that roundings decide. With few kept, rays are walked twice."""
+    import kernels
+    from kernels.backends.cuda import bounded
+
+    monkeypatch.setattr(bounded, "CAP", kept)
+    generator = torch.Generator().manual_seed(3)
+    grid = kernels.HashGridSpec(levels=4, log2_table_size=8, base_resolution=4, finest_resolution=20)
+    mlp = kernels.MLPSpec(grid.out_features + 3, hidden, 2, "softplus", 20.0)
+    params = torch.zeros(mlp.params)
+    layers = mlp.unpack(params)
+    for weight, bias in layers[:-1]:
+        weight.copy_(torch.randn(weight.shape, generator=generator) * (2 / weight.shape[0]) ** 0.5)
+        bias.copy_(torch.randn(bias.shape, generator=generator) * 0.05)
+    layers[-1][0][0] = (2 * torch.pi / hidden[-1]) ** 0.5 / (1 if len(hidden) == 1 else 1.4)
+    layers[-1][1][0] = -0.5
+    table = torch.randn(grid.entries, grid.features, generator=generator) * 0.02
+    distance = kernels.HashDistance(table, params, grid, mlp, True, active)
+    origins = torch.nn.functional.normalize(torch.randn(200, 3, generator=generator), dim=1) * 1.5
+    directions = torch.nn.functional.normalize(torch.randn(200, 3, generator=generator) * 0.3 - origins, dim=1)
+    rays = (origins, directions, torch.zeros(200), torch.full((200,), 3.0))
+    options = dict(
+        step=0.05, beta=0.02, epsilon=0.1, cuts=3, visible=1e-3, faint=1e-3, slope=1.2, jitter=torch.rand(200, generator=generator)
+    )
+    found = kernels.bounded_samples(*rays, OccupancyGrid.full(16), distance, backend="cuda", **options)
+    expected = kernels.bounded_samples(*rays, OccupancyGrid.full(16), distance, backend="cpu", **options)
+    counts = [f.samples.offsets.diff() for f in (found, expected)]
+    assert float(counts[1].float().mean()) > 4
+    assert bool((counts[1] > 5).any())
+    alike = counts[0] == counts[1]
+    assert float(alike.float().mean()) >= 0.98
+    assert float((found.met == expected.met).float().mean()) >= 0.98
+    assert found.queries == pytest.approx(expected.queries, rel=0.02)
+    for name in ("ray_indices", "t", "dt"):
+        a, b = (getattr(f.samples, name)[alike[f.samples.ray_indices.long()]] for f in (found, expected))
+        torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-5)
+    with pytest.raises(kernels.BackendError, match="HashDistance"):
+        kernels.bounded_samples(*rays, OccupancyGrid.full(16), lambda p: p.norm(dim=1) - 0.5, backend="cuda", **options)
 
 
 def test_gradients_are_numerical_derivatives(host_cuda):
