@@ -27,6 +27,8 @@ from recon.config.files import with_overrides
 from recon.config.presets import preset_config
 from recon.config.values import RunConfig
 from recon.console import Reporter
+from recon.curves.files.wireframe import load as load_wireframe
+from recon.curves.wireframe import build
 from recon.device import CPU, choose, from_numpy, generator_of, to_numpy
 from recon.evaluation.truth.known import GroundTruth
 from recon.methods import volsdf_samples
@@ -233,6 +235,32 @@ def check_wireframe(device: torch.device, folder: Path) -> None:
     assert sum(asked) > 1000
 
 
+def check_wireframe_run(device: torch.device, folder: Path) -> None:
+    """A wireframe from beginning to end: trained, its curves found on a coarse grid and written; the curves are those of the CPU."""
+    scene = tiny_box.box_scene(12, 48)
+    settings = ("train.steps=100", "train.max_rays=1024", "train.samples_per_step=8192", "train.occupancy_resolution=32")
+    field = ("hashgrid.levels=6", "hashgrid.log2_table_size=14", "hashgrid.finest_resolution=128", "nef.step=0.02")
+    config = with_overrides(preset_config("nef", "hashgrid", "fast"), (*settings, *field))
+    usual, build.FINE_GRID = build.FINE_GRID, 96
+    found = {}
+    try:
+        for name in (NAME, "cpu"):
+            run = pipeline.start(scene, "box", config, folder / name, name)
+            with run.writing(), reseeded_everywhere() if name == "cpu" else nothing():
+                method = pipeline.fit(run, scene, QUIET)
+                assert method.device.type == name
+                method.finish(run, scene, QUIET)
+            found[name] = load_wireframe(run.exports / "curves.json")
+    finally:
+        build.FINE_GRID = usual
+    here, there = found["cpu"], found[NAME]
+    assert len(there.curves) >= 8, f"{len(there.curves)} curves of a box's 12"
+    assert len(here.curves) == len(there.curves)
+    a, b = (w.samples(0.02)[0] for w in (here, there))
+    apart = np.linalg.norm(a[:, None] - b, axis=-1)
+    assert max(apart.min(0).max(), apart.min(1).max()) < 5e-3, f"the curves lie {max(apart.min(0).max(), apart.min(1).max())} apart"
+
+
 def check_fit(device: torch.device, folder: Path) -> None:
     """A picture, with functions placed by k-means."""
     from recon.fit import fit as fits
@@ -336,6 +364,7 @@ WHOLE: dict[str, Callable[[torch.device, Path], None]] = {
     "reconstruction, resumed and moved": check_run,
     "swap": check_swap,
     "wireframe": check_wireframe,
+    "wireframe, from beginning to end": check_wireframe_run,
     "fit of a picture": check_fit,
     "fit of a shape": check_fit_shape,
     "query": check_query,
@@ -356,7 +385,7 @@ def run_check(name: str, device: torch.device) -> None:
 
 def main(names: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
-    volsdf_samples.walks = lambda device: False  # on the CPU, too, what a GPU does: the two find different samples
+    volsdf_samples.walks = lambda *_: False  # on the CPU, too, what a GPU does: the two find different samples
     device = install()
     from tests.pretend.kernels import install as install_kernels
 

@@ -24,9 +24,14 @@ STEPS, LONGER = 5, 7
 QUIET = Reporter(quiet=True)
 
 
+SETTINGS = (
+    *tiny.TINY_SETTINGS,
+    *(f"train.steps={STEPS}", "train.log_every=1", "train.occupancy_every=2", "train.checkpoint_every=5", "train.max_rays=129"),
+)
+
+
 def configured(method: Any) -> RunConfig:
-    settings = (f"train.steps={STEPS}", "train.log_every=1", "train.occupancy_every=2", "train.checkpoint_every=5", "train.max_rays=129")
-    return with_overrides(preset_config(method, "hashgrid", "fast"), (*tiny.TINY_SETTINGS, *settings))
+    return with_overrides(preset_config(method, "hashgrid", "fast"), SETTINGS)
 
 
 def main(folder: Path) -> None:

@@ -14,13 +14,17 @@ import torch
 
 from recon import pipeline
 from recon.cli.main import main
+from recon.config.values import RunConfig
+from recon.data.scene import Scene
 from recon.device import CPU, generator_of, step_seed
 from recon.model import build_method
+from recon.opening import open_data
 from recon.optimizer import Adam, learning_rate
+from recon.runs import open_run
 from recon.team import Team, here
 from recon.train import START_RAYS, _adapted
 from tests import tiny
-from tests.recon.team_program import LONGER, METHODS, QUIET, STEPS, configured
+from tests.recon.team_program import LONGER, METHODS, QUIET, SETTINGS, STEPS, configured
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,9 +49,8 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def with_both_batches(method_name: str, folder: Path) -> list[dict[str, Any]]:
+def with_both_batches(scene: Scene, config: RunConfig, folder: Path) -> list[dict[str, Any]]:
     """Losses of a process that draws the rays of both and takes the mean of both losses."""
-    scene, config = tiny.tiny_scene("alpha"), configured(method_name)
     run = pipeline.start(scene, "tiny", config, folder)
     method = build_method(config, scene.background, len(scene.split("train")))
     pixels = method.prepare(run, scene, QUIET, fresh=True)
@@ -73,11 +76,30 @@ def with_both_batches(method_name: str, folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_have_the_losses_of_one_with_both_batches(trained: Path, tmp_path: Path, method: str) -> None:
-    expected, actual = with_both_batches(method, tmp_path), records(run_folder(trained, method))[:STEPS]
+    expected = with_both_batches(tiny.tiny_scene("alpha"), configured(method), tmp_path)
+    actual = records(run_folder(trained, method))[:STEPS]
+    same(expected, actual)
+
+
+def same(expected: list[dict[str, Any]], actual: list[dict[str, Any]]) -> None:
     assert len(actual) == STEPS
     for a, b in zip(expected, actual, strict=True):
         assert {name: b[name] for name in a} == pytest.approx(a, rel=1e-6, abs=1e-9)
     assert len({record["loss/color"] for record in actual}) == STEPS  # it trains
+
+
+def test_the_command_as_users_give_it(tmp_path: Path) -> None:
+    """``torchrun --nproc-per-node 2 -m recon train DATA``: one run, and the losses of one process with both batches."""
+    data, out = tiny.write_blender(tmp_path / "data"), tmp_path / "runs"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "recon"]
+    words = ["train", data, "--method", "radiance", "--preset", "fast", "--device", "cpu", "--out", out, "--set", *SETTINGS]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*torchrun, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    folder = Path(done.stdout.split()[-1])
+    assert folder == run_folder(tmp_path, "runs")  # the only one: said once, by the lead
+    run = open_run(folder)
+    same(with_both_batches(open_data(str(data), run.config), run.config, tmp_path / "alone"), records(folder))
 
 
 def test_the_lead_alone_writes(trained: Path) -> None:
