@@ -15,27 +15,33 @@ from kernels import BackendError, HashGridSpec, MLPSpec
 if find_spec("cuda") is None or find_spec("cuda.core") is None:
     pytest.skip("cuda-core is not installed", allow_module_level=True)
 
-from kernels.backends.cuda import field, mlp, rbf_layer, runtime
+from kernels.backends.cuda import adam, bounded, composite, field, hash_encode, knn, mlp, rbf, rbf_layer, runtime
 from kernels.backends.cuda.runtime import Unit, unit_of
 
 ONE = torch.empty(1)
 GRID = HashGridSpec(levels=16, finest_resolution=2048)
 UNITS = {
-    "hash_encode_3d": unit_of("hash_encode", ONE, DIMS=3),
-    "hash_encode_2d_double": unit_of("hash_encode", ONE.double(), DIMS=2),
+    "hash_encode_3d": hash_encode._unit(ONE, GRID),
+    "hash_encode_2d_double": hash_encode._unit(ONE.double(), HashGridSpec(dims=2, features=8, interpolation="smoothstep")),
     "field": field._field(ONE, GRID, MLPSpec(35, (16,), 4, "softplus"), True),
     "mlp": unit_of("field", ONE, **mlp.network(MLPSpec(32, (16, 16), 3, output_activation="sigmoid"))),
-    "march": unit_of("march", ONE),
-    "composite": unit_of("composite", ONE, CHANNELS=4),
-    "composite_any": unit_of("composite", ONE, CHANNELS=0),
+    "march": unit_of("march", ONE, CONE=0),
+    "march_cone": unit_of("march", ONE, CONE=1),
+    "march_cone_double": unit_of("march", ONE.double(), CONE=1),
+    "composite": composite._composite_unit(torch.empty(0, 4)),
+    "composite_any": composite._composite_unit(torch.empty(0, 17, dtype=torch.float64)),
+    "bounded": bounded._unit(ONE, GRID, MLPSpec(32, (18,), 1, "relu"), False),
     "density": unit_of("density", ONE),
-    "knn": unit_of("knn", ONE, DIMS=3),
-    "rbf": unit_of("rbf", ONE, DIMS=3),
+    "knn": knn._unit(ONE, 3, 7),
+    "knn_most": knn._unit(ONE, 2, 64),
+    "rbf": rbf._unit(torch.empty(0, 3), torch.empty(0, 6), torch.empty(0, 7), ONE, 0, 3),
+    "rbf_many_double": rbf._unit(torch.empty(0, 2).double(), torch.empty(0, 2), torch.empty(0, 64), None, 2, 0),
     "rbf_layer": rbf_layer._layer(torch.empty(1, 18), 16),
     "rbf_layer_double": rbf_layer._layer(torch.empty(1, 3, dtype=torch.float64), 4),
     "occupancy": unit_of("occupancy", ONE),
     "occupancy_double": unit_of("occupancy", ONE.double()),
-    "adam": unit_of("adam", ONE),
+    "adam": adam._unit(ONE, 0, True),
+    "adam_rows_double": adam._unit(ONE.double(), 8, True),
 }
 
 

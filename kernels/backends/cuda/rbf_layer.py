@@ -7,21 +7,23 @@ from torch import Tensor
 from . import runtime
 from .runtime import Unit, unit_of
 
-NEURONS = 16  # of a block that sums over samples
-BLOCKS = 512  # of those, about
-SHARED = 40 << 10  # bytes that they may have for what they look at
+BLOCKS = 512  # of those that sum over samples, about
+SHARED = 40 << 10  # bytes that such a block may have for what it looks at
 
 
-def _tile(features: int, outputs: int, size: int) -> int:
-    """Samples that such a block looks at at a time. Size: bytes of a number."""
-    fixed, each = NEURONS * (2 * features + outputs + 3), 2 * features + outputs + 3 * NEURONS
-    return next(tile for tile in (32, 16, 8, 4, 2, 1) if tile == 1 or (fixed + tile * each) * size <= SHARED)
+def _block(features: int, outputs: int, size: int) -> tuple[int, int]:
+    """Neurons that a block sums for, and samples that it looks at at a time: as many as it has room for. Size: bytes of a number."""
+    for neurons, tile in ((n, t) for n in (16, 8, 4, 2, 1) for t in (32, 16, 8, 4)):
+        fixed, each = neurons * (2 * features + outputs + 3), 2 * features + outputs + 3 * neurons
+        if (fixed + tile * each) * size <= SHARED:
+            return neurons, tile
+    return 1, 1
 
 
 def _layer(like: Tensor, outputs: int) -> Unit:
     features = like.shape[1]
-    tile = _tile(features, outputs, like.element_size())
-    return unit_of("rbf_layer", like, FEATURES=features, OUTPUTS=outputs, NEURONS=NEURONS, TILE=tile)
+    neurons, tile = _block(features, outputs, like.element_size())
+    return unit_of("rbf_layer", like, FEATURES=features, OUTPUTS=outputs, NEURONS=neurons, TILE=tile)
 
 
 def rbf_layer_forward(features: Tensor, centers: Tensor, log_betas: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
@@ -45,8 +47,9 @@ def rbf_layer_backward(
     if by_features is not None:
         runtime.launch(unit, "layer_to_features", (n, 1), n, features, direction, *layer, neurons, grad, by_features)
     if sums is not None:
-        parts = -(-neurons // NEURONS)
-        across = min(-(-n // _tile(features.shape[1], grad.shape[1], features.element_size())), max(1, BLOCKS // max(parts, 1)))
+        together, tile = _block(features.shape[1], grad.shape[1], features.element_size())
+        parts = max(-(-neurons // together), 1)
+        across = min(-(-n // tile), max(1, BLOCKS // parts))
         entry = "layer_to_parameters" if direction is None else "layer_to_parameters_along"
         given = (features,) if direction is None else (features, direction)
-        runtime.launch(unit, entry, (across * runtime.THREADS, max(parts, 1)), n, *given, *layer, neurons, grad, sums)
+        runtime.launch(unit, entry, (across * runtime.THREADS, parts), n, *given, *layer, neurons, grad, sums)
