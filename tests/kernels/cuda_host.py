@@ -7,7 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +19,10 @@ ORDERS = ("forward", "backward", "permuted", "warp by warp")
 
 
 class Host:
-    """Compiled units in a folder, and the order in which threads take turns."""
+    """Compiled units in a folder, and the order in which threads take turns. Some files are run by others."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.order = folder, 0
+    def __init__(self, folder: Path, others: dict[str, Callable[..., None]]):
+        self.folder, self.others, self.order = folder, others, 0
         self.libraries: dict[object, ctypes.CDLL] = {}
 
     def library(self, unit) -> ctypes.CDLL:
@@ -47,10 +47,14 @@ class Host:
         self.libraries[unit] = ctypes.CDLL(str(path.with_suffix(".so")))
         return self.libraries[unit]
 
-    def launch(self, unit, entry, threads, *arguments) -> None:
+    def launch(self, unit, entry, threads, *arguments, **options) -> None:
         """As ``runtime.launch``."""
         from kernels.backends.cuda import runtime
 
+        if unit.file in self.others:
+            self.others[unit.file](unit, entry, threads, *arguments, **options)
+            return
+        assert not options
         if 0 in threads:
             return
         for a in arguments:
@@ -63,12 +67,12 @@ class Host:
 
 
 @contextmanager
-def on_the_host(folder: Path) -> Iterator[Host]:
-    """The cuda backend runs on CPU tensors."""
+def on_the_host(folder: Path, **others: Callable[..., None]) -> Iterator[Host]:
+    """The cuda backend runs on CPU tensors; units of the files named by what is given for them."""
     from kernels.backends import cuda
     from kernels.backends.cuda import runtime
 
-    host = Host(folder)
+    host = Host(folder, others)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "launch", host.launch)
         patch.setattr(cuda, "status", lambda kind: (kind == "cpu", "compiled for the host"))

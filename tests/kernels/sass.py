@@ -65,8 +65,9 @@ class Figures:
 
 
 def units() -> dict[str, Any]:
-    """Name -> unit, with the shapes that training uses: of every file of native/cuda but those of the fused field."""
+    """Name -> unit, with the shapes that training uses: of every file of native/cuda but field.cu, which is for unusual fields."""
     from kernels.backends.cuda import adam, bounded, hash_encode, knn, rbf, rbf_layer
+    from kernels.backends.cuda import field as field_kernels
     from kernels.backends.cuda.runtime import unit_of
 
     one = torch.empty(1)
@@ -78,6 +79,8 @@ def units() -> dict[str, Any]:
         return rbf._unit(torch.empty(1, 3), torch.empty(1, 3), torch.empty(1, 7), one if waves else None, inverse, tapered)
 
     return {
+        "field 31-64-16 jet": field_kernels.tensor_unit(grid, MLPSpec(31, (64,), 16, "softplus", 100.0), True, 1),
+        "field 32-64-16": field_kernels.tensor_unit(HashGridSpec(), MLPSpec(32, (64,), 16), False, 0),
         "hash 3D F2": hash_encode._unit(one, grid),
         "hash 3D F2 smoothstep": hash_encode._unit(one, smooth),
         "hash 3D F4": hash_encode._unit(one, HashGridSpec(features=4)),

@@ -24,6 +24,7 @@ UNITS = {
     "hash_encode_3d": hash_encode._unit(ONE, GRID),
     "hash_encode_2d_double": hash_encode._unit(ONE.double(), HashGridSpec(dims=2, features=8, interpolation="smoothstep")),
     "field": field._field(ONE, GRID, MLPSpec(35, (16,), 4, "softplus"), True),
+    "field_mma": field.tensor_unit(GRID, MLPSpec(35, (16,), 4, "softplus"), True, 1),
     "mlp": unit_of("field", ONE, **mlp.network(MLPSpec(32, (16, 16), 3, output_activation="sigmoid"))),
     "march": unit_of("march", ONE, CONE=0),
     "march_cone": unit_of("march", ONE, CONE=1),

@@ -24,7 +24,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def host_cuda(tmp_path_factory):
     """The cuda backend runs on CPU tensors while the module's tests last."""
-    with on_the_host(tmp_path_factory.mktemp("cuda_host")) as host:
+    from warp_host import Emulator
+
+    warps = Emulator(tmp_path_factory.mktemp("warps"), str(COMPILER), "permuted")
+    with on_the_host(tmp_path_factory.mktemp("cuda_host"), field_mma=warps.launch) as host:
         yield host
 
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from cuda.bindings import nvrtc
+from cuda.bindings import driver, nvrtc
 from cuda.core import LEGACY_DEFAULT_STREAM, Device, Kernel, LaunchConfig, ObjectCode, Program, ProgramOptions, Stream
 from cuda.core import launch as cuda_launch
 from torch import Tensor
@@ -28,6 +28,7 @@ from ...errors import BackendError
 NATIVE = Path(__file__).parents[2] / "native"
 CACHE_VARIABLE = "FORMFIELD_CACHE"
 THREADS = 128  # of a block
+SHARED = 48 * 1024  # bytes of shared memory that a block may have without asking
 FLAGS = ("c++17", "fmad", "-v")  # what ProgramOptions below stand for, in the key of the cache
 REALS = {torch.float32: "float", torch.float64: "double"}
 
@@ -156,14 +157,24 @@ def cubin(unit: Unit, arch: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _kernel(unit: Unit, entry: str, device: int) -> tuple[Kernel, ObjectCode]:
+def _kernel(unit: Unit, entry: str, device: int, shared: int) -> tuple[Kernel, int, ObjectCode]:
+    """A kernel, how many of its blocks the whole GPU holds at once, and the module that must live as long as it."""
     Device(device).set_current()
     major, minor = torch.cuda.get_device_capability(device)
     module = ObjectCode.from_cubin(cubin(unit, f"sm_{major}{minor}"))
-    return module.get_kernel(entry), module
+    kernel = module.get_kernel(entry)
+    if shared > SHARED:
+        attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        (status,) = driver.cuKernelSetAttribute(attribute, shared, kernel.handle, driver.CUdevice(device))
+        if status != driver.CUresult.CUDA_SUCCESS:
+            raise BackendError(f"{entry} needs {shared} bytes of shared memory a block, which the GPU does not give: {status}")
+    resident = kernel.occupancy.max_active_blocks_per_multiprocessor(THREADS, shared)
+    return kernel, resident * Device(device).properties.multiprocessor_count, module
 
 
-def launch(unit: Unit, entry: str, threads: tuple[int, int], *arguments: Tensor | int | float | None) -> None:
+def launch(
+    unit: Unit, entry: str, threads: tuple[int, int], *arguments: Tensor | int | float | None, shared: int = 0, stay: bool = False
+) -> None:
     """Run a kernel on torch's current stream; nothing for zero threads.
 
     Args:
@@ -171,16 +182,19 @@ def launch(unit: Unit, entry: str, threads: tuple[int, int], *arguments: Tensor 
         entry: Its name.
         threads: At least how many along x (blocks of 128), and how many blocks along y.
         arguments: Tensors on one CUDA device, contiguous (passed as pointers; None is a null pointer), integers, numbers.
+        shared: Bytes of shared memory of a block that the launch gives it.
+        stay: No more blocks along x than the GPU holds at once: each then goes on to further elements by itself.
     """
     if 0 in threads:
         return
     device = next(a.device for a in arguments if isinstance(a, Tensor))
-    kernel, _ = _kernel(unit, entry, device.index)
+    kernel, held, _ = _kernel(unit, entry, device.index, shared)
+    blocks = -(-threads[0] // THREADS)
     with torch.cuda.device(device):
         Device(device.index).set_current()
         handle = torch.cuda.current_stream(device).cuda_stream
         stream = Stream.from_handle(handle) if handle else LEGACY_DEFAULT_STREAM
-        config = LaunchConfig(grid=(-(-threads[0] // THREADS), threads[1]), block=THREADS)
+        config = LaunchConfig(grid=(min(blocks, held) if stay else blocks, threads[1]), block=THREADS, shmem_size=shared)
         cuda_launch(stream, config, kernel, *map(_argument, arguments))
 
 
