@@ -189,11 +189,14 @@ def worse(name: str, then: Figures, now: Figures) -> list[str]:
 
 def read_table() -> dict[str, dict[str, Any]]:
     """Unit -> architecture -> kernel -> figures, or a sentence where it cannot be compiled."""
-    raw = json.loads(TABLE.read_text())["units"]
-    return {
-        unit: {arch: k if isinstance(k, str) else {n: Figures(**f) for n, f in k.items()} for arch, k in by_arch.items()}
-        for unit, by_arch in raw.items()
-    }
+    table: dict[str, dict[str, Any]] = {}
+    for unit, arch, name, found in json.loads(TABLE.read_text())["rows"]:
+        by_arch = table.setdefault(unit, {})
+        if name is None:
+            by_arch[arch] = found
+        else:
+            by_arch.setdefault(arch, {})[name] = Figures(**found)
+    return table
 
 
 def measured(names: Iterable[str], architectures: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -248,6 +251,18 @@ def lines(table: dict[str, dict[str, Any]]) -> list[str]:
     return rows
 
 
+def written(made: str, table: dict[str, dict[str, Any]]) -> str:
+    """The table as JSON with a row a kernel, so that a difference shows which kernels became others."""
+    rows: list[Any] = []
+    for unit, by_arch in sorted(table.items()):
+        for arch, kernels in sorted(by_arch.items()):
+            if isinstance(kernels, str):
+                rows.append((unit, arch, None, kernels))
+            else:
+                rows += [(unit, arch, name, asdict(f)) for name, f in sorted(kernels.items())]
+    return f'{{"made": {json.dumps(made)}, "rows": [\n' + ",\n".join(json.dumps(row, sort_keys=True) for row in rows) + "\n]}\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
@@ -261,13 +276,10 @@ def main() -> int:
     if options.write:
         from kernels.backends.cuda.runtime import nvrtc_version
 
-        old = json.loads(TABLE.read_text())["units"] if TABLE.is_file() and (files or options.arch) else {}
+        table = read_table() if TABLE.is_file() and (files or options.arch) else {}
         for unit, by_arch in now.items():
-            for arch, kernels in by_arch.items():
-                plain = kernels if isinstance(kernels, str) else {name: asdict(figure) for name, figure in kernels.items()}
-                old.setdefault(unit, {})[arch] = plain
-        content = {"made": f"python -m tests.kernels.sass --write, NVRTC {nvrtc_version()}", "units": old}
-        TABLE.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+            table.setdefault(unit, {}).update(by_arch)
+        TABLE.write_text(written(f"python -m tests.kernels.sass --write, NVRTC {nvrtc_version()}", table))
         return 0
     found = compared(read_table(), now)
     print("\n".join(found) or "nothing became worse")

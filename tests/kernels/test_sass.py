@@ -17,10 +17,10 @@ if find_spec("cuda") is None or find_spec("cuda.core") is None or find_spec("tri
 import sass
 from sass import ARCHITECTURES, Figures, compared, measured, read_table, resident_warps, units, worse
 
-FEW = ("hash 3D F2", "march", "march cone", "composite 4", "knn 3D 7", "rbf 3D", "rbf layer 18 16", "adam F2")
+FEW = ("field 31-64-16 jet", "hash 3D F2", "march", "march cone", "composite 4", "knn 3D 7", "rbf 3D", "rbf layer 18 16", "adam F2")
 WHOLE = os.environ.get("FORMFIELD_SASS") == "all"
-IN_MEMORY: dict[str, str] = {}
-"""Kernels with a stack, and why."""
+IN_MEMORY = {"field_mma_forward": 16}
+"""Bytes of stack that a kernel may have. At 168 registers, which let three of its blocks stay on an SM, four numbers are spilled for sm_100 and sm_120."""
 ROWS = [
     (unit, arch, name, f)
     for unit, by_arch in read_table().items()
@@ -40,8 +40,8 @@ def test_the_table_has_every_unit_and_architecture():
 @pytest.mark.parametrize(("unit", "arch", "name", "figures"), ROWS, ids=[f"{u}, {a}, {n}" for u, a, n, _ in ROWS])
 def test_nothing_is_in_memory_or_in_double_precision(unit, arch, name, figures):
     assert figures.double == 0
-    if name not in IN_MEMORY:
-        assert figures.stack == figures.local == 0
+    assert figures.stack <= IN_MEMORY.get(name, 0)
+    assert figures.stack or not figures.local
 
 
 def test_sums_into_tables_are_made_at_once_where_the_gpu_can():
