@@ -31,6 +31,9 @@ ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 SHARED_PER_SM = {"sm_80": 164, "sm_86": 100, "sm_89": 100, "sm_90": 228, "sm_100": 228, "sm_120": 100}  # KiB
 WARPS_PER_SM = {"sm_80": 64, "sm_86": 48, "sm_89": 48, "sm_90": 64, "sm_100": 64, "sm_120": 48}
 MORE_REGISTERS = 8  # of a compiler's mood
+IN_MEMORY = {"field_mma_forward": 16}
+"""Bytes of stack that a kernel may have. At 168 registers, which let three of its blocks stay on an SM, four numbers are spilled for sm_100
+and sm_120."""
 _INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)", re.MULTILINE)
 _DOUBLE = ("DFMA", "DADD", "DMUL", "DSETP", "DMNMX")
 
@@ -114,14 +117,14 @@ def cuobjdump() -> str:
     return str(tool)
 
 
-def disassembled(code: bytes) -> dict[str, str]:
-    """Machine code of each kernel of a cubin, as text."""
+def opcodes_of(code: bytes) -> dict[str, Counter[str]]:
+    """Instructions of each kernel of a cubin, by name with its suffixes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "unit.cubin"
         path.write_bytes(code)
         text = subprocess.run([cuobjdump(), "-sass", str(path)], capture_output=True, text=True, check=True).stdout
     parts = re.split(r"^\s*Function : (\w+)\s*$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    return {name: Counter(m[1] for m in _INSTRUCTION.finditer(body)) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _width(opcode: str) -> str:
@@ -147,12 +150,12 @@ def figures(unit: Any, arch: str) -> dict[str, Figures]:
     from kernels.backends.cuda import runtime
 
     code, log = runtime.compile_unit(unit, arch)
-    found, texts = runtime.resources(log), disassembled(code)
+    found, of_kernel = runtime.resources(log), opcodes_of(code)
     blocks = {block.split("'")[0]: re.search(r"(\d+) bytes smem", block) for block in log.split("Compiling entry function '")[1:]}
     shared = {name: int(of_block[1]) for name, of_block in blocks.items() if of_block}
     result = {}
     for name, needs in found.items():
-        opcodes = Counter(m[1] for m in _INSTRUCTION.finditer(texts[name]))
+        opcodes = of_kernel[name]
 
         def count(*heads: str, opcodes: Counter[str] = opcodes) -> int:
             return sum(n for opcode, n in opcodes.items() if opcode.split(".")[0] in heads)

@@ -15,6 +15,8 @@ from kernels import BackendError, HashGridSpec, MLPSpec
 if find_spec("cuda") is None or find_spec("cuda.core") is None:
     pytest.skip("cuda-core is not installed", allow_module_level=True)
 
+from sass import IN_MEMORY
+
 from kernels.backends.cuda import adam, bounded, composite, field, hash_encode, knn, mlp, rbf, rbf_layer, runtime
 from kernels.backends.cuda.runtime import Unit, unit_of
 
@@ -54,7 +56,7 @@ def check(unit: Unit, arch: str) -> None:
     for name, needs in found.items():
         print(f"{arch} {name:24} {needs}")
         assert needs.registers <= 255
-        assert needs.spill_stores == needs.spill_loads == 0, name
+        assert max(needs.spill_stores, needs.spill_loads) <= IN_MEMORY.get(name, 0), name
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_120"])

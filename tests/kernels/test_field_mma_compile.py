@@ -7,13 +7,10 @@ figures.
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,9 +20,10 @@ from kernels import HashGridSpec, MLPSpec
 if find_spec("cuda") is None or find_spec("cuda.core") is None or find_spec("triton") is None:
     pytest.skip("cuda-core and Triton, which has the disassembler, are not installed", allow_module_level=True)
 
+from sass import ARCHITECTURES, opcodes_of
+
 from kernels.backends.cuda import field, runtime
 
-ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 GRID = HashGridSpec(levels=14, log2_table_size=17)
 
 
@@ -49,19 +47,6 @@ WHOLE = os.environ.get("FORMFIELD_SASS") == "all"
 CHOSEN = [(name, arch) for name in FIELDS for arch in ARCHITECTURES] if WHOLE else [("surface", "sm_90"), ("radiance", "sm_80")]
 
 
-def _opcodes(code: bytes, folder: Path) -> dict[str, Counter[str]]:
-    """Instructions of each kernel, by name with its suffixes."""
-    spec = find_spec("triton")
-    assert spec is not None
-    assert spec.origin is not None
-    tool = Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    (folder / "unit.cubin").write_bytes(code)
-    text = subprocess.run([tool, "-sass", folder / "unit.cubin"], capture_output=True, text=True, check=True).stdout
-    parts = re.split(r"^\s*Function : (\w+)\s*$", text, flags=re.MULTILINE)
-    pattern = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)", re.MULTILINE)
-    return {name: Counter(m[1] for m in pattern.finditer(body)) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
-
-
 def _products(f: Field) -> dict[str, int]:
     """Products of 16 x 8 x 16 that a warp makes for a tile, counted from the shapes."""
     inputs = f.grid.out_features + (f.grid.dims if f.include_input else 0)
@@ -81,11 +66,11 @@ def _products(f: Field) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("name", "arch"), CHOSEN)
-def test_registers_hold_all_and_products_are_on_tensor_cores(name, arch, tmp_path):
+def test_registers_hold_all_and_products_are_on_tensor_cores(name, arch):
     f = FIELDS[name]
     assert field.uses_tensor_cores(f.grid, f.mlp, torch.float32, f.order, f.include_input)
     code, log = runtime.compile_unit(field.tensor_unit(f.grid, f.mlp, f.include_input, f.order), arch)
-    resources, opcodes, products = runtime.resources(log), _opcodes(code, tmp_path), _products(f)
+    resources, opcodes, products = runtime.resources(log), opcodes_of(code), _products(f)
     assert set(resources) == set(products)
     for kernel, needs in resources.items():
         counts: Counter[str] = Counter()

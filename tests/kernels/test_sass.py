@@ -15,12 +15,10 @@ if find_spec("cuda") is None or find_spec("cuda.core") is None or find_spec("tri
     pytest.skip("cuda-core and Triton, which has the disassembler, are not installed", allow_module_level=True)
 
 import sass
-from sass import ARCHITECTURES, Figures, compared, measured, read_table, resident_warps, units, worse
+from sass import ARCHITECTURES, IN_MEMORY, Figures, compared, measured, read_table, resident_warps, units, worse
 
 FEW = ("field 31-64-16 jet", "hash 3D F2", "march", "march cone", "composite 4", "knn 3D 7", "rbf 3D", "rbf layer 18 16", "adam F2")
 WHOLE = os.environ.get("FORMFIELD_SASS") == "all"
-IN_MEMORY = {"field_mma_forward": 16}
-"""Bytes of stack that a kernel may have. At 168 registers, which let three of its blocks stay on an SM, four numbers are spilled for sm_100 and sm_120."""
 ROWS = [
     (unit, arch, name, f)
     for unit, by_arch in read_table().items()
