@@ -160,6 +160,8 @@ class Evaluate:
     halves: bool = False
     """How well the surface is known, without a truth: train the same twice more, on every second photograph each, and compare the two
     surfaces. Takes as long as training twice; kept in RUN/halves."""
+    best_texture: bool = False
+    """How good a texture of this mesh could be: compare the one that is nearest to the training and the held-out photographs, too."""
     device: Device = "auto"
     json: bool = False
     """Print the results as JSON."""

@@ -154,8 +154,9 @@ def resume(command: Resume) -> None:
 
 
 def evaluate(command: Evaluate) -> None:
-    if command.halves and not (command.run / "config.yaml").is_file():
-        raise UsageError(f"{command.run}: --halves is for runs that have photographs", "give a volsdf run")
+    for asked, option in ((command.halves, "--halves"), (command.best_texture, "--best-texture")):
+        if asked and not (command.run / "config.yaml").is_file():
+            raise UsageError(f"{command.run}: {option} is for runs that have photographs", "give a volsdf run")
     if command.run.suffix.lower() in (".step", ".stp"):
         from recon.evaluation.solids import solid_lines
         from recon.results.evaluation import evaluate_solid_file
@@ -190,7 +191,9 @@ def evaluate(command: Evaluate) -> None:
         scene, truth = open_data(source, run.config), open_truth(source, command.truth, command.scan)
         method = pipeline.load_method(run, reporter)
         halves = compare_halves(run, method, scene, reporter) if command.halves or made(run) else None
-        results = pipeline.evaluate(run, method, scene, truth, reporter, command.cull, _most_views(run, command.eval_views), halves)
+        results = pipeline.evaluate(
+            run, method, scene, truth, reporter, command.cull, _most_views(run, command.eval_views), halves, command.best_texture
+        )
     if command.json:
         print(json.dumps(results.content, indent=1))
     else:

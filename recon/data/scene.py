@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -109,6 +110,13 @@ class View:
     split: Literal["train", "test"]
     mask: np.ndarray | None = None
     ignore: np.ndarray | None = None
+
+
+def moved(views: Sequence[View], target_from_world: Similarity) -> list[View]:
+    """The views with their cameras in another frame."""
+    return [
+        replace(v, camera=replace(v.camera, world_from_camera=target_from_world.apply_to_pose(v.camera.world_from_camera))) for v in views
+    ]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,12 @@ from recon.rendering.volume import seen_samples, select_samples
 OCCUPANCY_RESOLUTION = 64
 VISIBLE = 1e-3
 """Less transmittance than this counts as none."""
+UNSEEN = 2e-3
+"""In a picture; half a step of its eight bits."""
+FAINT = 3e-5
+"""A sample with less weight than this is not seen in a picture."""
+ROUND = 16
+"""Samples of a ray that are asked for at once in a picture."""
 OPACITY_STEP = 0.05
 """Length for which a background cell's density is turned into an opacity, in contracted units."""
 
@@ -43,6 +51,11 @@ def leaves_sphere(rays: Rays) -> Tensor:
     return (inside.sign() * inside.abs().sqrt() - b).clamp_min(0.0)
 
 
+def _at(rays: Rays, t: Tensor) -> Tensor:
+    """Contracted places at distances [R, K] on the rays. [R K, 3]"""
+    return contract((rays.origins[:, None] + t[..., None] * rays.directions[:, None]).reshape(-1, 3))
+
+
 class Background(Occupied):
     """A density and colour field over contracted space, sampled from the sphere's exit to infinity.
 
@@ -60,48 +73,69 @@ class Background(Occupied):
         self.register_buffer("running", torch.zeros(OCCUPANCY_RESOLUTION**3))
         self.running: Tensor
 
-    def forward(self, rays: Rays, generator: torch.Generator | None) -> tuple[Tensor, int]:
-        """Colour arriving from beyond the sphere.
+    def forward(self, rays: Rays, generator: torch.Generator) -> tuple[Tensor, int]:
+        """Colour arriving from beyond the sphere, for training.
 
         Args:
             rays: R rays, scene units.
-            generator: Jitters the samples in training; None for rendering.
+            generator: Moves the samples.
         Returns:
             [R, 3], and the number of samples evaluated.
         """
-        count, k, start = len(rays), self.samples, leaves_sphere(rays)
-        device = rays.device
-        jitter = None if generator is None else torch.rand(count, 1, generator=generator, device=device)
-        offset = torch.full((count, 1), 0.5, device=device) if jitter is None else jitter
-        edges = (torch.arange(k + 1, device=device) / k).clamp_max(1.0 - 0.25 / k)  # the last edge lies far away, not at infinity
-        s = (torch.arange(k, device=device) + offset) / k
-        scale = rays.origins.norm(dim=-1, keepdim=True).clamp_min(1.0)
-        t = start[:, None] + scale * (s / (1.0 - s).clamp_min(0.25 / k))
-        at_edge = start[:, None] + scale * (edges / (1.0 - edges))
+        count, k, device = len(rays), self.samples, rays.device
+        t, dt = self._places(rays, torch.rand(count, 1, generator=generator, device=device))
         samples = kernels.RaySamples(
             offsets=torch.arange(0, (count + 1) * k, k, device=device),
             ray_indices=torch.arange(count, dtype=torch.int32, device=device).repeat_interleave(k),
             t=t.reshape(-1),
-            dt=(at_edge[:, 1:] - at_edge[:, :-1]).reshape(-1),
+            dt=dt.reshape(-1),
         )
-        points = contract((rays.origins[:, None] + t[..., None] * rays.directions[:, None]).reshape(-1, 3))
+        points = _at(rays, t)
         samples, kept = select_samples(samples, self.grid.contains(points))
         points = points[kept]
-        harmonics = spherical_harmonics(rays.directions)
-        if generator is not None:  # a pass without gradients, so that the one with gradients has only what can be seen
-            with torch.no_grad():
-                seen = seen_samples(samples, in_chunks(self.model.density, points), VISIBLE)
-            samples, kept = select_samples(samples, seen)
-            points = points[kept]
-            density, rgb = self.model(points, harmonics[samples.ray_indices.long()])
-        else:  # colours only of what can be seen
-            values = self.model.field.values(points)
-            density = density_activation(values[:, 0])
-            samples, kept = select_samples(samples, seen_samples(samples, density, VISIBLE))
-            points, density = points[kept], density[kept]
-            rgb = self.model.color_of(values[kept], harmonics[samples.ray_indices.long()])
+        with torch.no_grad():  # so that the pass with gradients has only what can be seen
+            seen = seen_samples(samples, in_chunks(self.model.density, points), VISIBLE)
+        samples, kept = select_samples(samples, seen)
+        points = points[kept]
+        density, rgb = self.model(points, spherical_harmonics(rays.directions)[samples.ray_indices.long()])
         color, _, _ = kernels.composite(density, samples.dt, rgb, samples.offsets)
         return color, points.shape[0]
+
+    @torch.no_grad()
+    def render(self, rays: Rays) -> tuple[Tensor, int]:
+        """The same for a picture, front to back in rounds: what lies behind something opaque is never asked for.
+
+        Colours are asked for where they have a weight of :data:`FAINT`, for all samples of a ray less than half a step of eight bits.
+        """
+        count, device = len(rays), rays.device
+        t, dt = self._places(rays, torch.full((count, 1), 0.5, device=device))
+        harmonics = spherical_harmonics(rays.directions)
+        color, passed, evaluated = torch.zeros(count, 3, device=device), torch.zeros(count, device=device), 0
+        left = torch.arange(count, device=device)
+        for part in zip(t.split(ROUND, 1), dt.split(ROUND, 1), strict=True):
+            left = left[passed[left] < -math.log(UNSEEN)]
+            t_here, dt_here = (of_all[left] for of_all in part)
+            points = _at(Rays(rays.origins[left], rays.directions[left]), t_here)
+            held = self.grid.contains(points).nonzero().squeeze(1)
+            values = self.model.field.values(points[held])
+            depth = points.new_zeros(len(points)).index_copy(0, held, density_activation(values[:, 0])).view_as(dt_here) * dt_here
+            reached = torch.cat([passed[left, None], depth], 1).cumsum(1)
+            weight = (torch.exp(-reached[:, :-1]) * -torch.expm1(-depth)).reshape(-1)
+            seen = (weight[held] > FAINT).nonzero().squeeze(1)
+            ray = left[held[seen] // t_here.shape[1]]
+            color.index_add_(0, ray, weight[held[seen], None] * self.model.color_of(values[seen], harmonics[ray]))
+            passed[left] = reached[:, -1]
+            evaluated += len(held)
+        return color, evaluated
+
+    def _places(self, rays: Rays, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances of the samples, at ``offset`` [R, 1] of their intervals, and the intervals' lengths. [R, samples] each"""
+        k, start = self.samples, leaves_sphere(rays)[:, None]
+        edges = (torch.arange(k + 1, device=rays.device) / k).clamp_max(1.0 - 0.25 / k)  # the last edge lies far away, not at infinity
+        s = (torch.arange(k, device=rays.device) + offset) / k
+        scale = rays.origins.norm(dim=-1, keepdim=True).clamp_min(1.0)
+        at_edge = start + scale * (edges / (1.0 - edges))
+        return start + scale * (s / (1.0 - s).clamp_min(0.25 / k)), at_edge[:, 1:] - at_edge[:, :-1]
 
     def refresh_occupancy(self, step: int, generator: torch.Generator) -> None:
         refresh_by_density(self.grid, self.running, self.model.density, OPACITY_STEP, step < 256, generator)
@@ -122,8 +156,9 @@ def behind(
     if rays.limits is not None:
         return torch.ones(len(rays), 3, device=rays.device), 0
     if learnt is not None:
-        through = (opacity.detach() < 1.0 - VISIBLE).nonzero().squeeze(1)
-        color, samples = learnt(Rays(rays.origins[through], rays.directions[through]), generator)
+        through = (opacity.detach() < 1.0 - (UNSEEN if generator is None else VISIBLE)).nonzero().squeeze(1)
+        some = Rays(rays.origins[through], rays.directions[through])
+        color, samples = learnt.render(some) if generator is None else learnt(some, generator)
         return torch.zeros(len(rays), 3, device=rays.device).index_copy(0, through, color), samples
     if isinstance(kind, tuple):
         return torch.tensor(kind, device=rays.device).expand(len(rays), 3), 0

@@ -13,7 +13,7 @@ from PIL import Image
 from recon.console import Reporter
 from recon.curves.files.polylines import read_curves
 from recon.curves.files.wireframe import load
-from recon.data.scene import Scene, View
+from recon.data.scene import Scene, View, moved
 from recon.errors import UsageError
 from recon.evaluation.curves import evaluate_curves
 from recon.evaluation.dtu import CullName, evaluate_dtu
@@ -32,6 +32,8 @@ from recon.rendering.rays import view_pixels
 from recon.results.figures import CurveFigures, PictureFigures, Results
 from recon.runs import Run
 from recon.stereo.points import read_ply
+from recon.surface.mesh import Mesh, transform_mesh
+from recon.surface.photographs import best_texture
 from recon.surface.reading import read_mesh, read_surface
 from recon.system.files import write_picture
 
@@ -45,6 +47,7 @@ def evaluate(
     cull: CullName | None = None,
     most_views: int | None = None,
     halves: dict[str, Any] | None = None,
+    best: bool = False,
 ) -> Results:
     """Evaluate a trained run; writes ``eval/results.json`` and the rendered held-out views.
 
@@ -58,6 +61,7 @@ def evaluate(
             NeuS's masks.
         most_views: Compare with at most so many held-out photographs, evenly spread over them; None: with all.
         halves: What :func:`recon.results.halves.compare_halves` found, if it was asked for.
+        best: Compare the best texture, too, which shows what one colour a place can do.
     Returns:
         The figures, with all that ``results.json`` holds.
     """
@@ -98,7 +102,10 @@ def evaluate(
     textured_path = run.exports / "mesh.glb"
     if textured_path.is_file() and views:
         reporter.say("comparing the textured mesh with the held-out photographs")
-        results["textured_mesh"] = _textured(run, textured_path, scene, views, reporter)
+        textured = read_surface(textured_path)
+        results["textured_mesh"] = _textured(run, textured, scene, views, reporter)
+        if best:
+            results["best_texture"] = _best_texture(textured, scene, views, reporter)
     if halves is not None:
         results["halves"] = halves
     curves_path = run.exports / "curves.json"
@@ -156,16 +163,27 @@ def _images(run: Run, method: Method, scene: Scene, views: Sequence[View], repor
     }
 
 
-def _textured(run: Run, path: Path, scene: Scene, views: Sequence[View], reporter: Reporter) -> dict[str, Any] | None:
+def _textured(run: Run, mesh: Mesh, scene: Scene, views: Sequence[View], reporter: Reporter) -> dict[str, Any] | None:
     """The exported .glb from the held-out cameras; None if the photographs have a background that is not known."""
 
     def keep(view: View, picture: np.ndarray) -> None:
         write_picture(run.eval / f"{view_stem(view.name)}-mesh.png", Image.fromarray(to_uint8(picture)))
 
-    figures = textured_mesh_metrics(read_surface(path), views, scene.background, keep)
+    figures = textured_mesh_metrics(mesh, views, scene.background, keep)
     if figures is None:
         reporter.say("the textured mesh has no background, and the photographs no mask: their pictures are not compared")
     return figures
+
+
+def _best_texture(mesh: Mesh, scene: Scene, views: Sequence[View], reporter: Reporter) -> dict[str, Any] | None:
+    """The same for the texture that is nearest to the training photographs and these."""
+    to_scene = scene.scene_from_world
+
+    def progress(share: float, text: str) -> None:
+        reporter.progress("best texture", share, text)
+
+    painted = best_texture(transform_mesh(mesh, to_scene), moved((*scene.split("train"), *views), to_scene), progress)
+    return textured_mesh_metrics(transform_mesh(painted, to_scene.inverse()), views, scene.background)
 
 
 def photograph(view: View, scene: Scene) -> np.ndarray:
@@ -198,6 +216,8 @@ def summary_lines(results: Results) -> list[str]:
         lines.append(f"silhouettes: IoU {silhouettes.mean:.4f} (worst view {silhouettes.least:.4f})")
     if (textured := results.textured_mesh) is not None:
         lines.append(f"textured mesh, the same views: PSNR {textured.psnr:.2f} dB{_inside(textured)}")
+    if (best := results.best_texture) is not None:
+        lines.append(f"the best texture for the same views: PSNR {best.psnr:.2f} dB{_inside(best)}")
     if (surface := results.surface) is not None:
         unit = results.unit or "world units"
         lines.append(f"surface: Chamfer-L1 {surface.chamfer_l1:.4g} {unit} = {surface.chamfer_percent:.3f} % of the diagonal")

@@ -175,6 +175,7 @@ class Results:
         training_seconds: In the training loop, over all sessions of the run; None if it is not known.
         images: Renders of the field; None for a method that shows none, or without held-out views.
         textured_mesh: Pictures of the exported .glb.
+        best_texture: The same of the texture that is nearest to those very photographs.
         halves: The surfaces of two halves of the photographs against each other.
         silhouettes, surface, points, dtu, curves: None where nothing of the kind was compared.
         solid: Of :func:`recon.evaluation.solids.evaluate_solid`, as it stands in the file; None without a solid.
@@ -185,6 +186,7 @@ class Results:
     training_seconds: float | None
     images: PictureFigures | None
     textured_mesh: PictureFigures | None
+    best_texture: PictureFigures | None
     silhouettes: SilhouetteFigures | None
     surface: SurfaceFigures | None
     halves: SurfaceFigures | None
@@ -207,6 +209,7 @@ class Results:
             training_seconds=number(content.get("training_seconds")),
             images=part("images", PictureFigures.of),
             textured_mesh=part("textured_mesh", PictureFigures.of),
+            best_texture=part("best_texture", PictureFigures.of),
             silhouettes=part("silhouettes", SilhouetteFigures.of),
             surface=part("surface", SurfaceFigures.of),
             halves=part("halves", SurfaceFigures.of),

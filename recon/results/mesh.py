@@ -15,7 +15,7 @@ from recon.console import Reporter
 from recon.curves.files.exports import export_curves
 from recon.curves.files.wireframe import load
 from recon.data.record import SceneRecord
-from recon.data.scene import Scene, View
+from recon.data.scene import Scene, View, moved
 from recon.device import from_numpy, to_numpy
 from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
@@ -120,7 +120,7 @@ def export_mesh(
         if enough < settings.resolution:
             coarser = surface(method, replace(settings, resolution=enough), reporter, support)
             coarser = ends.trim(coarser) if ends is not None and trimmed else coarser
-        textured = textured_surface(method, coarser, settings, reporter, centers, _in_scene(photographs, scene.scene_from_world))
+        textured = textured_surface(method, coarser, settings, reporter, centers, moved(photographs, scene.scene_from_world))
         write_mesh(textured, folder, textured_formats, scene, settings.up)
         color, with_texture = texture_color(textured), f", {len(textured.faces)} with texture"
     if "ply" in full:
@@ -337,12 +337,6 @@ def up_direction(up: Up | None, scene: SceneRecord) -> np.ndarray | None:
     axis = np.zeros(3)
     axis["xyz".index(up[1])] = 1.0 if up[0] == "+" else -1.0
     return axis
-
-
-def _in_scene(photographs: Sequence[View], scene_from_world: Similarity) -> list[View]:
-    """The photographs with their cameras in scene units."""
-    poses = [scene_from_world.apply_to_pose(v.camera.world_from_camera) for v in photographs]
-    return [replace(v, camera=replace(v.camera, world_from_camera=pose)) for v, pose in zip(photographs, poses)]
 
 
 def _enough_resolution(faces: int, settings: ExportConfig) -> int:

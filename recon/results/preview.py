@@ -15,7 +15,7 @@ from recon.rendering.image import depth_picture, normal_picture, render_view, to
 from recon.rendering.meshes import over, render_mesh
 from recon.results.evaluation import photograph
 from recon.results.films import FRAMES_PER_SECOND, usual_film
-from recon.results.renders import draw_field, orbit_shots, write_shots
+from recon.results.renders import draw_field, draw_textured, orbit_shots, write_shots
 from recon.runs import Run
 from recon.surface.raycast import ray_scene
 from recon.surface.reading import read_mesh
@@ -60,16 +60,20 @@ def preview(run: Run, method: Method, scene: Scene, reporter: Reporter, rows: in
 
 
 def render_orbit(run: Run, method: Method, frames: int, size: int, reporter: Reporter) -> Path:
-    """Write a turntable of the field to ``renders/orbit.mp4``, or ``.gif`` where ffmpeg is missing.
+    """Write a turntable to ``renders/orbit.mp4``, or ``.gif`` where ffmpeg is missing: of the textured mesh, else of the field.
+
+    The mesh is what a person takes away, and a picture of it takes half a second; rendering the field from where nobody photographed
+    takes as long as training if what is behind it was learnt too, and shows that wrong there.
 
     Args:
-        run: Where the film goes.
+        run: Where the film goes, and its mesh is.
         method: The trained model.
         frames: Number of frames.
         size: Longer side, pixels.
         reporter: Where progress goes.
     """
-    draw = draw_field(method, run.scene.world_from_scene, ("color",), (0.0, 1.0))
+    textured = run.exports / "mesh.glb"
+    draw = draw_textured(textured) if textured.is_file() else draw_field(method, run.scene.world_from_scene, ("color",), (0.0, 1.0))
     path = usual_film(run.renders / "orbit")
     if path.suffix == ".gif":
         reporter.say(f"no ffmpeg: the turntable is a .gif; for .mp4: {install_hint('viewer')}")

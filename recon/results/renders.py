@@ -18,11 +18,14 @@ from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import render_view
+from recon.rendering.meshes import over, render_mesh
 from recon.rendering.modes import Mode, mode_picture
 from recon.rendering.orbit import orbit_cameras
 from recon.results.evaluation import photograph, view_stem
 from recon.results.films import FILM_SUFFIXES, film
 from recon.runs import Run
+from recon.surface.raycast import ray_scene
+from recon.surface.reading import read_surface
 from recon.system.files import write_picture
 
 
@@ -123,6 +126,12 @@ def draw_field(method: Method, world_from_scene: Similarity, modes: Sequence[Mod
         return {mode: mode_picture(view, mode, depth_range, shot.photograph) for mode in modes}
 
     return draw
+
+
+def draw_textured(path: Path) -> Draw:
+    """Draws an exported mesh with its texture over white, as the mode "color"."""
+    cast = ray_scene(read_surface(path))
+    return lambda shot, progress: {"color": over(render_mesh(cast, shot.camera, shading="color"))}
 
 
 def write_shots(shots: Sequence[Shot], modes: Sequence[str], draw: Draw, out: Path, fps: float, reporter: Reporter) -> list[Path]:
