@@ -39,6 +39,12 @@ def test_two_halves(tmp_path, monkeypatch):
     results = pipeline.evaluate(run, method, scene, GroundTruth(), QUIET, halves=figures)
     assert results.halves is not None
     assert any("two halves" in line for line in summary_lines(results))
+    half = open_run(run.folder / "halves" / "odd")
+    results = pipeline.evaluate(half, method, scene, GroundTruth(), QUIET, best=True)
+    assert results.textured_mesh is not None
+    assert results.best_texture is not None
+    assert results.best_texture.views == results.textured_mesh.views
+    assert any("best texture" in line for line in summary_lines(results))
 
     monkeypatch.setattr("recon.results.halves.fit", lambda *a: pytest.fail("trained again"))
     assert compare_halves(run, method, scene, QUIET) == figures

@@ -14,7 +14,7 @@ from recon.errors import UsageError
 from recon.surface import photographs, texel_equations
 from recon.surface.atlas import fill_gutters, rasterize, unwrap
 from recon.surface.mesh import Mesh, face_areas, vertex_normals
-from recon.surface.photographs import paint_from_photographs
+from recon.surface.photographs import best_texture, paint_from_photographs
 from recon.surface.raycast import cast, ray_scene
 from recon.surface.simplify import simplify
 from recon.surface.texture import bake_texture, color_vertices, sample_texture, texture_color
@@ -158,6 +158,20 @@ def test_photographs_give_back_the_colours(views):
     assert unseen < 0.02
     assert error.mean() < 4e-3
     assert np.quantile(error, 0.999) < 0.03
+
+
+def test_the_best_texture_is_the_mean_of_what_photographs_show(views):
+    """Every photograph is there again, half as bright: no gains and no doubts give 0.75 of the colours."""
+    twice = [
+        replace(v, name=f"{k}-{v.name}", image=(v.image * [f, f, f, 1.0]).astype(np.uint8)) for v in views for k, f in enumerate((1.0, 0.5))
+    ]
+    told = []
+    best = best_texture(painted(views)[0], twice, lambda share, text: told.append(share))
+    points, found = points_and_colors(best)
+    error = np.abs(found - 0.75 * waves(points, points))
+    assert error.mean() < 5e-3
+    assert told == sorted(told)
+    assert told[-1] == 1.0
 
 
 def test_one_wrong_photograph_leaves_little_trace(views):
