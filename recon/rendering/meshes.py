@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -90,7 +90,13 @@ def over(picture: dict[str, np.ndarray], background: tuple[float, float, float] 
 
 
 def turntable_cameras(
-    mesh_world: Mesh, frames: int, *, size: int = 512, up: tuple[float, float, float] = (0.0, 0.0, 1.0), elevation_deg: float = 20.0
+    mesh_world: Mesh,
+    frames: int,
+    *,
+    size: int = 512,
+    up: Sequence[float] | np.ndarray = (0.0, 0.0, 1.0),
+    elevation_deg: float = 20.0,
+    first: np.ndarray | None = None,
 ) -> list[Camera]:
     """Square cameras around a mesh that show all of it.
 
@@ -100,9 +106,12 @@ def turntable_cameras(
         size: Side of the pictures, pixels.
         up: World direction that is up in the pictures.
         elevation_deg: Height of the cameras above the mesh's middle, degrees, between -90 and 90.
+        first: World direction from the mesh towards the first camera, but for its height; None, or along ``up``: any. [3]
     """
     axis = np.asarray(up, np.float64) / np.linalg.norm(up)
-    a = np.cross(axis, [1.0, 0.0, 0.0] if abs(axis[0]) < 0.9 else [0.0, 1.0, 0.0])
+    a = np.zeros(3) if first is None else first - (first @ axis) * axis
+    if np.linalg.norm(a) < 1e-6:
+        a = np.cross(axis, [1.0, 0.0, 0.0] if abs(axis[0]) < 0.9 else [0.0, 1.0, 0.0])
     a /= np.linalg.norm(a)
     b = np.cross(axis, a)
     center = (mesh_world.vertices.min(0) + mesh_world.vertices.max(0)) / 2

@@ -15,10 +15,10 @@ from recon.rendering.image import depth_picture, normal_picture, render_view, to
 from recon.rendering.meshes import over, render_mesh
 from recon.results.evaluation import photograph
 from recon.results.films import FRAMES_PER_SECOND, usual_film
-from recon.results.renders import draw_field, draw_textured, orbit_shots, write_shots
+from recon.results.renders import draw_field, orbit_shots, turn_of_mesh, write_shots
 from recon.runs import Run
 from recon.surface.raycast import ray_scene
-from recon.surface.reading import read_mesh
+from recon.surface.reading import read_mesh, read_surface
 from recon.system.files import write_picture
 
 CAPTION_HEIGHT = 18
@@ -73,11 +73,15 @@ def render_orbit(run: Run, method: Method, frames: int, size: int, reporter: Rep
         reporter: Where progress goes.
     """
     textured = run.exports / "mesh.glb"
-    draw = draw_textured(textured) if textured.is_file() else draw_field(method, run.scene.world_from_scene, ("color",), (0.0, 1.0))
+    if textured.is_file():
+        shots, draw = turn_of_mesh(run, read_surface(textured), frames, size)
+    else:
+        shots = orbit_shots(run, frames, size)
+        draw = draw_field(method, run.scene.world_from_scene, ("color",), (0.0, 1.0))
     path = usual_film(run.renders / "orbit")
     if path.suffix == ".gif":
         reporter.say(f"no ffmpeg: the turntable is a .gif; for .mp4: {install_hint('viewer')}")
-    return write_shots(orbit_shots(run, frames, size), ("color",), draw, path, FRAMES_PER_SECOND, reporter)[0]
+    return write_shots(shots, ("color",), draw, path, FRAMES_PER_SECOND, reporter)[0]
 
 
 def _shrunk(camera: Camera, size: int) -> Camera:

@@ -18,14 +18,14 @@ from recon.errors import DataError, UsageError
 from recon.geometry import Similarity
 from recon.methods.base import Method
 from recon.rendering.image import render_view
-from recon.rendering.meshes import over, render_mesh
+from recon.rendering.meshes import over, render_mesh, turntable_cameras
 from recon.rendering.modes import Mode, mode_picture
-from recon.rendering.orbit import orbit_cameras
+from recon.rendering.orbit import orbit_cameras, upright
 from recon.results.evaluation import photograph, view_stem
 from recon.results.films import FILM_SUFFIXES, film
 from recon.runs import Run
+from recon.surface.mesh import Mesh
 from recon.surface.raycast import ray_scene
-from recon.surface.reading import read_surface
 from recon.system.files import write_picture
 
 
@@ -128,10 +128,14 @@ def draw_field(method: Method, world_from_scene: Similarity, modes: Sequence[Mod
     return draw
 
 
-def draw_textured(path: Path) -> Draw:
-    """Draws an exported mesh with its texture over white, as the mode "color"."""
-    cast = ray_scene(read_surface(path))
-    return lambda shot, progress: {"color": over(render_mesh(cast, shot.camera, shading="color"))}
+def turn_of_mesh(run: Run, mesh: Mesh, frames: int, size: int) -> tuple[list[Shot], Draw]:
+    """A turn about a textured mesh that shows all of it, from where most photographs were taken on, over white."""
+    cameras = [v.camera for v in run.scene.split("train")]
+    middle = run.scene.world_from_scene.translation
+    front = np.mean([c.center - middle for c in cameras], axis=0)
+    cast = ray_scene(mesh)
+    shots = numbered(turntable_cameras(mesh, frames, size=checked_size(size), up=upright(cameras), first=front))
+    return shots, lambda shot, progress: {"color": over(render_mesh(cast, shot.camera, shading="color"))}
 
 
 def write_shots(shots: Sequence[Shot], modes: Sequence[str], draw: Draw, out: Path, fps: float, reporter: Reporter) -> list[Path]:
