@@ -53,11 +53,8 @@ FILES = {
     "rbf_encode": "rbf",
     "rbf_layer": "rbf_layer",
 }
-# Files that only the reference and the CPU have: stereo comes before training, once.
-NOT_ON_GPU = ("patch_match", "depth_maps")
-
 # Ops that not every GPU backend has: without CUDA their reference runs there, on the other ops of that GPU.
-NATIVE_ONLY = ("bounded_samples", "patch_agreement")
+NATIVE_ONLY = ("bounded_samples", "patch_match", "patch_costs", "patch_agreement", "refit_normals", "filter_depth")
 
 _INSTALL_GPU = "install it with: pip install 'formfield[gpu]'"
 _log = logging.getLogger(__name__)
@@ -107,8 +104,6 @@ def status(op: str, name: str, device: torch.device | str = "cpu") -> tuple[bool
         raise BackendError(f"there is no op {op!r}; ops: {', '.join(sorted(FILES))}")
     if name not in BACKENDS:
         raise BackendError(f"there is no backend {name!r}; backends: {', '.join(BACKENDS)}")
-    if name in ("cuda", "triton") and FILES[op] in NOT_ON_GPU:
-        return False, f"{op} is not written for {name}; move the tensors to the CPU"
     package, why = _load(name)
     if package is None:
         return False, why

@@ -52,6 +52,8 @@ def cases(device: torch.device, backend: str, n: int) -> Iterator[Work]:
         yield f"{label}, forward", forward, count, "M points/s"
         yield f"{label}, forward and backward", both, count, "M points/s"
     yield from ray_cases(device, backend, max(n >> 4, 8))
+    if backend != "triton":
+        yield from stereo_work(device, backend, max(n >> 9, 1))
 
 
 def ray_cases(device: torch.device, backend: str, rays: int) -> Iterator[Work]:
@@ -72,6 +74,26 @@ def ray_cases(device: torch.device, backend: str, rays: int) -> Iterator[Work]:
 
     yield "march_rays", march, count / 1e6, "M samples/s"
     yield "composite, forward and backward", composite, count / 1e6, "M samples/s"
+
+
+def stereo_work(device: torch.device, backend: str, windows: int) -> Iterator[Work]:
+    """Depth of a photograph from four others, and what a step of training compares. A pixel has 13 hypotheses in an iteration."""
+    from stereo_cases import RANGE, moved, pictures, views
+
+    view, *others = (moved(v, device) for v in views(*((1024, 768) if windows > 1 else (24, 22))))
+    pixels = view.grey.numel() / 1e6
+
+    def match(iterations: int):
+        return kernels.patch_match(view, others, RANGE, iterations=iterations, backend=backend)
+
+    yield "patch_match, first planes", lambda: match(0), 4 * pixels, "M NCC/s"
+    yield "patch_match, first planes and three iterations", lambda: match(3), 4 * (1 + 3 * 13) * pixels, "M NCC/s"
+    yield "filter_depth, four others", lambda: kernels.filter_depth(view, others, backend=backend), pixels, "M pixels/s"
+    yield "refit_normals", lambda: kernels.refit_normals(view.depth, view.intrinsics, backend=backend), pixels, "M pixels/s"
+    given = pictures(torch.float32, device)
+    middle = torch.rand(windows, 2, device=device) * 20.0 + 5.0
+    numbers = (torch.zeros(windows, dtype=torch.int64, device=device), middle, torch.ones(windows, 3, device=device) * 0.02)
+    yield "patch_agreement", lambda: kernels.patch_agreement(given, *numbers, backend=backend), 2 * windows / 1e6, "M NCC/s"
 
 
 def towards_a_ball(device: torch.device, rays: int) -> tuple[torch.Tensor, torch.Tensor, OccupancyGrid]:

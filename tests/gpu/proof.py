@@ -120,10 +120,11 @@ def ceilings(bench: Bench) -> Iterator[Row]:
 
 def correctness(bench: Bench) -> Iterator[Row]:
     """Every op, forward, backward and second order, against the float64 reference on the CPU: sizes that fill no block."""
+    import stereo_cases
     from gpu_cases import CASES
 
     for backend in bench.backends:
-        for name, case in CASES.items():
+        for name, case in {**CASES, **({} if backend == "triton" else stereo_cases.CASES)}.items():
             for n in (37,) if bench.dry else (37, 1001):
                 if bench.left() < 0.4 * SECONDS and not bench.dry:
                     yield Row("op", f"{backend} {name}", "not run", note="no time left")

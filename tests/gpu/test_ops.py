@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import stereo_cases
 import torch
-from gpu import BACKENDS, needs_gpu
+from gpu import BACKENDS, needs_gpu, reason
 from gpu_cases import CASES
 
 import kernels
@@ -18,6 +19,13 @@ pytestmark = [pytest.mark.gpu, needs_gpu]
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_matches_the_reference(backend, name, n):
     CASES[name](backend, torch.device("cuda", 0), n)
+
+
+@pytest.mark.skipif(bool(reason("cuda")), reason=reason("cuda") or "it can run")
+@pytest.mark.parametrize("n", [0, 1, 37, 1001])
+@pytest.mark.parametrize("name", stereo_cases.CASES)
+def test_stereo_matches_the_reference(name, n):
+    stereo_cases.CASES[name]("cuda", torch.device("cuda", 0), n)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

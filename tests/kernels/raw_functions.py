@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 from kernels import backends
 
-FILES = tuple(dict.fromkeys(file for op, file in backends.FILES.items() if op not in backends.NATIVE_ONLY))
+FILES = tuple(dict.fromkeys(backends.FILES.values()))
+IN_TRITON = tuple(dict.fromkeys(file for op, file in backends.FILES.items() if op not in backends.NATIVE_ONLY))
 
 
 def raw_functions(backend, file):
@@ -19,5 +20,5 @@ def raw_functions(backend, file):
 
 def all_functions(backend):
     """All of them as attributes of one object."""
-    files = [file for file in FILES if backend in ("reference", "cpu") or file not in backends.NOT_ON_GPU]
+    files = IN_TRITON if backend == "triton" else FILES
     return SimpleNamespace(**{name: value for file in files for name, value in raw_functions(backend, file).items()})

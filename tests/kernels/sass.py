@@ -69,7 +69,7 @@ class Figures:
 
 def units() -> dict[str, Any]:
     """Name -> unit, with the shapes that training uses: of every file of native/cuda but field.cu, which is for unusual fields."""
-    from kernels.backends.cuda import adam, bounded, hash_encode, knn, rbf, rbf_layer
+    from kernels.backends.cuda import adam, bounded, hash_encode, knn, patch_agreement, patch_match, rbf, rbf_layer
     from kernels.backends.cuda import field as field_kernels
     from kernels.backends.cuda.runtime import unit_of
 
@@ -97,6 +97,9 @@ def units() -> dict[str, Any]:
         "adam": adam._unit(one, 0, True),
         "knn 3D 1": knn._unit(one, 3, 1),
         "knn 3D 7": knn._unit(one, 3, 7),
+        "patch agreement 3": patch_agreement._unit(one, 3),
+        "patch match 2": patch_match._unit(one, 2),
+        "depth maps": unit_of("depth_maps", one),
         "rbf 3D": functions(True),
         "rbf 3D no sines": functions(False),
         "rbf layer 18 16": rbf_layer._layer(torch.empty(1, 18), 16),

@@ -17,7 +17,20 @@ if find_spec("cuda") is None or find_spec("cuda.core") is None:
 
 from sass import IN_MEMORY
 
-from kernels.backends.cuda import adam, bounded, composite, field, hash_encode, knn, mlp, rbf, rbf_layer, runtime
+from kernels.backends.cuda import (
+    adam,
+    bounded,
+    composite,
+    field,
+    hash_encode,
+    knn,
+    mlp,
+    patch_agreement,
+    patch_match,
+    rbf,
+    rbf_layer,
+    runtime,
+)
 from kernels.backends.cuda.runtime import Unit, unit_of
 
 ONE = torch.empty(1)
@@ -37,6 +50,11 @@ UNITS = {
     "density": unit_of("density", ONE),
     "knn": knn._unit(ONE, 3, 7),
     "knn_most": knn._unit(ONE, 2, 64),
+    "patch_agreement": patch_agreement._unit(ONE, 3),
+    "patch_agreement_double": patch_agreement._unit(ONE.double(), 5),
+    "patch_match": patch_match._unit(ONE, 2),
+    "patch_match_4": patch_match._unit(ONE, 4),
+    "depth_maps": unit_of("depth_maps", ONE),
     "rbf": rbf._unit(torch.empty(0, 3), torch.empty(0, 6), torch.empty(0, 7), ONE, 0, 3),
     "rbf_many_double": rbf._unit(torch.empty(0, 2).double(), torch.empty(0, 2), torch.empty(0, 64), None, 2, 0),
     "rbf_layer": rbf_layer._layer(torch.empty(1, 18), 16),

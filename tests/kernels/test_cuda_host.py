@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import gpu_cases
 import pytest
+import stereo_cases
 import torch
 from cuda_host import COMPILER, ORDERS, on_the_host
-from gpu_cases import CASES
 
 from kernels import OccupancyGrid
+
+CASES = {**gpu_cases.CASES, **stereo_cases.CASES}
 
 pytestmark = [
     pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.core") is None, reason="cuda-core is not installed"),
@@ -41,7 +44,7 @@ def test_matches_the_reference(name, host_cuda):
 
 
 @pytest.mark.parametrize("order", range(1, len(ORDERS)), ids=ORDERS[1:])
-@pytest.mark.parametrize("name", ["composite-density-0.0", "composite-alpha-0.01", "distortion", "rbf_layer-18"])
+@pytest.mark.parametrize("name", ["composite-density-0.0", "composite-alpha-0.01", "distortion", "rbf_layer-18", "patch_agreement-3"])
 def test_whose_turn_it_is_does_not_matter(name, order, host_cuda, monkeypatch):
     from kernels.backends.cuda import rbf_layer
 
@@ -62,6 +65,10 @@ def test_whose_turn_it_is_does_not_matter(name, order, host_cuda, monkeypatch):
         "rbf_layer-18",
         "occupancy-3",
         "knn-3",
+        "patch_agreement-3",
+        "patch_agreement-alone",
+        "patch_match-1",
+        "filter_depth",
     ],
 )
 @pytest.mark.parametrize("n", [0, 1])

@@ -17,7 +17,19 @@ if find_spec("cuda") is None or find_spec("cuda.core") is None or find_spec("tri
 import sass
 from sass import ARCHITECTURES, IN_MEMORY, Figures, compared, measured, read_table, resident_warps, units, worse
 
-FEW = ("field 31-64-16 jet", "hash 3D F2", "march", "march cone", "composite 4", "knn 3D 7", "rbf 3D", "rbf layer 18 16", "adam F2")
+FEW = (
+    "field 31-64-16 jet",
+    "hash 3D F2",
+    "march",
+    "march cone",
+    "composite 4",
+    "knn 3D 7",
+    "rbf 3D",
+    "rbf layer 18 16",
+    "adam F2",
+    "patch agreement 3",
+    "depth maps",
+)
 WHOLE = os.environ.get("FORMFIELD_SASS") == "all"
 ROWS = [
     (unit, arch, name, f)

@@ -69,6 +69,11 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % 16 else tensor
 
 
+def records(packed: bytes, device: torch.device) -> Tensor:
+    """Structures that :mod:`struct` packed, for a kernel to read; their pointers must outlive its launch. uint8 [bytes]"""
+    return torch.frombuffer(bytearray(packed or b"\0"), dtype=torch.uint8).to(device)
+
+
 def source(unit: Unit) -> str:
     """The text that NVRTC compiles: macros, then the file with our headers pasted in; the compiler has the standard ones built in."""
     seen: set[str] = set()

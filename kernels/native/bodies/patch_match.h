@@ -1,9 +1,12 @@
-// PatchMatch stereo for LANES pixels of one row at once (Bleyer et al. 2011; checkerboard propagation: Galliani et al. 2015, Xu and Tao
+// PatchMatch stereo for some pixels of one row at once (Bleyer et al. 2011; checkerboard propagation: Galliani et al. 2015, Xu and Tao
 // 2019). Written over the types F (float), I (int32), U (uint32) and M (a mask), which are vectors on the CPU and scalars on a GPU.
 //
-// Included inside a namespace that has defined them, LANES, LANE_INLINE, LANE_CALL, LANE_UNROLL, and: lanes(float), lanes_int(int), pick(M, F or I, same),
-// any(M), to_float(I or U), to_int(F) (towards zero), gather(const float* / const uint32_t* / const uint8_t*, I, M), scatter(float*, I,
-// F, M), reciprocal(F) (24 bits), square_root(F), exp_negative(F), smaller(F, F), larger(F, F).
+// Included inside a namespace that has defined them, LANE_INLINE, LANE_CALL, LANE_UNROLL, and: lanes(float), lanes_int(int),
+// lanes_unsigned(uint32_t), all_lanes(bool), pick(M, F or I, same), any(M), to_float(I), to_int(F) (towards zero), to_signed(U),
+// to_unsigned(I), gather(const float* or const uint8_t*, I, M), scatter(float*, I, F, M), reciprocal(F) (23 bits or more), square_root(F),
+// exp_negative(F), smaller(F, F), larger(F, F); quad_at(const PatchSource&, F u, F v, F& fu, F& fv), the four grey values about a place of a
+// source and how far it lies to the right of and below the first, and quad_byte<0 to 3>(U), one of them; best_of(const PatchJob&), its
+// `best`, which a GPU's compiler must know.
 // No include guard: each instruction set has its own copy.
 
 struct Patch {
@@ -29,6 +32,7 @@ LANE_INLINE void patch_build(const PatchJob& job, I x, int y, M active, Patch& o
     const F middle = to_float(gather(job.grey, out.pixel, active));
     F total = lanes(0.f), mean = lanes(0.f);
     F grey[PATCH_SAMPLES];
+    UNROLLED
     for (int k = 0; k < PATCH_SAMPLES; ++k) {
         const int dx = 2 * (k % PATCH_SIDE) - (PATCH_SIDE - 1), dy = 2 * (k / PATCH_SIDE) - (PATCH_SIDE - 1);
         const I column = x + dx;
@@ -49,6 +53,7 @@ LANE_INLINE void patch_build(const PatchJob& job, I x, int y, M active, Patch& o
     const F scale = pick(enough, reciprocal(pick(enough, total, lanes(1.f))), lanes(0.f));
     mean *= scale;
     out.variance = lanes(0.f);
+    UNROLLED
     for (int k = 0; k < PATCH_SAMPLES; ++k) {
         out.weight[k] *= scale;
         out.centred[k] = out.weight[k] * (grey[k] - mean);
@@ -100,15 +105,13 @@ LANE_CALL F patch_cost(const PatchJob& job, const Patch& patch, const PatchSourc
     x0 = pick(valid, x0, lanes(0.f)), y0 = pick(valid, y0, lanes(0.f)), z0 = pick(valid, z0, lanes(1.f));
     for (int k = 0; k < 3; ++k) right[k] = pick(valid, right[k], lanes(0.f)), down[k] = pick(valid, down[k], lanes(0.f));
     F sum = lanes(0.f), squares = lanes(0.f), cross = lanes(0.f);
-    const float stride = float(s.width);
+    UNROLLED
     for (int j = 0; j < PATCH_SIDE; ++j) {
         F x = x0, y = y0, z = z0;
         LANE_UNROLL for (int i = 0; i < PATCH_SIDE; ++i) {
             const F per = reciprocal(z);
-            const F u = x * per, v = y * per;
-            const F left = to_float(to_int(u)), top = to_float(to_int(v));
-            const F fu = u - left, fv = v - top;
-            const U quad = gather_quad(s.quads, to_int(top * stride + left));
+            F fu, fv;
+            const U quad = quad_at(s, x * per, y * per, fu, fv);
             const F g00 = quad_byte<0>(quad), g01 = quad_byte<1>(quad), g10 = quad_byte<2>(quad), g11 = quad_byte<3>(quad);
             const F above = g00 + fu * (g01 - g00), below = g10 + fu * (g11 - g10);
             const F value = above + fv * (below - above);
@@ -130,25 +133,31 @@ LANE_CALL F patch_cost(const PatchJob& job, const Patch& patch, const PatchSourc
 // Mean of the costs with the best sources. Where it cannot be below `limit`, it may be anything that is not either.
 LANE_INLINE F patch_costs(const PatchJob& job, const Patch& patch, const Plane& plane, M active, F limit) {
     F best[PATCH_MAX_BEST];
-    for (int k = 0; k < job.best; ++k) best[k] = lanes(PATCH_WORST + 3.f * job.geometric);
-    const float share = 1.f / float(job.best);
+    UNROLLED
+    for (int k = 0; k < best_of(job); ++k) best[k] = lanes(PATCH_WORST + 3.f * job.geometric);
+    const float share = 1.f / float(best_of(job));
+    ONE_BY_ONE
     for (int i = 0; i < job.count; ++i) {
         const int left = job.count - i;  // sources not looked at yet can at best cost nothing
-        if (left < job.best) {
+        if (left < best_of(job)) {
             F least = lanes(0.f);
-            for (int k = 0; k < job.best - left; ++k) least += best[k];
+            UNROLLED
+            for (int k = 0; k < best_of(job); ++k)
+                if (k < best_of(job) - left) least += best[k];
             active = active & (least * share < limit);
             if (!any(active)) return limit;
         }
         F cost = patch_cost(job, patch, job.sources[i], plane, active);
-        for (int k = 0; k < job.best; ++k) {
+        UNROLLED
+        for (int k = 0; k < best_of(job); ++k) {
             const F low = smaller(best[k], cost);
             cost = larger(best[k], cost);
             best[k] = low;
         }
     }
     F sum = lanes(0.f);
-    for (int k = 0; k < job.best; ++k) sum += best[k];
+    UNROLLED
+    for (int k = 0; k < best_of(job); ++k) sum += best[k];
     return sum * share;
 }
 
@@ -269,6 +278,40 @@ LANE_INLINE void patch_start(const PatchJob& job, I x, int y, M active) {
     plane_store(job, patch, active, p, cost);
 }
 
+// The plane of the cheapest pixel of an area: 0 to 3 are fans of seven to the left, right, above and below, 4 to 7 lines there.
+LANE_INLINE M plane_of_area(const PatchJob& job, const Patch& patch, int y, int area, M active, Plane& plane) {
+    const int side = area & 3, ax = side == 0 ? -1 : side == 1 ? 1 : 0, ay = side == 2 ? -1 : side == 3 ? 1 : 0;
+    Cheapest found = {lanes(1e8f), lanes_int(0), lanes_int(0)};
+    if (area < 4) {
+        cheapest_at(job, patch, y, ax, ay, active, found);
+        for (int i = 1; i <= 3; ++i)
+            for (int turn = -1; turn <= 1; turn += 2)
+                cheapest_at(job, patch, y, ax * (1 + i) + ay * turn * i, ay * (1 + i) + ax * turn * i, active, found);
+    } else {
+        for (int reach = 3; reach <= 23; reach += 2) cheapest_at(job, patch, y, ax * reach, ay * reach, active, found);
+    }
+    const M there = active & (found.cost < lanes(1e8f));
+    if (!any(there)) return there;
+    return plane_of_neighbor(job, patch, found.dx, found.dy, there, plane);
+}
+
+// A random change of a plane: 0 new depth, 1 new normal, 2 both, 3 depth a little, 4 normal a little.
+LANE_INLINE M plane_changed(const PatchJob& job, const Patch& patch, int change, const Plane& kept, M active, Plane& plane) {
+    const uint32_t draw = 8u * uint32_t(change);
+    plane = kept;
+    if (change == 0 || change == 2) plane.z = plane_random_depth(job, patch, draw);
+    if (change == 1 || change == 2) plane_random_normal(job, patch, draw + 1, plane);
+    if (change == 3) plane.z *= 1.f + job.perturbation * (2.f * patch_random(job, patch, draw) - 1.f);
+    if (change == 4) {
+        const float angle = 3.14159265f * job.perturbation;
+        plane.nx += angle * (2.f * patch_random(job, patch, draw) - 1.f);
+        plane.ny += angle * (2.f * patch_random(job, patch, draw + 1) - 1.f);
+        plane.nz += angle * (2.f * patch_random(job, patch, draw + 2) - 1.f);
+        plane_normalise(plane);
+    }
+    return plane_allowed(job, patch, plane, active);
+}
+
 // One iteration for pixels that have a plane: the best of eight areas of neighbours, then five changes of what is best so far.
 LANE_INLINE void patch_update(const PatchJob& job, I x, int y, M active) {
     Patch patch;
@@ -276,36 +319,27 @@ LANE_INLINE void patch_update(const PatchJob& job, I x, int y, M active) {
     Plane kept;
     plane_load(job, patch, active, kept);
     F cost = pick(active, gather(job.costs, patch.pixel, active), lanes(0.f));
-    for (int area = 0; area < 8; ++area) {
-        const int side = area & 3, ax = side == 0 ? -1 : side == 1 ? 1 : 0, ay = side == 2 ? -1 : side == 3 ? 1 : 0;
-        Cheapest found = {lanes(1e8f), lanes_int(0), lanes_int(0)};
-        if (area < 4) {  // a fan of seven
-            cheapest_at(job, patch, y, ax, ay, active, found);
-            for (int i = 1; i <= 3; ++i)
-                for (int turn = -1; turn <= 1; turn += 2)
-                    cheapest_at(job, patch, y, ax * (1 + i) + ay * turn * i, ay * (1 + i) + ax * turn * i, active, found);
-        } else {
-            for (int reach = 3; reach <= 23; reach += 2) cheapest_at(job, patch, y, ax * reach, ay * reach, active, found);
-        }
-        Plane plane;
-        const M there = active & (found.cost < lanes(1e8f));
-        if (!any(there)) continue;
-        patch_try(job, patch, plane, plane_of_neighbor(job, patch, found.dx, found.dy, there, plane), kept, cost);
-    }
-    for (int change = 0; change < 5; ++change) {
-        const uint32_t draw = 8u * uint32_t(change);
+    ONE_BY_ONE
+    for (int offer = 0; offer < 13; ++offer) {  // in one loop: what a cost is made by is long where it is written out
         Plane plane = kept;
-        if (change == 0 || change == 2) plane.z = plane_random_depth(job, patch, draw);
-        if (change == 1 || change == 2) plane_random_normal(job, patch, draw + 1, plane);
-        if (change == 3) plane.z *= 1.f + job.perturbation * (2.f * patch_random(job, patch, draw) - 1.f);
-        if (change == 4) {
-            const float angle = 3.14159265f * job.perturbation;
-            plane.nx += angle * (2.f * patch_random(job, patch, draw) - 1.f);
-            plane.ny += angle * (2.f * patch_random(job, patch, draw + 1) - 1.f);
-            plane.nz += angle * (2.f * patch_random(job, patch, draw + 2) - 1.f);
-            plane_normalise(plane);
-        }
-        patch_try(job, patch, plane, plane_allowed(job, patch, plane, active), kept, cost);
+        const M allowed = offer < 8 ? plane_of_area(job, patch, y, offer, active, plane)
+                                    : plane_changed(job, patch, offer - 8, kept, active, plane);
+        patch_try(job, patch, plane, allowed, kept, cost);
     }
     plane_store(job, patch, active, kept, cost);
+}
+
+// The cost with every source of the planes that are there: out[source * stride + pixel].
+LANE_INLINE void patch_compare(const PatchJob& job, I x, int y, M active, float* out, int64_t stride) {
+    Patch patch;
+    Plane plane;
+    patch_build(job, x, y, active, patch);
+    plane_load(job, patch, active, plane);
+    const M usable = active & (plane.z > lanes(0.f)) & (plane_dot(plane, patch.rx, patch.ry) < lanes(0.f));
+    plane.z = pick(usable, plane.z, lanes(1.f)), plane.nz = pick(usable, plane.nz, lanes(-1.f));
+    ONE_BY_ONE
+    for (int s = 0; s < job.count; ++s) {
+        const F cost = any(usable) ? patch_cost(job, patch, job.sources[s], plane, usable) : lanes(PATCH_WORST);
+        scatter(out + s * stride, patch.pixel, pick(usable, cost, lanes(PATCH_WORST)), active);
+    }
 }

@@ -4,7 +4,6 @@
 
 namespace formfield {
 
-constexpr int PATCH_MAX_SOURCES = 16;
 constexpr int PATCH_MAX_BEST = 4;
 constexpr int PATCH_SIDE = 6;                         // samples per side of the window, two pixels apart: 11 x 11 pixels
 constexpr int PATCH_SAMPLES = PATCH_SIDE * PATCH_SIDE;
@@ -27,7 +26,7 @@ struct PatchJob {
     const uint8_t* mask;  // or null
     int32_t width, height;
     float fx, fy, cx, cy;
-    PatchSource sources[PATCH_MAX_SOURCES];
+    const PatchSource* sources;
     int32_t count, best;     // sources, and how many of the best of them make a pixel's cost
     float geometric;         // weight of the reprojection error through the sources' depth, per pixel of at most three
     float nearest, farthest; // depth that is looked for

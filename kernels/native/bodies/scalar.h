@@ -16,7 +16,7 @@ using uint64_t = unsigned long long;
 namespace formfield {
 
 #if !defined(__CUDACC_RTC__)
-using std::acos;
+using std::atan2;
 using std::ceil;
 using std::exp;
 using std::expm1;

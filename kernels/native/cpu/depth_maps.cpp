@@ -32,9 +32,9 @@ void filter(Array<const float> depth, std::vector<double> camera, std::vector<Ar
             int earlier, double pixels, double relative, Array<float> mean, Array<float> angle, Array<uint8_t> count, Array<uint8_t> before,
             int threads) {
     const int height = int(depth.shape(0)), width = int(depth.shape(1));
-    std::vector<OtherView> views(others.size());
+    std::vector<OtherView<double>> views(others.size());
     for (size_t i = 0; i < others.size(); ++i) {
-        OtherView& s = views[i];
+        OtherView<double>& s = views[i];
         s.depth = others[i].data();
         s.height = int32_t(others[i].shape(0)), s.width = int32_t(others[i].shape(1));
         const double* g = geometry.data() + 15 * i;

@@ -25,7 +25,7 @@ void agreement(Array<const uint8_t> pixels, Array<const int64_t> starts, Array<c
     parallel_ranges(threads, count, PATCHES, [&](int64_t begin, int64_t end) {
         AgreementPatch<T> patch;
         for (int64_t i = begin; i < end; ++i) {
-            const bool there = agreement_patch(pictures, views[i], at + 2 * i, reach, patch);
+            const bool there = agreement_patch(picture_of<T>(pictures, views[i]), at + 2 * i, reach, patch);
             textured[i] = there ? patch.variance / (patch.variance + T(noise)) : T(0);
             for (int64_t s = 0; s < sources; ++s) {
                 const int64_t pair = views[i] * sources + s, to = i * sources + s;
@@ -33,7 +33,8 @@ void agreement(Array<const uint8_t> pixels, Array<const int64_t> starts, Array<c
                 for (int k = 0; k < 3; ++k) slope[3 * to + k] = 0;
                 if (there && other[pair] >= 0)
                     cost[to] = agreement_cost(
-                        pictures, patch, other[pair], at + 2 * i, reach, warp + 12 * pair, plane + 3 * i, T(noise), slope + 3 * to
+                        picture_of<T>(pictures, other[pair]), patch, window_map(at + 2 * i, warp + 12 * pair, plane + 3 * i), reach,
+                        T(noise), slope + 3 * to
                     );
             }
         }

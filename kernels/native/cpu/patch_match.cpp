@@ -33,6 +33,7 @@ using Floats = Array<const float>;
 // The reference and its sources, with what they need for as long as the job lasts.
 struct Prepared {
     PatchJob job;
+    std::vector<PatchSource> sources;
     std::vector<std::vector<uint32_t>> quads;
 };
 
@@ -61,10 +62,12 @@ Prepared prepare(const Bytes& grey, const MaybeArray<const uint8_t>& mask, const
     job.height = int32_t(grey.shape(0)), job.width = int32_t(grey.shape(1));
     job.fx = float(camera[0]), job.fy = float(camera[1]), job.cx = float(camera[2]), job.cy = float(camera[3]);
     job.count = int32_t(sources.size());
+    p.sources.resize(sources.size());
+    job.sources = p.sources.data();
     job.geometric = float(geometric);
     job.variance = float(variance);
     for (int i = 0; i < job.count; ++i) {
-        PatchSource& s = job.sources[i];
+        PatchSource& s = p.sources[size_t(i)];
         s.height = int32_t(sources[i].shape(0)), s.width = int32_t(sources[i].shape(1));
         p.quads.push_back(pack_quads(sources[i].data(), s.height, s.width));
         s.quads = p.quads.back().data();

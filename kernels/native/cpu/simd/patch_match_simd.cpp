@@ -14,7 +14,6 @@ typedef vf F;
 typedef vi I;
 typedef vu U;
 typedef vi M;
-constexpr int LANES = W;
 #define LANE_INLINE INLINE
 #define LANE_CALL static __attribute__((noinline))  // too long to be repeated
 #define LANE_UNROLL _Pragma("GCC unroll 6")
@@ -97,9 +96,16 @@ INLINE F quad_byte(U quad) {
     return to_float((I)(B == 3 ? quad >> 24 : (quad >> (8 * B)) & 255u));
 }
 
+INLINE U quad_at(const PatchSource& s, F u, F v, F& fu, F& fv) {
+    const F left = to_float(to_int(u)), top = to_float(to_int(v));
+    fu = u - left, fv = v - top;
+    return gather_quad(s.quads, to_int(top * float(s.width) + left));
+}
+INLINE int best_of(const PatchJob& job) { return job.best; }
+
 #include "bodies/patch_match.h"
 
-// f(columns, mask) for all of n columns, LANES at a time.
+// f(columns, mask) for all of n columns, W at a time.
 template <class T>
 INLINE void each_group(const int32_t* x, int n, T&& f) {
     for (int first = 0; first < n; first += W) {
@@ -123,18 +129,7 @@ void update(const PatchJob& job, const int32_t* x, int n, int y) {
 }
 
 void costs(const PatchJob& job, const int32_t* x, int n, int y, float* out, int64_t stride) {
-    each_group(x, n, [&](I column, M active) {
-        Patch patch;
-        Plane plane;
-        patch_build(job, column, y, active, patch);
-        plane_load(job, patch, active, plane);
-        const M usable = active & (plane.z > lanes(0.f)) & (plane_dot(plane, patch.rx, patch.ry) < lanes(0.f));
-        plane.z = pick(usable, plane.z, lanes(1.f)), plane.nz = pick(usable, plane.nz, lanes(-1.f));
-        for (int s = 0; s < job.count; ++s) {
-            const F cost = any(usable) ? patch_cost(job, patch, job.sources[s], plane, usable) : lanes(PATCH_WORST);
-            scatter(out + s * stride, patch.pixel, pick(usable, cost, lanes(PATCH_WORST)), active);
-        }
-    });
+    each_group(x, n, [&](I column, M active) { patch_compare(job, column, y, active, out, stride); });
 }
 
 }  // namespace
