@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
+import kernels
 from recon.config.values import StereoConfig
 from recon.console import Reporter, duration
 from recon.data.scene import Scene
+from recon.device import CPU
 from recon.errors import DataError
 from recon.runs import Run
 from recon.stereo.evidence import Evidence
@@ -48,7 +51,7 @@ def kept(run: Run) -> bool:
 
 
 def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
-    """The depth maps of a run, read or made; ``stereo/`` and ``exports/points.ply`` are written.
+    """The depth maps of a run, read, or made on its device; ``stereo/`` and ``exports/points.ply`` are written.
 
     Returns:
         None where stereo finds too little to go by, which is said.
@@ -58,7 +61,7 @@ def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
     found = load_maps(folder)
     if found is None:
         began = time.perf_counter()
-        maps, near_views = find_maps(scene, run.config.stereo, run.config.seed, reporter)
+        maps, near_views = find_maps(scene, run.config.stereo, run.config.seed, reporter, torch.device(run.device))
         share = share_found(scene, maps)
         save_maps(folder, maps, near_views, {"share": share, "seconds": round(time.perf_counter() - began, 1)})
         found = load_maps(folder)  # as it will be read when the run goes on
@@ -76,9 +79,13 @@ def find_depth(run: Run, scene: Scene, reporter: Reporter) -> Known | None:
     return Known(maps, points)
 
 
-def find_maps(scene: Scene, config: StereoConfig, seed: int, reporter: Reporter) -> tuple[list[DepthMap], list[list[int]]]:
-    """Depth maps of the training views, and for each the views that may agree with it."""
-    return match_views(scene, config.pixels, config.max_size, seed, lambda share, text: reporter.progress("depth", share, text))
+def find_maps(
+    scene: Scene, config: StereoConfig, seed: int, reporter: Reporter, device: torch.device = CPU
+) -> tuple[list[DepthMap], list[list[int]]]:
+    """Depth maps of the training views, and for each the views that may agree with it; on a device if it has kernels for that."""
+    if kernels.backend("patch_match", device) == "reference":
+        device = CPU
+    return match_views(scene, config.pixels, config.max_size, seed, lambda share, text: reporter.progress("depth", share, text), device)
 
 
 def export_points(run: Run, scene: Scene, reporter: Reporter, out: Path | None = None) -> Path:

@@ -14,6 +14,7 @@ from torch import Tensor
 import kernels
 from kernels import PlaneMap, StereoView
 from recon.data.scene import Camera, Scene, View
+from recon.device import CPU, to_numpy
 from recon.rendering.rays import view_pixels
 from recon.stereo.sources import choose_sources
 
@@ -34,7 +35,7 @@ GOOD_VIEWS = 4
 
 @dataclass(frozen=True)
 class DepthMap:
-    """What stereo knows of a view.
+    """What stereo knows of a view. On the CPU, wherever it was found.
 
     Attributes:
         view: Number among the training views.
@@ -56,7 +57,7 @@ class DepthMap:
 
 
 def match_views(
-    scene: Scene, budget: int, max_size: int, seed: int, progress: Callable[[float, str], None]
+    scene: Scene, budget: int, max_size: int, seed: int, progress: Callable[[float, str], None], device: torch.device = CPU
 ) -> tuple[list[DepthMap], list[list[int]]]:
     """Depth of every training view.
 
@@ -72,12 +73,13 @@ def match_views(
         max_size: Longer side of a picture at most, pixels.
         seed: Of the planes.
         progress: Hears the share done and what is being done.
+        device: Where photographs are compared. Planes of one device and another differ by rounding.
     Returns:
         A map per training view, and for each the views that may agree with it, in the order of :func:`choose_sources`.
     """
     views = scene.split("train")
     shrink = _shrinking(views, budget, max_size)
-    fine = [_stereo_view(scene, v, shrink) for v in views]
+    fine = [_stereo_view(scene, v, shrink, device) for v in views]
     cameras = [v.camera for v in views]
     center, radius = scene.world_from_scene.translation, scene.world_from_scene.scale
     near_views = choose_sources(cameras, center, radius, WITNESSES)
@@ -129,7 +131,8 @@ def _kept(scene: Scene, fine: Sequence[StereoView], planes: Sequence[PlaneMap | 
             angle = (agreement.angle / GOOD_ANGLE).clamp_max(1.0)
             confidence = torch.where(depth > 0, (1.0 - plane.cost).clamp_min(0.0) * views * angle, 0.0)
         normal = kernels.refit_normals(depth, view.intrinsics)
-        maps.append(DepthMap(i, camera, depth, normal, confidence, agreement.angle, torch.where(depth > 0, agreement.count, 0)))
+        found = (depth, normal, confidence, agreement.angle, torch.where(depth > 0, agreement.count, 0))
+        maps.append(DepthMap(i, camera, *(t.cpu() for t in found)))
     return maps
 
 
@@ -146,7 +149,7 @@ def _shrinking(views: Sequence[View], budget: int, max_size: int) -> float:
     return max(1.0, (pixels / budget) ** 0.5, longest / max_size)
 
 
-def _stereo_view(scene: Scene, view: View, shrink: float) -> StereoView:
+def _stereo_view(scene: Scene, view: View, shrink: float, device: torch.device) -> StereoView:
     """A photograph as the kernels take it; masked is what is not the object, where that is known, and what is to be ignored."""
     pixels = view_pixels(view, scene.background)
     width, height = max(16, round(view.camera.width / shrink)), max(16, round(view.camera.height / shrink))
@@ -159,9 +162,8 @@ def _stereo_view(scene: Scene, view: View, shrink: float) -> StereoView:
         used = _resized(torch.from_numpy(view.ignore.astype(np.float32)), height, width) < 1e-3
         mask = used if mask is None else mask & used
     camera = view.camera.resized(width, height)
-    return StereoView(
-        grey.round().clamp(0, 255).to(torch.uint8), *_camera(camera), mask=None if mask is None else mask.to(torch.uint8).contiguous()
-    )
+    on_device = None if mask is None else mask.to(torch.uint8).contiguous().to(device)
+    return StereoView(grey.round().clamp(0, 255).to(torch.uint8).to(device), *_camera(camera), mask=on_device)
 
 
 def _resized(picture: Tensor, height: int, width: int) -> Tensor:
@@ -198,16 +200,15 @@ def _half(view: StereoView) -> StereoView:
 
 def _doubled(planes: PlaneMap, coarse: StereoView, fine: StereoView) -> PlaneMap:
     """A plane for every pixel of the picture of twice the size, where its own ray meets the plane of the coarse pixel it lies in."""
-    height, width = fine.grey.shape
-    row = (torch.arange(height) // 2).clamp_max(coarse.grey.shape[0] - 1)
-    column = (torch.arange(width) // 2).clamp_max(coarse.grey.shape[1] - 1)
+    rows, columns = (torch.arange(n, device=fine.grey.device) for n in fine.grey.shape)
+    row, column = (rows // 2).clamp_max(coarse.grey.shape[0] - 1), (columns // 2).clamp_max(coarse.grey.shape[1] - 1)
     depth, normal, cost = planes.depth[row][:, column], planes.normal[row][:, column], planes.cost[row][:, column]
 
     def dot(view: StereoView, x: Tensor, y: Tensor) -> Tensor:
         fx, fy, cx, cy = view.intrinsics
         return normal[..., 0] * ((x + 0.5 - cx) / fx) + normal[..., 1] * ((y + 0.5 - cy) / fy)[:, None] + normal[..., 2]
 
-    here = dot(fine, torch.arange(width), torch.arange(height))
+    here = dot(fine, columns, rows)
     there = dot(coarse, column, row)
     usable = (depth > 0) & (here < -0.05)
     return PlaneMap(torch.where(usable, depth * there / torch.where(usable, here, -1.0), 0.0), normal, cost)
@@ -215,13 +216,13 @@ def _doubled(planes: PlaneMap, coarse: StereoView, fine: StereoView) -> PlaneMap
 
 def _depth_of(planes: PlaneMap | None, view: StereoView, most_cost: float = np.inf) -> Tensor:
     if planes is None:
-        return torch.zeros(view.grey.shape)
+        return torch.zeros(view.grey.shape, device=view.grey.device)
     return torch.where(planes.cost < most_cost, planes.depth, 0.0)
 
 
 def _without_speckles(depth: Tensor) -> Tensor:
     """Depth without small islands. [H, W]"""
-    z = depth.numpy()
+    z = to_numpy(depth)
     height, width = z.shape
     index = np.arange(z.size).reshape(z.shape)
     edges = []
@@ -232,4 +233,4 @@ def _without_speckles(depth: Tensor) -> Tensor:
     graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(z.size, z.size)).tocsr()
     labels = connected_components(graph, directed=False)[1]
     large = np.bincount(labels)[labels].reshape(height, width) >= SPECKLE * z.size
-    return torch.where(torch.from_numpy(large), depth, 0.0)
+    return torch.where(torch.from_numpy(large).to(depth.device), depth, 0.0)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,6 +42,7 @@ from recon.results.mesh import export_mesh
 from recon.results.wireframe import make_wireframe
 from recon.runs import open_run
 from recon.stereo.agreement import Agreement
+from recon.stereo.known import find_maps
 from tests import tiny, tiny_box
 from tests.pretend.device import NAME, PretendTensor, Seen, install, watch
 
@@ -126,8 +128,7 @@ def check_step(case: str, device: torch.device) -> None:
     assert [set(a) for a in expected] == [set(a) for a in found]
     for step, (a, b) in enumerate(zip(expected, found, strict=True)):
         for name, value in a.items():
-            near = 2e-4 if name == "agreement" else 1e-5  # no GPU has its kernel: there the reference runs
-            assert math.isclose(value, b[name], rel_tol=near, abs_tol=1e-7), f"step {step}: {name} is {b[name]}, on the CPU {value}"
+            assert math.isclose(value, b[name], rel_tol=1e-5, abs_tol=1e-7), f"step {step}: {name} is {b[name]}, on the CPU {value}"
     for name, value in state.items():
         close = torch.allclose(
             value.double(), moved[name].double(), rtol=1e-4, atol=2e-3 * 1e-1
@@ -327,6 +328,33 @@ def check_painting(device: torch.device, folder: Path) -> None:
     assert np.allclose(frames[0].depth_z, frames[1].depth_z, rtol=1e-3)
 
 
+def check_depth(device: torch.device, folder: Path) -> None:
+    """Stereo of a run's photographs: the depth maps are on the CPU and its own, and the views were compared on the device."""
+    from recon.stereo import match
+    from tests.recon.stereo.test_depth import BALL, CENTER, eye_at, ring, scene_of
+    from tests.stereo_scenes import Plane, shoot
+
+    wall = Plane(CENTER + np.array([0.0, 0.0, 1.4]), np.array([0.0, 0.0, -1.0]))
+    shots = [shoot(eye_at(direction, 48, 55.0), [BALL, wall], 0.4) for direction in ring(5, 50.0)]
+    scene, asked, usual = scene_of(shots), [], match.kernels.patch_match
+
+    def watched(view: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(view.grey.device)
+        return usual(view, *arguments, **options)
+
+    config = replace(RunConfig().stereo, pixels=5 * 48 * 48)
+    match.kernels.patch_match = watched
+    try:
+        (here, _), (there, _) = (find_maps(scene, config, 3, QUIET, where) for where in (CPU, device))
+    finally:
+        match.kernels.patch_match = usual
+    assert Counter(asked) == {CPU: 15, device: 15}, asked
+    for a, b in zip(here, there, strict=True):
+        for name in ("depth", "normal", "confidence", "angle", "count"):
+            assert torch.equal(getattr(a, name), getattr(b, name)), name
+    assert float((here[0].depth > 0).float().mean()) > 0.1
+
+
 def check_rules(device: torch.device, folder: Path) -> None:
     """The pretend device itself refuses what CUDA refuses, and counts."""
     x = torch.ones(3, device=device)
@@ -367,6 +395,7 @@ WHOLE: dict[str, Callable[[torch.device, Path], None]] = {
     "wireframe, from beginning to end": check_wireframe_run,
     "fit of a picture": check_fit,
     "fit of a shape": check_fit_shape,
+    "depth": check_depth,
     "query": check_query,
     "painting": check_painting,
 }

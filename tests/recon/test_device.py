@@ -102,7 +102,7 @@ ON_THE_CPU = {
     "recon/data": "pictures are read",
     "recon/evaluation": "figures are made in numpy",
     "recon/fit/truth.py": "true distances come from the mesh",
-    "recon/stereo": "depth is found by native code before training; what is drawn from it is moved",
+    "recon/stereo": "pictures and depth maps begin and end on the CPU; what is drawn from these is moved",
     "recon/photos": "cameras are found",
     "recon/rendering/hull.py": "silhouettes are looked at before training; the result is moved",
     "recon/checkpoint.py": "files are read",
