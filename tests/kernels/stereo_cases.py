@@ -152,6 +152,26 @@ def costs(backend: str, device: torch.device, n: int, geometric: float) -> None:
     assert_mostly(found.reshape(-1, 1), expected.reshape(-1, 1), 2e-4)
 
 
+def itself(backend: str, device: torch.device, n: int) -> None:
+    """A picture compared with itself turned by half a turn: windows that reach to a border fit, and lie within rounding of leaving it."""
+    view = replace(sized(n)[0], mask=None)
+    assert view.depth is not None
+    height, width = view.grey.shape
+    fx, fy, cx, cy = view.intrinsics
+    turn = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
+    grey, pose = view.grey.flip(0, 1).contiguous(), turn @ view.camera_from_world
+    turned = StereoView(grey.to(device), (fx, fy, width - cx, height - cy), pose)
+    noise = torch.randn(height, width, 3, generator=torch.Generator().manual_seed(n))
+    normal = torch.nn.functional.normalize(torch.tensor([0.0, 0.0, -1.0]) + 0.3 * noise, dim=-1)
+    planes = PlaneMap(view.depth.to(device), normal.to(device), view.depth.to(device))
+    here = replace(view, grey=view.grey.to(device), depth=None)
+    found = kernels.patch_costs(here, [here, turned], planes, backend=backend).cpu()
+    assert float((found[:, 6:-6, 6:-6] < 2.0).double().mean()) > 0.95
+    assert float(found[found < 2.0].max()) < 1e-4
+    for line in (found[:, 5], found[:, -6], found[:, :, 5], found[:, :, -6]):
+        assert bool((line < 2.0).any())
+
+
 def match(backend: str, device: torch.device, n: int, best: int, iterations: int, geometric: float) -> None:
     """The planes of the reference: first ones alone, and after iterations, in which near ties may fall to another plane."""
     view, *others = sized(n)
@@ -198,6 +218,7 @@ CASES: dict[str, Callable[[str, torch.device, int], None]] = {
     **{f"patch_agreement-{reach}": partial(agreement, reach=reach) for reach in (1, 3, 5)},
     "patch_agreement-alone": no_others,
     **{f"patch_costs-{geometric}": partial(costs, geometric=geometric) for geometric in (0.0, 0.2)},
+    "patch_costs-itself": itself,
     "patch_match-start": partial(match, best=2, iterations=0, geometric=0.0),
     "patch_match-1": partial(match, best=1, iterations=1, geometric=0.0),
     "patch_match-4": partial(match, best=4, iterations=2, geometric=0.2),

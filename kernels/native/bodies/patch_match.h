@@ -5,8 +5,8 @@
 // lanes_unsigned(uint32_t), all_lanes(bool), pick(M, F or I, same), any(M), to_float(I), to_int(F) (towards zero), to_signed(U),
 // to_unsigned(I), gather(const float* or const uint8_t*, I, M), scatter(float*, I, F, M), reciprocal(F) (23 bits or more), square_root(F),
 // exp_negative(F), smaller(F, F), larger(F, F); quad_at(const PatchSource&, F u, F v, F& fu, F& fv), the four grey values about a place of a
-// source and how far it lies to the right of and below the first, and quad_byte<0 to 3>(U), one of them; best_of(const PatchJob&), its
-// `best`, which a GPU's compiler must know.
+// source and how far it lies to the right of and below the first, and quad_between<0 or 2>(U, F fu), what lies between two of them;
+// best_of(const PatchJob&), its `best`, which a GPU's compiler must know.
 // No include guard: each instruction set has its own copy.
 
 struct Patch {
@@ -112,8 +112,7 @@ LANE_CALL F patch_cost(const PatchJob& job, const Patch& patch, const PatchSourc
             const F per = reciprocal(z);
             F fu, fv;
             const U quad = quad_at(s, x * per, y * per, fu, fv);
-            const F g00 = quad_byte<0>(quad), g01 = quad_byte<1>(quad), g10 = quad_byte<2>(quad), g11 = quad_byte<3>(quad);
-            const F above = g00 + fu * (g01 - g00), below = g10 + fu * (g11 - g10);
+            const F above = quad_between<0>(quad, fu), below = quad_between<2>(quad, fu);
             const F value = above + fv * (below - above);
             const F weighted = patch.weight[j * PATCH_SIDE + i] * value;
             sum += weighted;

@@ -94,13 +94,15 @@ DEVICE constexpr int best_of(const PatchJob&) { return BEST; }
 constexpr U INTEGERS = 0x4B000000;
 constexpr F INTEGER_OFFSET = 8388608.f;
 DEVICE U quad_at(const PatchSource& s, F u, F v, F& fu, F& fv) {
+    u = larger(u, 0.f), v = larger(v, 0.f);  // a window may reach to the border, and beyond by rounding
     const F column = add_down(u, INTEGER_OFFSET), row = add_down(v, INTEGER_OFFSET);
     fu = u - (column - INTEGER_OFFSET), fv = v - (row - INTEGER_OFFSET);
     return unchanging(s.quads + ((as_bits(row) - INTEGERS) * U(s.width) + (as_bits(column) - INTEGERS)));
 }
 template <int B>
-DEVICE F quad_byte(U quad) {
-    return as_number(bytes_of(quad, INTEGERS, 0x7540 + B)) - INTEGER_OFFSET;
+DEVICE F quad_between(U quad, F fu) {
+    const F left = as_number(bytes_of(quad, INTEGERS, 0x7540 + B)), right = as_number(bytes_of(quad, INTEGERS, 0x7541 + B));
+    return (left - INTEGER_OFFSET) + fu * (right - left);  // exact differences
 }
 
 #include "bodies/patch_match.h"

@@ -101,6 +101,11 @@ INLINE U quad_at(const PatchSource& s, F u, F v, F& fu, F& fv) {
     fu = u - left, fv = v - top;
     return gather_quad(s.quads, to_int(top * float(s.width) + left));
 }
+template <int B>
+INLINE F quad_between(U quad, F fu) {
+    const F left = quad_byte<B>(quad), right = quad_byte<B + 1>(quad);
+    return left + fu * (right - left);
+}
 INLINE int best_of(const PatchJob& job) { return job.best; }
 
 #include "bodies/patch_match.h"
