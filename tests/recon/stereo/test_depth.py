@@ -18,7 +18,7 @@ from recon.runs import create_run
 from recon.stereo.ends import ends_of
 from recon.stereo.evidence import Evidence, schedule
 from recon.stereo.fusion import fuse_distance, start_distance
-from recon.stereo.known import evidence_of, export_points, find_depth, start_of, wanted
+from recon.stereo.known import evidence_of, export_points, find_depth, find_maps, start_of, wanted
 from recon.stereo.match import DepthMap, match_views
 from recon.stereo.points import Points, beside_jumps, fuse, read_ply, write_points
 from recon.stereo.sources import choose_sources
@@ -321,6 +321,14 @@ def test_without_texture_or_partners_stereo_says_so(tmp_path, shots: list[Shot])
             assert not (run.exports / "points.ply").exists()
             with pytest.raises(DataError, match="no points"):
                 export_points(run, scene, reporter)
+
+
+def test_a_device_without_kernels_of_stereo_leaves_it_to_the_cpu(shots: list[Shot]) -> None:
+    with Reporter(quiet=True) as reporter:
+        here, there = (
+            find_maps(scene_of(shots[:3]), StereoConfig(pixels=3 * 48**2), 0, reporter, torch.device(d)) for d in ("cpu", "meta")
+        )
+    assert all(torch.equal(a.depth, b.depth) for a, b in zip(here[0], there[0], strict=True))
 
 
 def test_a_file_of_something_else_is_refused(tmp_path) -> None:
