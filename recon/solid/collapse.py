@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,24 @@ def collapsed(graph: Graph, mesh: Mesh, primitives: Sequence[Primitive | None], 
     A chain goes when all surfaces around it meet near its middle within 2.5 sigma, when its two ends come to lie within 1.5 sigma of each
     other, or when it is too short to be seen. No loop is left empty.
     """
+    lengths = [float(np.linalg.norm(np.diff(mesh.vertices[c.vertices], axis=0), axis=1).sum()) for c in graph.chains]
+    short = sorted((k for k, length in enumerate(lengths) if length <= LONGEST * step), key=lambda k: lengths[k])
+
+    def goes(k: int, a: int, b: int, regions: dict[int, set[int]]) -> bool:
+        return _one_vertex(graph, regions[a], regions[b], primitives, a, b, lengths[k], step, sigma)
+
+    return _contracted(graph, short, goes)
+
+
+def met(graph: Graph, within: float) -> Graph:
+    """The graph with nodes as one that came to lie within this of each other at the two ends of a chain. No loop is left empty."""
+    ends = {k: c.ends for k, c in enumerate(graph.chains) if c.ends is not None and c.ends[0] != c.ends[1]}
+    apart = {k: float(np.linalg.norm(graph.positions[a] - graph.positions[b])) for k, (a, b) in ends.items()}
+    return _contracted(graph, sorted((k for k in apart if apart[k] < within), key=apart.__getitem__), lambda *_: True)
+
+
+def _contracted(graph: Graph, order: Iterable[int], goes: Callable[[int, int, int, dict[int, set[int]]], bool]) -> Graph:
+    """The graph without those chains in ``order`` that ``goes`` lets go: asked with a chain, its nodes by then, and all nodes' regions."""
     parent = {node: node for node in graph.nodes}
 
     def root(node: int) -> int:
@@ -39,15 +57,12 @@ def collapsed(graph: Graph, mesh: Mesh, primitives: Sequence[Primitive | None], 
             uses.setdefault(k, []).append(number)
     left = [len(loop.chains) for loop in graph.loops]
     gone: set[int] = set()
-    lengths = [float(np.linalg.norm(np.diff(mesh.vertices[c.vertices], axis=0), axis=1).sum()) for c in graph.chains]
-    for k in sorted(range(len(graph.chains)), key=lambda j: lengths[j]):
+    for k in order:
         chain = graph.chains[k]
-        if lengths[k] > LONGEST * step:
-            break
         if chain.ends is None or min(left[n] for n in uses[k]) < 2:
             continue
         a, b = (root(e) for e in chain.ends)
-        if a != b and not _one_vertex(graph, regions[a], regions[b], primitives, a, b, lengths[k], step, sigma):
+        if a != b and not goes(k, a, b, regions):
             continue
         gone.add(k)
         for n in uses[k]:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from recon.curves.files.occ import from_opencascade
 from recon.solid.certainty import independent_samples, pooled_sigmas
-from recon.solid.collapse import collapsed
+from recon.solid.collapse import collapsed, met
 from recon.solid.constraints import Evidence, constrained
 from recon.solid.contacts import meeting_point, with_contacts
 from recon.solid.edges import EdgeCurve, edge_curve, free_edge
@@ -24,7 +23,7 @@ from recon.solid.primitives import distance
 from recon.solid.repair import Checked, repaired
 from recon.solid.scanned import is_tessellation, on_zero_set, scan_segmentation
 from recon.solid.shapes import compound, holes_of, largest_tolerance, regions_of_faces
-from recon.solid.shell import make_shell
+from recon.solid.shell import attempted, make_shell
 from recon.solid.surrender import surrendered
 from recon.solid.thinning import thinned, whole
 
@@ -34,6 +33,8 @@ LARGEST_TOLERANCE = 2.0
 """A solid's edges and vertices have tolerances below this many sigma."""
 LARGEST_VOLUME_ERROR = 0.01
 PRECISION = 1e-6
+TOGETHER = 0.05
+"""Vertices nearer than this part of three sigma are one."""
 RETRIES = 3
 """So many times faces that could not be joined are given up."""
 
@@ -125,14 +126,14 @@ def _from_regions(mesh: Mesh, found: Segmentation, points: list[np.ndarray], sig
         found, graph = _without_pinches(mesh, found, graph, primitives, near, sigma)
     progress(0.85, f"{len(graph.chains)} edges")
     graph = _junctions(graph, primitives, near, mesh.diagonal)
-    try:
-        curves = _curves(mesh, graph, primitives, near)
-        shell = make_shell(mesh, found.labels, primitives, graph, curves)
-    except Exception as error:
-        if not (from_opencascade(error) or isinstance(error, ValueError | ArithmeticError)):  # what degenerate shapes raise, and no more
-            raise
-        reason = f"no shell can be made of the faces ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
-        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [reason], surface, sigma)
+    if not exact and not found.facets:
+        graph = met(graph, TOGETHER * near)  # where relations let four surfaces meet, two nodes of three came to be one place
+    made, why = attempted(lambda: make_shell(mesh, found.labels, primitives, graph, _curves(mesh, graph, primitives, near)))
+    if made is None:
+        reasons = [f"no shell can be made of the faces ({why})"]
+        return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), reasons, surface, sigma)
+    shell, unmade = made
+    missing |= unmade
     progress(0.9, "OpenCASCADE joins the faces")
     shape, known = repaired(shell, PRECISION * mesh.diagonal, options.seconds)
     return _judged(shape, known, mesh, found.labels, primitives, graph, regions, constraints, missing, sigma, surface)
@@ -204,7 +205,7 @@ def _judged(shape, known: Checked, mesh: Mesh, labels: np.ndarray, primitives: S
         return SolidResult("none", None, regions, [], constraints, holes_of(mesh, graph, missing), [known.problem], surface, sigma)
     error = known.volume / mesh.volume - 1
     limit = LARGEST_TOLERANCE * sigma
-    reasons = [f"{len(missing)} regions of free form have no surface"] if missing else []
+    reasons = [f"{len(missing)} parts of the surface have no face"] if missing else []
     reasons += gates(known, error, limit)
     faces = regions_of_faces(shape, mesh, labels, primitives)
     if not reasons:

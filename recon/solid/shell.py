@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from recon.curves.files.occ import occ, static
+from recon.curves.files.occ import from_opencascade, occ, static
 from recon.solid.edges import EdgeCurve
 from recon.solid.graph import Graph
 from recon.solid.mesh import Mesh
 from recon.solid.model import Primitive
 from recon.solid.primitives import frame, implicit, unit
 
+T = TypeVar("T")
+
 LEAST = 1e-7
 """OpenCASCADE's own precision, millimetres."""
 WRAPS_RAD = 0.4
 """A face that leaves less than this of the turn open goes all the way round."""
+
+
+def attempted(make: Callable[..., T], *arguments: Any) -> tuple[T | None, str]:
+    """What is made, or None and why not: degenerate shapes raise, OpenCASCADE's errors and ours, and nothing else is caught."""
+    try:
+        return make(*arguments), ""
+    except Exception as error:
+        if not (from_opencascade(error) or isinstance(error, ValueError | ArithmeticError)):
+            raise
+        return None, (str(error).splitlines() or [type(error).__name__])[0][:100]
 
 
 def point(x: np.ndarray) -> Any:
@@ -148,14 +160,18 @@ def make_vertex(where: Any) -> Any:
 
 def make_shell(
     mesh: Mesh, labels: np.ndarray, primitives: Sequence[Primitive | None], graph: Graph, curves: Sequence[EdgeCurve | None]
-) -> Any:
-    """The shell of the faces of all regions that have a surface."""
+) -> tuple[Any, dict[int, str]]:
+    """The shell of the faces of all regions that have a surface and all of their edges; and why others have no face."""
+    unmade: dict[int, str] = {}
     builder, topods, top = occ("BRep").BRep_Builder(), occ("TopoDS"), occ("TopAbs")
     vertices = {node: make_vertex(point(x)) for node, x in graph.positions.items()}
     edges = []
     for chain, g in zip(graph.chains, curves, strict=True):
         ends = None if chain.ends is None else (vertices[chain.ends[0]], vertices[chain.ends[1]])
-        edges.append(None if g is None else make_edge(g, ends))
+        edge, why = (None, "") if g is None else attempted(make_edge, g, ends)
+        edges.append(edge)
+        if why:
+            unmade |= dict.fromkeys((chain.left, chain.right), f"an edge of it cannot be made ({why})")
     loops = defaultdict(list)
     for loop in graph.loops:
         loops[loop.region].append(loop.chains)
@@ -163,7 +179,7 @@ def make_shell(
     builder.MakeShell(shell)
     cast = static(topods.TopoDS, "Face")
     for region, p in enumerate(primitives):
-        if p is None:
+        if p is None or region in unmade:
             continue
         triangles = np.flatnonzero(labels == region)
         outward = faces_outward(mesh, triangles, p)
@@ -179,7 +195,7 @@ def make_shell(
             wire.Closed(True)
             builder.Add(face, wire)
         builder.Add(shell, face if outward else cast(face.Reversed()))
-    return shell
+    return shell, unmade
 
 
 def faces_outward(mesh: Mesh, triangles: np.ndarray, p: Primitive) -> bool:

@@ -12,13 +12,15 @@ pytest.importorskip("OCP")
 
 from recon.curves.files.occ import box_diagonal, occ, subshapes
 from recon.errors import DataError
+from recon.solid.collapse import met
 from recon.solid.contacts import contact, meeting_point, with_contacts
 from recon.solid.exact import exact_segmentation
-from recon.solid.graph import outlines
+from recon.solid.graph import Chain, Graph, Loop, outlines
 from recon.solid.mesh import closed_mesh
 from recon.solid.model import Primitive, SolidInput, SolidOptions
 from recon.solid.reconstruct import gates, reconstruct_solid
 from recon.solid.repair import Checked, repaired, volume_of
+from recon.solid.shell import make_edge
 from scenes import modelling as m
 from scenes.cad import tessellate
 
@@ -58,6 +60,63 @@ def test_part_comes_back_as_it_was(name: str):
     assert len(subshapes(result.shape, "SHELL")) == 1
     assert sorted(k for _, k in result.faces) == sorted(range(len(result.regions)))
     assert all(c.kept for c in result.constraints)
+
+
+@pytest.mark.parametrize("error", [ValueError("an edge has its two ends in one point"), KeyError("a mistake of ours")])
+def test_an_edge_that_cannot_be_made_costs_its_two_faces_and_no_more(error, monkeypatch):
+    """What degenerate shapes raise; anything else is a mistake, and is not caught."""
+    made = []
+
+    def fails_once(*arguments):
+        made.append(arguments)
+        if len(made) == 1:
+            raise error
+        return make_edge(*arguments)
+
+    monkeypatch.setattr("recon.solid.shell.make_edge", fails_once)
+    given = mesh_of(PARTS["block with a bore"][0]())
+    if isinstance(error, KeyError):
+        with pytest.raises(KeyError):
+            reconstruct_solid(given, SolidOptions())
+        return
+    result = reconstruct_solid(given, SolidOptions())
+    assert result.status == "open_shell"
+    assert len(result.faces) == 5
+    assert {h.reason for h in result.holes} == {"an edge of it cannot be made (an edge has its two ends in one point)"}
+
+
+def chain(left: int, right: int, *ends: int) -> Chain:
+    return Chain(np.array(ends), left, right, (ends[0], ends[1]))
+
+
+def four_faces(apart: float, inner: list[tuple[int, bool]] | None = None) -> Graph:
+    """Faces 0 to 3 about a place where nodes 1 and 2 lie so far from each other, with an edge between them."""
+    places = {1: (0, 0, 0), 2: (apart, 0, 0), 3: (-1, 1, 0), 4: (-1, -1, 0), 5: (1, -1, 0), 6: (1, 1, 0)}
+    around = {1: {0, 1, 2}, 2: {0, 2, 3}, 3: {0, 1}, 4: {1, 2}, 5: {2, 3}, 6: {0, 3}}
+    chains = [chain(0, 2, 1, 2), chain(1, 0, 1, 3), chain(2, 1, 1, 4), chain(3, 2, 2, 5), chain(0, 3, 2, 6)]
+    first = inner or [(1, False), (0, True), (4, True)]
+    of_faces = (first, [(1, True), (2, False)], [(2, True), (0, False), (3, False)], [(3, True), (4, False)])
+    loops = [Loop(k, used) for k, used in enumerate(of_faces)]
+    return Graph({n: frozenset(r) for n, r in around.items()}, {n: np.array(x, float) for n, x in places.items()}, chains, loops)
+
+
+def test_two_vertices_in_one_place_become_one():
+    graph = met(four_faces(1e-4), 1e-3)
+    (joint,) = (n for n, regions in graph.nodes.items() if len(regions) == 4)
+    assert graph.nodes[joint] == {0, 1, 2, 3}
+    assert len(graph.nodes) == 5
+    assert [c.ends for c in graph.chains] == [(joint, 3), (joint, 4), (joint, 5), (joint, 6)]
+    assert [loop.chains for loop in graph.loops] == [[(0, False), (3, True)], [(0, True), (1, False)], [(1, True), (2, False)],
+                                                     [(2, True), (3, False)]]  # fmt: skip
+    np.testing.assert_allclose(graph.positions[joint], [5e-5, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("graph", "why"), [(four_faces(2e-3), "they lie apart"), (four_faces(1e-4, [(0, True)]), "a loop has no other edge")]
+)
+def test_two_vertices_stay_two(graph, why):
+    after = met(graph, 1e-3)
+    assert (after.nodes, after.loops) == (graph.nodes, graph.loops), why
 
 
 def test_every_chain_is_used_once_each_way():
