@@ -134,7 +134,9 @@ def evidence(batch: Batch, guidance: Guidance, generator: torch.Generator) -> di
 def agreement(batch: Batch, guidance: Guidance, generator: torch.Generator) -> Tensor:
     """How much photographs disagree on the surface (:class:`recon.stereo.agreement.Agreement`)."""
     assert guidance.agreement is not None
-    return guidance.agreement.loss(batch.rays, batch.samples, batch.sdf.detach(), batch.values_and_gradient, batch.distance, generator)
+    return guidance.agreement.loss(
+        batch.rays, batch.samples, batch.sdf.detach(), guidance.share, batch.values_and_gradient, batch.distance, generator
+    )
 
 
 def late(share: float) -> float:

@@ -29,8 +29,10 @@ MEAN_REACH = (REACH * (REACH + 1) / 3.0) ** 0.5
 """Pixels to the right and down from the middle at which something quadratic has its mean over the window."""
 STEEPEST = 0.05
 """Of a window's side: more than this the surface is not taken to lie below its tangent plane; there it ends, or has an edge."""
-HOPELESS = 0.8
-"""Windows that disagree by more than this, 1 - NCC, show different things."""
+HOPELESS = ((0.3, 0.8), (0.5, 0.15))
+"""Windows that disagree by more than this, 1 - NCC, show different things: until the first share of a run the first number, from the second
+on the second. While the shape is rough windows disagree because of it. Later those that still do are of what is no piece of plane, bars and
+studs narrower than a window, and would wear it down."""
 NOWHERE = -1e6
 """A pixel that no picture has."""
 LEAST_COSINE = 0.35
@@ -71,6 +73,7 @@ class Agreement:
         rays: Rays,
         samples: kernels.RaySamples,
         sdf: Tensor,
+        share: float,
         ask: Ask,
         distance: Callable[[Tensor], Tensor],
         generator: torch.Generator,
@@ -80,6 +83,7 @@ class Agreement:
         Args:
             rays: Of training pixels, with their views.
             samples, sdf: Along them, and the signed distance there. [S]
+            share: Of the run that is done.
             ask: The field's values and the gradient of the first at points.
             distance: The first of the values alone, quicker. [N, 3] -> [N]
             generator: Chooses among the places.
@@ -107,8 +111,9 @@ class Agreement:
         # Places are never sorted out, only moved out of the picture: how many there are would have to be read back from a GPU.
         middle = torch.where(used[:, None], middle, NOWHERE)
         costs, texture = kernels.patch_agreement(self.pairs, view, middle, inverse, reach=REACH, noise=NOISE)
-        best = torch.where(costs < HOPELESS, costs, 2.0).topk(BEST, largest=False).values
-        counted = torch.where(best < HOPELESS, best, 0.0) * texture[:, None]
+        limit = hopeless(share)
+        best = torch.where(costs < limit, costs, 2.0).topk(BEST, largest=False).values
+        counted = torch.where(best < limit, best, 0.0) * texture[:, None]
         return counted.sum() / (BEST * met_there.sum().clamp_min(1))
 
     def _sunk(
@@ -125,6 +130,12 @@ class Agreement:
         side = (on_plane[:, 1] - on_plane[:, 0]).norm(dim=-1)
         mean = distance(on_plane.reshape(-1, 3).clamp(-1.0, 1.0)).reshape(-1, 4).mean(1)
         return torch.where(mean.abs() < STEEPEST * side, mean, 0.0)
+
+
+def hopeless(share: float) -> float:
+    """:data:`HOPELESS` when a share of the run is done."""
+    (first, most), (last, least) = HOPELESS
+    return most + (least - most) * min(max((share - first) / (last - first), 0.0), 1.0)
 
 
 def _places(samples: kernels.RaySamples, sdf: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

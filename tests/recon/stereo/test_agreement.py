@@ -12,7 +12,7 @@ from torch import Tensor
 import kernels
 from recon.data.scene import Scene
 from recon.rendering.rays import PixelBank, Rays
-from recon.stereo.agreement import PATCHES, Agreement, _places
+from recon.stereo.agreement import PATCHES, Agreement, _places, hopeless
 from tests.recon.stereo.test_depth import BALL, CENTER, SCALE, eye_at, ring, scene_of
 from tests.stereo_scenes import Plane, shoot
 
@@ -48,11 +48,11 @@ def sampled(rays: Rays, ball: Ball) -> tuple[kernels.RaySamples, Tensor]:
     return samples, values[:, 0]
 
 
-def loss_of(scene: Scene, ball: Ball, seed: int = 0, count: int = 600) -> Tensor:
+def loss_of(scene: Scene, ball: Ball, share: float = 0.0, seed: int = 0, count: int = 600) -> Tensor:
     bank = PixelBank(scene)
     generator = torch.Generator().manual_seed(seed)
     rays, _ = bank.draw(count, generator)
-    return Agreement(scene, bank).loss(rays, *sampled(rays, ball), ball, lambda p: ball(p)[0][:, 0], generator)
+    return Agreement(scene, bank).loss(rays, *sampled(rays, ball), share, ball, lambda p: ball(p)[0][:, 0], generator)
 
 
 def test_photographs_agree_on_the_true_surface(scene: Scene) -> None:
@@ -75,11 +75,19 @@ def test_another_surface_is_drawn_to_it(scene: Scene) -> None:
         rays, _ = bank.draw(300, generator)
         descent.param_groups[0]["lr"] = 3e-3 * (1.0 - step / 60)
         descent.zero_grad()
-        agreement.loss(rays, *sampled(rays, ball), ball, lambda p: ball(p)[0][:, 0], generator).backward()
+        agreement.loss(rays, *sampled(rays, ball), 0.0, ball, lambda p: ball(p)[0][:, 0], generator).backward()
         descent.step()
     found = ball.numbers.detach()
     assert found[:3].abs().max() < 4e-3
     assert abs(float(found[3]) - RADIUS) < 4e-3
+
+
+def test_later_only_windows_count_that_nearly_agree(scene: Scene) -> None:
+    """What still disagrees then is no piece of plane; a surface that is right by then goes on counting."""
+    assert [round(hopeless(share), 6) for share in (0.0, 0.3, 0.4, 0.5, 1.0)] == [0.8, 0.8, 0.475, 0.15, 0.15]
+    right, wrong = Ball((0.0, 0.0, 0.0), RADIUS), Ball((0.0, 0.0, 0.0), 0.56)
+    assert float(loss_of(scene, wrong, share=1.0).detach()) < 0.2 * float(loss_of(scene, wrong).detach())
+    assert float(loss_of(scene, right, share=1.0).detach()) > 0.5 * float(loss_of(scene, right).detach())
 
 
 def test_rays_that_meet_nothing(scene: Scene) -> None:
