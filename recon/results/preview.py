@@ -63,7 +63,7 @@ def render_orbit(run: Run, method: Method, frames: int, size: int, reporter: Rep
     """Write a turntable to ``renders/orbit.mp4``, or ``.gif`` where ffmpeg is missing: of the textured mesh, else of the field.
 
     The mesh is what a person takes away, and a picture of it takes half a second; rendering the field from where nobody photographed
-    takes as long as training if what is behind it was learnt too, and shows that wrong there.
+    takes a quarter of the time of training if what is behind it was learnt too (DTU scan 24), and shows that wrong there.
 
     Args:
         run: Where the film goes, and its mesh is.
